@@ -1,0 +1,56 @@
+"""What can go wrong, and the exit code that tells a script about it.
+
+    VidrainError                     exit_code
+    ├── UsageError                       2      the call contradicts itself or names something unknown
+    ├── InputError                       3      the source cannot be read, or holds no video we can clean
+    ├── OutputError                      5      the target cannot be written, or did not verify
+    ├── BusyError                        6      another run is writing the same output
+    └── ModelError                       7      weights or model cannot be used
+
+Not errors: 0 (done), 1 (some files of a batch failed), 4 (done, but parts of the source were lost),
+130 and 143 (stopped by SIGINT or SIGTERM).
+
+Every message is one line: what was found, what is allowed, what to try next.
+"""
+
+OK = 0
+SOME_FAILED = 1
+PARTIAL = 4
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class VidrainError(Exception):
+    """Base of every error a user can cause or meet; `exit_code` is what the command returns."""
+
+    exit_code = 3
+
+
+class UsageError(VidrainError):
+    """The command contradicts itself or names an unknown option, codec, model or key."""
+
+    exit_code = 2
+
+
+class InputError(VidrainError):
+    """The source cannot be opened, holds no usable video, or changed while it was read."""
+
+    exit_code = 3
+
+
+class OutputError(VidrainError):
+    """The target cannot be written (space, permission, container) or did not verify."""
+
+    exit_code = 5
+
+
+class BusyError(VidrainError):
+    """Another running process is writing the same output."""
+
+    exit_code = 6
+
+
+class ModelError(VidrainError):
+    """The model or its weights cannot be used."""
+
+    exit_code = 7

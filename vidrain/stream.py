@@ -1,0 +1,98 @@
+"""Generic iterators that carry the straight line: prefetch and sliding_windows.
+
+Nothing here knows what an item is; the tests use integers.
+
+    >>> [w.items for w in sliding_windows([1, 2, 3], reach=1)]
+    [(1, 2), (1, 2, 3), (2, 3)]
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Window(Generic[T]):
+    """Consecutive items around one of them: at most 2 * reach + 1, fewer at the ends of the stream."""
+
+    items: tuple[T, ...]
+    position: int
+
+    @property
+    def center(self) -> T:
+        """The item the window is about."""
+        return self.items[self.position]
+
+
+def sliding_windows(items: Iterable[T], reach: int) -> Iterator[Window[T]]:
+    """One window per item, in order, cut off at both ends: holds 2 * reach + 1 items, never more."""
+    source = iter(items)
+    held = deque(islice(source, reach + 1))
+    position = 0
+    while position < len(held):
+        yield Window(tuple(held), position)
+        held.extend(islice(source, 1))
+        if position == reach:
+            held.popleft()
+        else:
+            position += 1
+
+
+class _End:
+    """Last thing in a prefetch queue: the stream ended, with the error if there was one."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, None]:
+    """Iterate `items` in a thread of its own, at most `depth` items ahead (and one in each hand).
+
+    An error upstream is raised here, with its traceback, after the items before it. Closing this generator
+    stops and joins the thread and closes `items`: nothing is left running.
+    """
+    ahead: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def offer(item: T | _End) -> bool:
+        while not stop.is_set():
+            try:
+                ahead.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        source = iter(items)
+        end = _End()
+        try:
+            for item in source:
+                if not offer(item):
+                    break
+        except BaseException as error:  # handed on to the consumer, which raises it
+            end = _End(error)
+        finally:
+            if isinstance(source, Generator):
+                source.close()
+            offer(end)
+
+    thread = threading.Thread(target=work, name=f"vidrain-{name}")
+    thread.start()
+    try:
+        while True:
+            item = ahead.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,146 @@
+"""The nouns of vidrain: frames, the facts of a video, aligned windows, layers.
+
+Data only: no decoding and no arithmetic beyond invariants. Arrays are read-only by convention.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+Plane = npt.NDArray[np.unsignedinteger]
+Planes = tuple[Plane, ...]
+RainPlanes = tuple[npt.NDArray[np.int16], ...]
+Family = Literal["yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp"]
+
+_CHROMA_SHIFTS: dict[Family, tuple[int, int]] = {
+    "yuv420p": (1, 1),
+    "yuv422p": (1, 0),
+    "yuv440p": (0, 1),
+    "yuv444p": (0, 0),
+    "gray": (0, 0),
+    "gbrp": (0, 0),
+}
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """How one frame lies in memory: planar family and bits per sample (8 to 14)."""
+
+    family: Family
+    depth: int
+
+    @property
+    def name(self) -> str:
+        """FFmpeg's name of the pixel format, such as `yuv420p10le`."""
+        return self.family if self.depth == 8 else f"{self.family}{self.depth}le"
+
+    @property
+    def dtype(self) -> np.dtype[np.unsignedinteger]:
+        """Storage type of one sample: uint8, or uint16 above 8 bits."""
+        return np.dtype(np.uint8 if self.depth == 8 else np.uint16)
+
+    @property
+    def chroma_shift(self) -> tuple[int, int]:
+        """log2 of the chroma subsampling as (horizontal, vertical)."""
+        return _CHROMA_SHIFTS[self.family]
+
+    def plane_shapes(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
+        """(rows, columns) of every plane; odd sizes round the chroma up, as FFmpeg does."""
+        if self.family == "gray":
+            return ((height, width),)
+        shift_x, shift_y = self.chroma_shift
+        chroma = (-(-height >> shift_y), -(-width >> shift_x))
+        return ((height, width), chroma, chroma)
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """The four colour codes of ISO/IEC 23091-2 as the file states them; 2 means unspecified."""
+
+    matrix: int = 2
+    range: int = 0  # FFmpeg's AVCOL_RANGE: 0 unspecified, 1 limited, 2 full
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What the first decoded frame and the container say about the video stream."""
+
+    path: Path
+    stream_index: int
+    codec: str
+    width: int  # stored, before any rotation
+    height: int
+    pix_fmt: str  # as decoded, such as yuvj420p or nv12
+    layout: PixelLayout  # the planar form in which frames are handled
+    color: ColorTags
+    time_base: Fraction
+    rate: Fraction | None  # average frames per second from the header: a hint, never used for control
+    sample_aspect_ratio: Fraction | None
+    display_matrix: tuple[int, ...] | None  # nine ints (16.16 and 2.30 fixed point), row major
+    interlaced: bool
+    side_data: tuple[str, ...]  # kinds of side data on the first frame, such as HDR mastering data
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameIndex:
+    """Every shown frame of a video by presentation time, from one demuxing pass.
+
+    pts: int64 [F], distinct times in ticks of `VideoInfo.time_base`, ascending; keys: seek points likewise.
+    """
+
+    pts: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    count: int  # shown packets; more than len(pts) where times repeat
+    hidden: int  # coded frames that an edit list hides
+    orderly: bool  # every packet has a time of its own, not before its decoding time: seeking is safe
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One observed frame O: stored planes, presentation time and index in the source.
+
+    planes: uint8 or uint16 arrays [rows, columns], shapes from `PixelLayout.plane_shapes`.
+    pts, duration: ticks of `VideoInfo.time_base`; index counts shown frames from 0.
+    """
+
+    planes: Planes
+    pts: int
+    duration: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """An observed frame and its neighbours warped onto it: all a decomposer gets to see.
+
+    observed: [3, H, W] float32 RGB, upright, nominally in [0, 1], not clipped.
+    witnesses: [K, 3, H, W] likewise, K from 0 to twice the radius, nearest first on each side.
+    error: [K, H, W] float32 forward-backward flow error in pixels; +inf where the warp left the picture.
+    """
+
+    observed: Tensor
+    witnesses: Tensor
+    error: Tensor
+
+
+@dataclass(frozen=True)
+class Layers:
+    """One frame taken apart in stored integers: O (`frame`) and B; R follows, so O = B + R cannot break."""
+
+    frame: Frame
+    background: Planes
+
+    @property
+    def rain(self) -> RainPlanes:
+        """R = O - B per stored sample, int16, signed."""
+        return tuple(
+            np.subtract(o, b, dtype=np.int16, casting="unsafe")
+            for o, b in zip(self.frame.planes, self.background, strict=True)
+        )

@@ -1,0 +1,1 @@
+"""Video files: reading, writing, copying, checking. Knows nothing of models."""

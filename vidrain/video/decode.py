@@ -1,0 +1,163 @@
+"""Decode a video as a stream of frames in presentation order: stored planes, exact times.
+
+Sequential and bounded. Damage is read past, packet by packet; what decoded is marked in `Video.decoded`.
+
+    video = open_video(Path("in.mp4"))
+    for frame in video.frames():
+        ...
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.stream import VideoStream
+
+from vidrain.errors import InputError
+from vidrain.types import Frame, FrameIndex, Plane, PixelLayout, VideoInfo
+from vidrain.video.index import Source, open_input, probe, video_stream
+
+_MAX_REPAIRED_RUN = 8  # frames in a row without a time of their own; more is a broken clock, not a glitch
+
+
+@dataclass
+class Decoded:
+    """What decoding has met so far: which indexed frames came out, how many times had to be moved."""
+
+    frames: npt.NDArray[np.bool_]
+    moved_times: int = 0
+    damaged_packets: int = 0
+
+
+@dataclass(frozen=True)
+class Video:
+    """A source ready to be decoded; every call of `frames` starts afresh with a file handle of its own."""
+
+    source: Source
+    decoded: Decoded = field(compare=False)
+
+    @property
+    def info(self) -> VideoInfo:
+        """Facts of the video stream."""
+        return self.source.info
+
+    @property
+    def index(self) -> FrameIndex:
+        """Times of all shown frames."""
+        return self.source.index
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """Frames from index `first` on, in presentation order, times strictly increasing.
+
+        Raises InputError when the picture size or format changes, or the times run backwards for good.
+        """
+        numbered = self._numbered(first)
+        return (frame for frame in repaired(numbered, self.decoded) if frame.index >= first)
+
+    def _numbered(self, first: int) -> Iterator[Frame]:
+        """Decoded frames with the times the decoder reports, from the last safe seek point before `first`."""
+        with open_input(self.info.path) as container:
+            stream = video_stream(container, self.info.path)
+            stream.thread_type = "AUTO"  # frame threads: half as fast again as the default of slices
+            start = self._seek_point(first)
+            if start is not None:
+                container.seek(start, stream=stream)
+            index = 0 if start is None else int(np.searchsorted(self.index.pts, start))
+            for picture in self._pictures(container.demux(stream)):
+                if start is not None and picture.pts is not None and picture.pts < start:
+                    continue  # leading pictures of an open group: they lack their references here
+                known = int(np.searchsorted(self.index.pts, picture.pts)) if picture.pts is not None else index
+                self.decoded.frames[min(known, len(self.decoded.frames) - 1)] = True
+                yield self._frame(picture, index)
+                index += 1
+
+    def _seek_point(self, first: int) -> int | None:
+        """Time of the last key frame not after frame `first`, or None to decode from the beginning."""
+        if not first or not self.index.orderly or first >= len(self.index.pts):
+            return None
+        before = self.index.keys[self.index.keys <= self.index.pts[first]]
+        return int(before[-1]) if len(before) else None
+
+    def _pictures(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:  # the container breaks off here: what was read stays good
+                self.decoded.damaged_packets += 1
+                return
+            if packet is None:
+                return
+            try:
+                pictures = packet.decode()
+            except av.error.FFmpegError:
+                self.decoded.damaged_packets += 1
+                continue
+            yield from (picture for picture in pictures if isinstance(picture, VideoFrame))
+
+    def _frame(self, picture: VideoFrame, index: int) -> Frame:
+        info = self.info
+        if (picture.width, picture.height, picture.format.name) != (info.width, info.height, info.pix_fmt):
+            raise InputError(
+                f"{info.path}: frame {index} is {picture.width}x{picture.height} {picture.format.name}, but the "
+                f"video began as {info.width}x{info.height} {info.pix_fmt}; split the file where it changes"
+            )
+        ticks = 1 / (info.rate or 25) / info.time_base
+        pts = picture.pts if picture.pts is not None else round(index * ticks)
+        return Frame(planes_of(picture, info.layout), pts, picture.duration or 0, index)
+
+
+def open_video(path: str | Path) -> Video:
+    """Probe `path` and make it ready to be decoded. Raises InputError."""
+    source = probe(Path(path))
+    return Video(source, Decoded(np.zeros(len(source.index.pts), np.bool_)))
+
+
+def repaired(frames: Iterable[Frame], decoded: Decoded) -> Iterator[Frame]:
+    """Move times that do not increase to even steps between their neighbours; count them in `decoded`.
+
+    Frames keep their order, which is the decoder's. After the last good time steps are one duration long.
+    """
+    last: Frame | None = None
+    held: list[Frame] = []
+    for frame in frames:
+        if last is not None and frame.pts <= last.pts + len(held):
+            held.append(frame)
+            if len(held) > _MAX_REPAIRED_RUN:
+                raise InputError(
+                    f"times run backwards at frame {held[0].index} (from {last.pts} to {held[0].pts} ticks) and do "
+                    "not recover; remux the file with its times rebuilt first"
+                )
+            continue
+        if last is not None:
+            yield from _spread(held, last.pts, frame.pts, decoded)
+            held = []
+        yield frame
+        last = frame
+    if last is not None and held:
+        step = max(last.duration, 1)
+        yield from _spread(held, last.pts, last.pts + step * (len(held) + 1), decoded)
+
+
+def _spread(held: list[Frame], before: int, after: int, decoded: Decoded) -> Iterator[Frame]:
+    for position, frame in enumerate(held, start=1):
+        decoded.moved_times += 1
+        yield replace(frame, pts=before + (after - before) * position // (len(held) + 1))
+
+
+def planes_of(picture: VideoFrame, layout: PixelLayout) -> tuple[Plane, ...]:
+    """The samples of a decoded picture as planes of `layout`: views of FFmpeg's own memory where they lie so."""
+    name = picture.format.name
+    if name != layout.name and not name.startswith("yuvj"):
+        picture = picture.reformat(format=layout.name)
+    return tuple(_samples(plane, layout) for plane in picture.planes[: len(layout.plane_shapes(1, 1))])
+
+
+def _samples(plane: VideoPlane, layout: PixelLayout) -> Plane:
+    rows: Plane = np.frombuffer(memoryview(plane), layout.dtype).reshape(plane.height, -1)
+    return rows[:, : plane.width]

@@ -1,0 +1,290 @@
+"""Encode planes into a video file: codec chosen, options checked before the first frame, exact times.
+
+`plan_encoder` decides and refuses; `VideoWriter` writes. Copied streams ride along through `mux.StreamCopy`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import lcm
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import av
+import numpy as np
+from av.codec import Codec
+from av.codec.context import CodecContext, Flags
+from av.container import OutputContainer
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+
+from vidrain.errors import OutputError, UsageError
+from vidrain.types import Planes, PixelLayout, VideoInfo
+from vidrain.video.mux import StreamCopy
+
+CodecName = Literal["h264", "hevc", "av1", "ffv1"]
+
+_ENCODERS: dict[str, str] = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "ffv1": "ffv1"}
+_CONTAINERS: dict[str, str] = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_REFUSED = {("mov", "ffv1"), ("mov", "av1")}  # pairs that FFmpeg's muxers do not take
+_VERYFAST: dict[str, dict[str, str]] = {
+    "libx264": {"preset": "veryfast"},
+    # frame-threads changes pixels with the machine, the other two only print
+    "libx265": {"preset": "veryfast", "x265-params": "frame-threads=1:log-level=none"},
+    "libsvtav1": {"preset": "8"},  # its speed next to x264 veryfast: 30 against 29 frames/s at 1080p
+    "ffv1": {"level": "3", "slicecrc": "1"},
+}
+_ACCURATE = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+    | Interpolation.BITEXACT
+)
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How the clean video is encoded; the defaults follow the source."""
+
+    codec: CodecName | None = None  # None: the source's own if it can be encoded, else h264
+    crf: int = 18
+    pix_fmt: str | None = None  # None: the source's
+    options: dict[str, str] = field(default_factory=dict)  # passed to the encoder, such as preset: slow
+    threads: int = 2  # fixed, because x264's bytes depend on it
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """A checked choice of container, encoder, pixel format and options."""
+
+    container: str
+    encoder: str
+    pix_fmt: str
+    options: Mapping[str, str]
+    threads: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the decoded file gives back exactly the planes that were written."""
+        return self.encoder == "ffv1"
+
+
+def container_of(path: Path) -> str:
+    """FFmpeg's name of the container that the suffix of `path` stands for; UsageError if none."""
+    try:
+        return _CONTAINERS[path.suffix.lower()]
+    except KeyError:
+        allowed = " ".join(_CONTAINERS)
+        raise UsageError(f"{path}: suffix {path.suffix or '(none)'} names no container; allowed: {allowed}") from None
+
+
+def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> EncoderPlan:
+    """Choose the encoder for `info` written to `path`, refusing what could not work before any frame is computed."""
+    container = container_of(path)
+    pix_fmt, notes = _pixel_format(info, options)
+    codec = options.codec or _default_codec(info, container, pix_fmt)
+    encoder = _ENCODERS[codec]
+    if (container, codec) in _REFUSED:
+        raise UsageError(f"{path.name}: {codec} does not go into {path.suffix}; use .mp4 or .mkv, or another --codec")
+    takes = _formats(encoder)
+    if pix_fmt == "gbrp" and pix_fmt not in takes:
+        pix_fmt = "bgr0"  # FFV1 stores 8-bit RGB only in this order: the same values
+    if pix_fmt not in takes:
+        hint = "use --codec ffv1" if options.pix_fmt is None else f"allowed: {', '.join(takes)}"
+        raise UsageError(f"{codec} cannot store pixel format {pix_fmt}; {hint}")
+    settings = dict(_VERYFAST[encoder])
+    if encoder != "ffv1":
+        settings["crf"] = str(options.crf)
+    _check_options(encoder, options.options)
+    for key, value in options.options.items():
+        merged = key in settings and key.endswith("-params")
+        settings[key] = f"{settings[key]}:{value}" if merged else value
+    plan = EncoderPlan(container, encoder, pix_fmt, settings, options.threads, notes)
+    _try_open(plan, info)
+    return plan
+
+
+def archive_plan(info: VideoInfo, path: Path) -> EncoderPlan:
+    """Lossless plan for planes of `info.layout`, such as those of the rain archive."""
+    return plan_encoder(info, path, EncodeOptions(codec="ffv1"))
+
+
+def _pixel_format(info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
+    wanted = options.pix_fmt or info.layout.name
+    odd = info.width % 2 or info.height % 2
+    if odd and options.codec != "ffv1" and options.pix_fmt is None and any(info.layout.chroma_shift):
+        full = PixelLayout("yuv444p", info.layout.depth).name
+        return full, (f"{info.width}x{info.height} is odd: {wanted} cannot be encoded at that size, so {full} is",)
+    try:
+        av.VideoFormat(wanted)
+    except ValueError:
+        raise UsageError(f"--pix-fmt {wanted}: no such pixel format; try yuv420p or yuv420p10le") from None
+    return wanted, ()
+
+
+def _default_codec(info: VideoInfo, container: str, pix_fmt: str) -> CodecName:
+    """The source's codec if we have its encoder, else h264; the next one where the pixel format does not fit."""
+    order: list[CodecName] = [name for name in ("h264", "hevc", "av1", "ffv1") if name == info.codec]
+    order += ["h264", "hevc", "ffv1"]
+    for name in order:
+        if pix_fmt in _formats(_ENCODERS[name]) and (container, name) not in _REFUSED:
+            return name
+    return order[0]
+
+
+def _formats(encoder: str) -> tuple[str, ...]:
+    return tuple(form.name for form in Codec(encoder, "w").video_formats or ())
+
+
+def _check_options(encoder: str, options: Mapping[str, str]) -> None:
+    """FFmpeg drops unknown options in silence: refuse them here, with the nearest known name."""
+    known = CodecContext.create(encoder, "w").supported_options
+    names = {option.name for option in (*known.generic, *known.private)}
+    for key in options:
+        if key not in names:
+            near = difflib.get_close_matches(key, sorted(names), n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"see ffmpeg -h encoder={encoder}"
+            raise UsageError(f"-e {key}={options[key]}: {encoder} has no option {key}; {hint}")
+
+
+def _try_open(plan: EncoderPlan, info: VideoInfo) -> None:
+    """Open the encoder once with everything set: bad values and sizes show here, not after hours."""
+    context = CodecContext.create(plan.encoder, "w")
+    assert isinstance(context, VideoCodecContext)
+    _configure(context, plan, info)
+    context.options = dict(plan.options)
+    try:
+        context.open()
+    except (av.error.FFmpegError, ValueError) as error:
+        shown = " ".join(f"{key}={value}" for key, value in plan.options.items())
+        raise UsageError(
+            f"{plan.encoder} refuses {info.width}x{info.height} {plan.pix_fmt} with {shown} ({error.args[-1]}); "
+            "change -e, --crf, --pix-fmt or --codec"
+        ) from error
+
+
+def _configure(context: VideoCodecContext, plan: EncoderPlan, info: VideoInfo) -> None:
+    context.width, context.height = info.width, info.height
+    context.pix_fmt = plan.pix_fmt
+    context.time_base = info.time_base
+    context.framerate = info.rate or Fraction(25)
+    context.color_range = info.color.range
+    context.colorspace = info.color.matrix
+    context.color_primaries = info.color.primaries
+    context.color_trc = info.color.transfer
+    if info.sample_aspect_ratio:
+        context.sample_aspect_ratio = info.sample_aspect_ratio
+    context.thread_count = plan.threads
+
+
+class VideoWriter:
+    """Writes planes to `path` with their exact times; a context manager that finishes the file on success.
+
+    info: facts of the source, with `layout` that of the planes written. copy: streams of the source to carry
+    along. Raises OutputError when the file cannot be written.
+    """
+
+    def __init__(self, path: Path, plan: EncoderPlan, info: VideoInfo, *, copy: StreamCopy | None = None) -> None:
+        self._path, self._plan, self._info, self._copy = path, plan, info, copy
+        self._container: OutputContainer | None = None
+        try:
+            self._container = self._open()
+            self._stream = self._add_video(self._container)
+            if copy is not None:
+                copy.attach(self._container, self._stream)
+            self._container.start_encoding()
+        except (av.error.FFmpegError, OSError) as error:
+            self._close_quietly()
+            raise OutputError(f"{path}: cannot be written ({error.strerror}); check space and permissions") from error
+
+    def _open(self) -> OutputContainer:
+        options = {}
+        if self._plan.container in ("mp4", "mov"):
+            denominators = [self._info.time_base.denominator]
+            denominators += self._copy.denominators() if self._copy else []
+            # without it a start that is not a whole millisecond is rounded to one
+            options = {"movflags": "+use_metadata_tags", "movie_timescale": str(_timescale(denominators))}
+        elif self._plan.container == "matroska":
+            options = {"fflags": "+bitexact"}  # no random identifier: the same job gives the same bytes
+        return av.open(str(self._path), "w", format=self._plan.container, container_options=options)
+
+    def _add_video(self, container: OutputContainer) -> VideoStream:
+        info, plan = self._info, self._plan
+        stream = container.add_stream(plan.encoder, rate=info.rate or Fraction(25), options=dict(plan.options))
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        _configure(context, plan, info)
+        stream.time_base = info.time_base
+        context.flags |= Flags.frame_duration
+        if plan.encoder == "libx265" and plan.container in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # Apple's players refuse hev1
+        if info.display_matrix is not None:
+            stream.set_display_matrix(list(info.display_matrix))
+        return stream
+
+    def write(self, planes: Planes, pts: int, duration: int) -> None:
+        """Encode one frame: planes of `info.layout`, times in ticks of `info.time_base`."""
+        frame = self._picture(planes)
+        frame.pts, frame.duration, frame.time_base = pts, duration, self._info.time_base
+        self._mux(frame)
+        if self._copy is not None:
+            self._copy.write_until(pts * self._info.time_base)
+
+    def _picture(self, planes: Planes) -> VideoFrame:
+        info, plan = self._info, self._plan
+        frame = VideoFrame(info.width, info.height, info.layout.name)
+        for plane, samples in zip(frame.planes, planes, strict=True):
+            rows = np.frombuffer(memoryview(plane), info.layout.dtype).reshape(plane.height, -1)
+            rows[:, : plane.width] = samples
+        frame.color_range, frame.colorspace = info.color.range, info.color.matrix
+        frame.color_primaries, frame.color_trc = info.color.primaries, info.color.transfer
+        if plan.pix_fmt == info.layout.name:
+            return frame
+        return frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)
+
+    def _mux(self, frame: VideoFrame | None) -> None:
+        assert self._container is not None
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except (av.error.FFmpegError, OSError) as error:
+            raise OutputError(f"{self._path}: cannot be written ({error.strerror}); check the free space") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._close_quietly()
+            return
+        self._mux(None)
+        if self._copy is not None:
+            self._copy.write_rest()
+        assert self._container is not None
+        try:
+            self._container.close()
+        except (av.error.FFmpegError, OSError) as failure:
+            raise OutputError(f"{self._path}: cannot be finished ({failure.strerror}); check the free space") from failure
+
+    def _close_quietly(self) -> None:
+        """After an error: closing raises a second time on a full disk and would hide the first."""
+        if self._copy is not None:
+            self._copy.close()
+        if self._container is not None:
+            with suppress(av.error.FFmpegError, OSError):
+                self._container.close()
+
+
+def _timescale(denominators: list[int]) -> int:
+    """Least common multiple of the time bases if MP4 can hold it, else the video's own."""
+    common = lcm(*denominators)
+    return common if common < 1 << 31 else denominators[0]

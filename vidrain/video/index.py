@@ -1,0 +1,174 @@
+"""Open a source, read its facts from the first decoded frame, and index every shown frame by demuxing.
+
+Header counts and header colour tags are hints at best (edit lists hide frames, GoPro files change range at
+the first frame), so the facts come from a decoded frame and the times from the packets.
+"""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidrain.errors import InputError
+from vidrain.types import ColorTags, Family, FrameIndex, PixelLayout, VideoInfo
+
+_FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp")
+_PLANAR = {layout.name: layout for family in _FAMILIES for depth in (8, 10, 12) if (layout := PixelLayout(family, depth))}
+# The same samples in another order: the move to planes changes no value.
+_REORDERED = {
+    "yuvj420p": "yuv420p",
+    "yuvj422p": "yuv422p",
+    "yuvj440p": "yuv440p",
+    "yuvj444p": "yuv444p",
+    "nv12": "yuv420p",
+    "nv21": "yuv420p",
+    "nv16": "yuv422p",
+    "nv24": "yuv444p",
+    "yuyv422": "yuv422p",
+    "uyvy422": "yuv422p",
+    "p010le": "yuv420p10le",
+    "p210le": "yuv422p10le",
+    "rgb24": "gbrp",
+    "bgr24": "gbrp",
+    "rgb0": "gbrp",
+    "bgr0": "gbrp",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A probed source: facts of its video stream and the index of its shown frames."""
+
+    info: VideoInfo
+    index: FrameIndex
+
+
+@contextmanager
+def open_input(path: Path) -> Iterator[InputContainer]:
+    """Open `path` for reading; every way it can fail is an InputError of one line."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, but one video file is expected")
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: is empty (0 bytes); copy it again from the camera or card")
+        container = av.open(str(path), "r")
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read ({error.strerror}); check its permissions") from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise InputError(f"{path}: is no video file that can be opened ({_reason(error)})") from error
+    with container:
+        yield container
+
+
+def _reason(error: Exception) -> str:
+    """What FFmpeg said, without the file name it repeats."""
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The first video stream that is not cover art; InputError if there is none."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    kinds = ", ".join(stream.type for stream in container.streams) or "no streams at all"
+    raise InputError(f"{path}: holds no video stream (found: {kinds})")
+
+
+def probe(path: Path) -> Source:
+    """Facts and frame index of the video at `path`; decodes one frame, demuxes all packets.
+
+    Raises InputError if the file cannot be opened, holds no video, or no frame of it decodes.
+    """
+    with open_input(path) as container:
+        stream = video_stream(container, path)
+        info = _info(path, stream, _first_frame(container, stream, path))
+    with open_input(path) as container:
+        return Source(info, _index(container, video_stream(container, path), info))
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+    """First frame that decodes; packets damaged before it are passed over."""
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            continue
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                return frame
+    raise InputError(f"{path}: no frame of its {stream.codec_context.name} video can be decoded")
+
+
+def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
+    name = frame.format.name
+    layout = _PLANAR.get(_REORDERED.get(name, name))
+    if layout is None:
+        allowed = ", ".join(f"{family} (8, 10, 12 bit)" for family in _FAMILIES)
+        raise InputError(f"{path}: pixel format {name} is not handled; allowed: {allowed}; convert it first")
+    if stream.time_base is None:
+        raise InputError(f"{path}: the video stream states no time base")
+    ratio = stream.sample_aspect_ratio
+    rate = stream.average_rate
+    side_data = {data.type: bytes(data) for data in map(frame.side_data.__getitem__, range(len(frame.side_data)))}
+    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
+    return VideoInfo(
+        path=path,
+        stream_index=stream.index,
+        codec=stream.codec_context.codec.canonical_name,
+        width=frame.width,
+        height=frame.height,
+        pix_fmt=name,
+        layout=layout,
+        color=ColorTags(
+            int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc)
+        ),
+        time_base=Fraction(stream.time_base),
+        rate=Fraction(rate) if rate else None,
+        sample_aspect_ratio=Fraction(ratio) if ratio else None,
+        display_matrix=struct.unpack("=9i", matrix) if matrix is not None else None,
+        interlaced=bool(frame.interlaced_frame),
+        side_data=tuple(kind.name for kind in side_data),
+    )
+
+
+def _index(container: InputContainer, stream: VideoStream, info: VideoInfo) -> FrameIndex:
+    times: list[int] = []
+    keys: list[int] = []
+    hidden, orderly = 0, True
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        if packet.is_discard:
+            hidden += 1
+            continue
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None:  # an elementary stream without any clock: count at the nominal rate
+            time = round(len(times) / (info.rate or Fraction(25)) / info.time_base)
+            orderly = False
+        elif packet.pts is None or (packet.dts is not None and packet.pts < packet.dts):
+            orderly = False
+        if packet.is_keyframe:
+            keys.append(time)
+        times.append(time)
+    if not times:
+        raise InputError(f"{info.path}: holds no video packets")
+    pts = np.unique(np.asarray(times, np.int64))
+    return FrameIndex(
+        pts=pts,
+        keys=np.unique(np.asarray(keys, np.int64)),
+        count=len(times),
+        hidden=hidden,
+        orderly=orderly and len(pts) == len(times),
+    )
