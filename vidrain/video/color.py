@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidrain.types import Planes, PixelLayout, RainPlanes, VideoInfo
+from vidrain.types import PixelLayout, Planes, RainPlanes, VideoInfo
 
 # H.273 matrix code -> (Kr, Kb)
 _LUMA_WEIGHTS = {
@@ -85,8 +85,7 @@ def to_rgb(planes: Planes, conversion: Conversion, device: torch.device | None =
     kg = 1.0 - kr - kb
     size = (int(luma.shape[0]), int(luma.shape[1]))
     cb, cr = (
-        _repeat(plane.sub_(neutral).div_(chroma_scale), size, conversion.layout.chroma_shift)
-        for plane in samples[1:]
+        _repeat(plane.sub_(neutral).div_(chroma_scale), size, conversion.layout.chroma_shift) for plane in samples[1:]
     )
     rgb = torch.empty((3, *size), device=luma.device)
     torch.add(luma, cr, alpha=2 * (1 - kr), out=rgb[0])

@@ -7,6 +7,8 @@ Sequential and bounded. Damage is read past, packet by packet; what decoded is m
         ...
 """
 
+from __future__ import annotations  # Packet[...] exists for the type checker only
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
 from vidrain.errors import InputError
-from vidrain.types import Frame, FrameIndex, Plane, PixelLayout, VideoInfo
+from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
 from vidrain.video.index import Source, open_input, probe, video_stream
 
 _MAX_REPAIRED_RUN = 8  # frames in a row without a time of their own; more is a broken clock, not a glitch

@@ -24,7 +24,7 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from vidrain.errors import OutputError, UsageError
-from vidrain.types import Planes, PixelLayout, VideoInfo
+from vidrain.types import PixelLayout, Planes, VideoInfo
 from vidrain.video.mux import StreamCopy
 
 CodecName = Literal["h264", "hevc", "av1", "ffv1"]
@@ -88,17 +88,11 @@ def container_of(path: Path) -> str:
 def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> EncoderPlan:
     """Choose the encoder for `info` written to `path`, refusing what could not work before any frame is computed."""
     container = container_of(path)
-    pix_fmt, notes = _pixel_format(info, options)
-    codec = options.codec or _default_codec(info, container, pix_fmt)
+    codec = options.codec or _default_codec(info, container, options.pix_fmt or info.layout.name)
     encoder = _ENCODERS[codec]
     if (container, codec) in _REFUSED:
         raise UsageError(f"{path.name}: {codec} does not go into {path.suffix}; use .mp4 or .mkv, or another --codec")
-    takes = _formats(encoder)
-    if pix_fmt == "gbrp" and pix_fmt not in takes:
-        pix_fmt = "bgr0"  # FFV1 stores 8-bit RGB only in this order: the same values
-    if pix_fmt not in takes:
-        hint = "use --codec ffv1" if options.pix_fmt is None else f"allowed: {', '.join(takes)}"
-        raise UsageError(f"{codec} cannot store pixel format {pix_fmt}; {hint}")
+    pix_fmt, notes = _pixel_format(info, encoder, options.pix_fmt)
     settings = dict(_VERYFAST[encoder])
     if encoder != "ffv1":
         settings["crf"] = str(options.crf)
@@ -116,17 +110,28 @@ def archive_plan(info: VideoInfo, path: Path) -> EncoderPlan:
     return plan_encoder(info, path, EncodeOptions(codec="ffv1"))
 
 
-def _pixel_format(info: VideoInfo, options: EncodeOptions) -> tuple[str, tuple[str, ...]]:
-    wanted = options.pix_fmt or info.layout.name
+def _pixel_format(info: VideoInfo, encoder: str, wanted: str | None) -> tuple[str, tuple[str, ...]]:
+    """The pixel format that `encoder` is given, and what a user should know of it."""
+    source, takes = info.layout.name, _formats(encoder)
+    if wanted is not None:
+        if wanted not in takes:
+            raise UsageError(f"--pix-fmt {wanted}: {encoder} cannot store it; allowed: {', '.join(takes)}")
+        return wanted, ()
     odd = info.width % 2 or info.height % 2
-    if odd and options.codec != "ffv1" and options.pix_fmt is None and any(info.layout.chroma_shift):
+    if odd and encoder != "ffv1" and any(info.layout.chroma_shift):
         full = PixelLayout("yuv444p", info.layout.depth).name
-        return full, (f"{info.width}x{info.height} is odd: {wanted} cannot be encoded at that size, so {full} is",)
-    try:
-        av.VideoFormat(wanted)
-    except ValueError:
-        raise UsageError(f"--pix-fmt {wanted}: no such pixel format; try yuv420p or yuv420p10le") from None
-    return wanted, ()
+        if full in takes:
+            return full, (
+                f"{info.width}x{info.height} is odd: {encoder} cannot store {source} of it, {full} is stored",
+            )
+        raise UsageError(
+            f"{encoder} stores neither {source} nor {full} of {info.width}x{info.height}; use --codec ffv1"
+        )
+    if source == "gbrp" and "bgr0" in takes:
+        return "bgr0", ()  # FFV1 stores 8-bit RGB only in this order: the same values
+    if source not in takes:
+        raise UsageError(f"{encoder} cannot store the source's {source}; use --codec ffv1, or --pix-fmt {takes[0]}")
+    return source, ()
 
 
 def _default_codec(info: VideoInfo, container: str, pix_fmt: str) -> CodecName:
@@ -196,9 +201,7 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         try:
             self._container = self._open()
-            self._stream = self._add_video(self._container)
-            if copy is not None:
-                copy.attach(self._container, self._stream)
+            self._stream = copy.attach(self._container, self._add_video) if copy else self._add_video()
             self._container.start_encoding()
         except (av.error.FFmpegError, OSError) as error:
             self._close_quietly()
@@ -210,14 +213,19 @@ class VideoWriter:
             denominators = [self._info.time_base.denominator]
             denominators += self._copy.denominators() if self._copy else []
             # without it a start that is not a whole millisecond is rounded to one
-            options = {"movflags": "+use_metadata_tags", "movie_timescale": str(_timescale(denominators))}
+            options = {"movie_timescale": str(_timescale(denominators))}
+            if not (self._copy and self._copy.has_cover()):
+                options["movflags"] = "+use_metadata_tags"  # keeps tags of any name, but then no cover picture
         elif self._plan.container == "matroska":
-            options = {"fflags": "+bitexact"}  # no random identifier: the same job gives the same bytes
+            # bitexact: no random identifier, the same job gives the same bytes. Sound that starts before the first
+            # frame would else move everything: blocks may lie before their cluster (RFC 9559 section 10.2).
+            options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
         return av.open(str(self._path), "w", format=self._plan.container, container_options=options)
 
-    def _add_video(self, container: OutputContainer) -> VideoStream:
+    def _add_video(self) -> VideoStream:
         info, plan = self._info, self._plan
-        stream = container.add_stream(plan.encoder, rate=info.rate or Fraction(25), options=dict(plan.options))
+        assert self._container is not None
+        stream = self._container.add_stream(plan.encoder, rate=info.rate or Fraction(25), options=dict(plan.options))
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         _configure(context, plan, info)
@@ -273,7 +281,9 @@ class VideoWriter:
         try:
             self._container.close()
         except (av.error.FFmpegError, OSError) as failure:
-            raise OutputError(f"{self._path}: cannot be finished ({failure.strerror}); check the free space") from failure
+            raise OutputError(
+                f"{self._path}: cannot be finished ({failure.strerror}); check the free space"
+            ) from failure
 
     def _close_quietly(self) -> None:
         """After an error: closing raises a second time on a full disk and would hide the first."""

@@ -5,15 +5,17 @@ the first frame), so the facts come from a decoded frame and the times from the 
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -23,7 +25,9 @@ from vidrain.errors import InputError
 from vidrain.types import ColorTags, Family, FrameIndex, PixelLayout, VideoInfo
 
 _FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp")
-_PLANAR = {layout.name: layout for family in _FAMILIES for depth in (8, 10, 12) if (layout := PixelLayout(family, depth))}
+_PLANAR = {
+    layout.name: layout for family in _FAMILIES for depth in (8, 10, 12) if (layout := PixelLayout(family, depth))
+}
 # The same samples in another order: the move to planes changes no value.
 _REORDERED = {
     "yuvj420p": "yuv420p",
@@ -121,7 +125,8 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
         raise InputError(f"{path}: the video stream states no time base")
     ratio = stream.sample_aspect_ratio
     rate = stream.average_rate
-    side_data = {data.type: bytes(data) for data in map(frame.side_data.__getitem__, range(len(frame.side_data)))}
+    parts = cast(Iterable[SideData], frame.side_data)  # typed as a dict, but yields the parts
+    side_data = {part.type: bytes(part) for part in parts}
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     return VideoInfo(
         path=path,

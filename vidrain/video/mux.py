@@ -1,0 +1,300 @@
+"""Carry every other stream of the source along: sound, subtitles, data, cover art, chapters, metadata.
+
+Packets are copied, never decoded. What the target container does not take is found out by writing its header
+into memory, before any frame is computed. Knows nothing of pixels.
+"""
+
+from __future__ import annotations  # Packet[...] exists for the type checker only
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import AttachmentStream, DataStream, Discard, Disposition, Stream
+from av.subtitles.stream import SubtitleStream
+from av.video.stream import VideoStream
+
+from vidrain.errors import OutputError
+from vidrain.types import VideoInfo
+from vidrain.video.index import open_input
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
+
+# Written anew by every muxer; the source's would be wrong in the copy.
+_CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+_STREAM_KEYS = ("duration", "bps", "number_of_frames", "number_of_bytes", "_statistics")
+_PICTURES = {"png": "png", "mjpeg": "jpeg"}
+_ADTS_SYNC = 0xFFF
+
+
+@dataclass(frozen=True)
+class Span:
+    """The part of the source that is kept, in seconds of its clock, and what is taken off every time.
+
+    end: first moment that is not kept; None keeps all to the end.
+    """
+
+    start: Fraction
+    end: Fraction | None
+    shift: Fraction
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """Which streams ride along: indices into the source, and a sentence for each one that cannot."""
+
+    kept: tuple[int, ...]
+    refused: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Copied:
+    """What was copied of one stream: to be compared with what is read back from the finished file.
+
+    is_cover: whether it is a picture; those are read back behind all others. rank: place among its like.
+    """
+
+    kind: str
+    is_cover: bool
+    rank: int
+    count: int = 0
+    first: Fraction | None = None  # seconds
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def add(self, packet: Packet[Stream]) -> None:
+        """Count one packet in. To be called before it is muxed, which empties it."""
+        if self.first is None and packet.pts is not None:
+            self.first = packet.pts * Fraction(packet.time_base)
+        self.count += 1
+        self.digest.update(payload(packet))
+
+
+def payload(packet: Packet[Stream]) -> bytes:
+    """The coded bytes; an ADTS header, which MP4 does without, is left out (ISO/IEC 13818-7 section 6.2)."""
+    data = bytes(packet)
+    is_adts = packet.stream.codec_context is not None and packet.stream.codec_context.name == "aac"
+    if is_adts and len(data) > 7 and int.from_bytes(data[:2], "big") >> 4 == _ADTS_SYNC:
+        return data[7 if data[1] & 1 else 9 :]
+    return data
+
+
+def plan_copy(info: VideoInfo, container: str) -> CopyPlan:
+    """Try each other stream of the source in a header of `container` (FFmpeg's name), written into memory."""
+    kept: list[int] = []
+    refused: list[str] = []
+    notes: list[str] = []
+    with open_input(info.path) as source:
+        for stream in source.streams:
+            if stream.index == info.stream_index or is_rebuilt(stream):
+                continue
+            if (reason := _refusal(stream, container)) is None:
+                kept.append(stream.index)
+                if is_cover(stream) and container != "matroska":
+                    notes.append("a cover picture is kept: tags outside of MP4's standard set are left out beside it")
+                if isinstance(stream, VideoStream) and not is_cover(stream):
+                    notes.append(f"stream {stream.index} is another video: it is copied with its rain")
+            else:
+                refused.append(f"stream {stream.index} ({_described(stream)}) {reason}")
+    return CopyPlan(tuple(kept), tuple(refused), tuple(notes))
+
+
+def is_rebuilt(stream: Stream) -> bool:
+    """Whether the muxer writes this stream by itself: the timecode track from the video's tag, chapter titles.
+
+    FFmpeg has no codec for a timecode track; a track of chapter titles it hands on as data not to be read.
+    """
+    if not isinstance(stream, DataStream):
+        return False
+    return (stream.name is None and "timecode" in stream.metadata) or stream.discard == Discard.all
+
+
+def _described(stream: Stream) -> str:
+    name = stream.name if isinstance(stream, DataStream) else stream.codec_context and stream.codec_context.name
+    return f"{stream.type} {name or 'of unknown kind'}"
+
+
+def _refusal(stream: Stream, container: str) -> str | None:
+    """Why `container` does not take `stream`, or None when it does."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            _add(trial, stream)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError, TypeError, KeyError):
+        return f"does not go into {container}: it is left out; an output in the source's own container keeps it"
+    return None
+
+
+def _add(container: OutputContainer, stream: Stream) -> Stream | None:
+    """A stream like `stream` in `container`, with its metadata and disposition; None for an attachment."""
+    if isinstance(stream, AttachmentStream):
+        name = stream.name or stream.metadata.get("filename", "attachment")
+        container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+        return None
+    if is_cover(stream) and container.format.name == "matroska":  # which keeps pictures as attachments
+        kind = _PICTURES[stream.codec_context.name]
+        container.add_attachment(f"cover.{kind}", f"image/{kind}", _picture_of(stream))
+        return None
+    added = container.add_stream_from_template(stream, opaque=True)
+    added.metadata.update(stream_metadata(stream))
+    added.disposition = stream.disposition
+    return added
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether this is a picture that belongs to the file, not a video."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _picture_of(stream: Stream) -> bytes:
+    """The coded picture of a cover; FFmpeg hands it out as a packet before all others."""
+    with av.open(stream.container.name) as source:
+        return bytes(next(source.demux(source.streams[stream.index])))
+
+
+def stream_metadata(stream: Stream) -> dict[str, str]:
+    """The tags of a stream that stay true in a copy: not the statistics that Matroska writes anew."""
+    return {key: value for key, value in stream.metadata.items() if not key.lower().startswith(_STREAM_KEYS)}
+
+
+class StreamCopy:
+    """Writes the other streams into the output, in step with the video; owns a second handle on the source.
+
+    tags: container metadata to add, such as what made the file.
+    """
+
+    def __init__(self, info: VideoInfo, plan: CopyPlan, *, span: Span | None, tags: dict[str, str]) -> None:
+        self._info, self._plan, self._span, self._tags = info, plan, span, tags
+        self._stack = ExitStack()
+        self._source = self._stack.enter_context(open_input(info.path))
+        self._targets: dict[int, Stream] = {}
+        self.copied: dict[int, Copied] = {}
+        self._held: Packet[Stream] | None = None
+        self._packets: Iterator[Packet[Stream]] = iter(())
+
+    def denominators(self) -> list[int]:
+        """Time base denominators of the streams copied: MP4's movie clock should hold them all."""
+        bases = [self._source.streams[index].time_base for index in self._plan.kept]
+        return [Fraction(base).denominator for base in bases if base]
+
+    def has_cover(self) -> bool:
+        """Whether a cover picture is copied: in MP4 it excludes tags outside of the standard set."""
+        return any(is_cover(self._source.streams[index]) for index in self._plan.kept)
+
+    def attach(self, container: OutputContainer, add_video: Callable[[], VideoStream]) -> VideoStream:
+        """Add all streams in the order of the source, the video through `add_video` in its own place."""
+        self._container = container
+        video: VideoStream | None = None
+        for stream in self._source.streams:
+            if stream.index == self._info.stream_index:
+                video = add_video()
+                tags = stream_metadata(stream)
+                tags.pop("encoder", None)  # it was encoded anew
+                video.metadata.update(tags)
+                video.disposition = stream.disposition
+            elif stream.index in self._plan.kept:
+                self._attach_one(container, stream)
+        if video is None:
+            raise OutputError(f"{self._info.path}: stream {self._info.stream_index} is gone; the source has changed")
+        container.set_chapters(self._chapters(self._source))
+        kept = {key: value for key, value in self._source.metadata.items() if key.lower() not in _CONTAINER_KEYS}
+        container.metadata.update(kept | self._tags)
+        for stream in self._source.streams:
+            if stream.index not in self._targets:
+                stream.discard = Discard.all  # the demuxer then skips their bytes
+        streams = [self._source.streams[index] for index in self._targets]
+        if streams:
+            self._packets = iter(self._source.demux(streams))
+        return video
+
+    def _attach_one(self, container: OutputContainer, stream: Stream) -> None:
+        added = _add(container, stream)
+        if added is not None:
+            self._targets[stream.index] = added
+            rank = sum(other.is_cover == is_cover(stream) for other in self.copied.values())
+            self.copied[stream.index] = Copied(_described(stream), is_cover(stream), rank)
+
+    def _chapters(self, source: InputContainer) -> list[Chapter]:
+        """The source's chapters, cut to the span that is kept."""
+        span = self._span
+        chapters: list[Chapter] = []
+        for chapter in source.chapters():
+            base = Fraction(chapter["time_base"] or 1)
+            start, end = chapter["start"] * base, chapter["end"] * base
+            if span is not None:
+                if end <= span.start or (span.end is not None and start >= span.end):
+                    continue
+                start = max(start, span.start) - span.shift
+                end = (end if span.end is None else min(end, span.end)) - span.shift
+            moved = chapter.copy()
+            moved["start"], moved["end"] = round(start / base), round(end / base)
+            chapters.append(moved)
+        return chapters
+
+    def write_until(self, seconds: Fraction) -> None:
+        """Copy packets that begin up to `seconds` on the clock of the output."""
+        while (packet := self._next()) is not None:
+            ticks = packet.dts if packet.dts is not None else packet.pts
+            if ticks is not None and ticks * Fraction(packet.time_base) > seconds:
+                return
+            self._held = None
+            self._mux(packet)
+
+    def write_rest(self) -> None:
+        """Copy all that is left."""
+        while (packet := self._next()) is not None:
+            self._held = None
+            self._mux(packet)
+
+    def _next(self) -> Packet[Stream] | None:
+        """The packet that comes next, already moved to the clock of the output; stays next until taken."""
+        while self._held is None:
+            try:
+                packet = next(self._packets, None)
+            except av.error.FFmpegError:  # the container breaks off: what came before it is kept
+                packet = None
+            if packet is None:
+                return None
+            if packet.size and self._moved(packet):
+                self._held = packet
+        return self._held
+
+    def _moved(self, packet: Packet[Stream]) -> bool:
+        """Shift the packet's times by the span; False when it lies outside of it."""
+        span = self._span
+        if span is None:
+            return True
+        if packet.pts is None or is_cover(packet.stream):
+            return True
+        base = Fraction(packet.time_base)
+        begin = packet.pts * base
+        end = begin + max(packet.duration or 0, 1) * base
+        if end <= span.start or (span.end is not None and begin >= span.end):
+            return False
+        shift = round(span.shift / base)
+        pts = packet.pts - shift
+        dts = packet.dts - shift if packet.dts is not None else None
+        if isinstance(packet.stream, SubtitleStream) and begin < span.start:
+            late = round((span.start - begin) / base)  # a line already on screen appears with the first frame
+            pts, dts = pts + late, None if dts is None else dts + late
+            packet.duration = max((packet.duration or 0) - late, 1)
+        packet.pts, packet.dts = pts, dts
+        return True
+
+    def _mux(self, packet: Packet[Stream]) -> None:
+        index = packet.stream_index
+        self.copied[index].add(packet)
+        packet.stream = self._targets[index]
+        self._container.mux(packet)
+
+    def close(self) -> None:
+        """Give the source back; safe to call twice."""
+        self._stack.close()

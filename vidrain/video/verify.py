@@ -1,0 +1,140 @@
+"""Read a finished file back and compare it with what was meant: times, tags, copied streams.
+
+Runs on the partial file, before it gets its final name. Knows nothing of how the file was made.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import AttachmentStream
+
+from vidrain.errors import InputError, OutputError
+from vidrain.types import VideoInfo
+from vidrain.video.index import Source, open_input, probe
+from vidrain.video.mux import Copied, is_cover, is_rebuilt
+
+_MATROSKA_TICK = Fraction(1, 1000)  # Matroska keeps times in whole milliseconds
+_UNTAGGED = 2
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a finished file must hold.
+
+    pts: times of all frames written, in ticks of `info.time_base`; info: facts of the planes written.
+    pix_fmt: what the encoder was given. copied: per source stream what was copied.
+    """
+
+    info: VideoInfo
+    pix_fmt: str
+    container: str
+    pts: Sequence[int]
+    copied: Mapping[int, Copied]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Result of a check that passed: whether every time is exact, and what had to be allowed."""
+
+    pts_equal: bool
+    notes: tuple[str, ...]
+
+
+def verify(path: Path, expected: Expected) -> Verified:
+    """Check the file at `path` against `expected`; OutputError names the first thing that differs."""
+    try:
+        found = probe(path)
+    except InputError as error:
+        raise OutputError(f"the finished file cannot be read back: {error}") from error
+    _same_facts(path, found.info, expected)
+    worst = _largest_time_error(path, found, expected)
+    with open_input(path) as container:
+        _same_packets(path, container, found.info.stream_index, expected)
+    notes = []
+    if worst:
+        notes.append(
+            f"{expected.container} stores whole milliseconds: times moved by up to {float(worst) * 1000:.3f} ms"
+        )
+    return Verified(pts_equal=worst == 0, notes=tuple(notes))
+
+
+def _same_facts(path: Path, found: VideoInfo, expected: Expected) -> None:
+    wanted = expected.info
+    pairs = {
+        "size": ((found.width, found.height), (wanted.width, wanted.height)),
+        "pixel format": (found.layout.name, _plain(expected.pix_fmt)),
+        "display matrix": (found.display_matrix, wanted.display_matrix),
+        "sample aspect ratio": (found.sample_aspect_ratio or 1, wanted.sample_aspect_ratio or 1),
+    }
+    if found.layout.family != "gbrp":  # RGB has neither a matrix nor, in most codecs, a range
+        pairs["colour range"] = (found.color.range or 1, wanted.color.range or 1)
+        if wanted.color.matrix != _UNTAGGED:
+            pairs["colour matrix"] = (found.color.matrix, wanted.color.matrix)
+    for what, (got, want) in pairs.items():
+        if got != want:
+            raise OutputError(f"{path.name}: {what} is {got} in the finished file, should be {want}; nothing was kept")
+
+
+def _plain(pix_fmt: str) -> str:
+    """The planar name that reading reports for what the encoder was given."""
+    return "gbrp" if pix_fmt == "bgr0" else pix_fmt
+
+
+def _largest_time_error(path: Path, found: Source, expected: Expected) -> Fraction:
+    """Largest distance of a frame from its due time, in seconds; OutputError beyond what the container rounds."""
+    times = found.index.pts
+    if found.index.count != len(expected.pts) or len(times) != len(expected.pts):
+        raise OutputError(
+            f"{path.name}: {found.index.count} frames in the finished file, {len(expected.pts)} were written; "
+            "nothing was kept"
+        )
+    due_base, base = expected.info.time_base, found.info.time_base
+    if base == due_base and np.array_equal(times, np.asarray(expected.pts)):
+        return Fraction(0)
+    worst = max(abs(int(got) * base - due * due_base) for got, due in zip(times, expected.pts, strict=True))
+    allowed = _MATROSKA_TICK / 2 if expected.container == "matroska" else Fraction(0)
+    if worst > allowed:
+        raise OutputError(
+            f"{path.name}: a frame's time is off by {float(worst) * 1000:.3f} ms in the finished file; nothing was kept"
+        )
+    return worst
+
+
+def _same_packets(path: Path, container: InputContainer, video_index: int, expected: Expected) -> None:
+    """Count, bytes and first time of every copied stream."""
+    others = [
+        stream
+        for stream in container.streams
+        if not (isinstance(stream, AttachmentStream) or is_rebuilt(stream) or stream.index == video_index)
+    ]
+    like = {cover: [stream for stream in others if is_cover(stream) == cover] for cover in (True, False)}
+    due = list(expected.copied.values())
+    if any(copied.rank >= len(like[copied.is_cover]) for copied in due):
+        raise OutputError(f"{path.name}: a copied stream is missing in the finished file; nothing was kept")
+    streams = [like[copied.is_cover][copied.rank] for copied in due]
+    found = {
+        stream.index: Copied(copied.kind, copied.is_cover, copied.rank)
+        for stream, copied in zip(streams, due, strict=True)
+    }
+    try:
+        for packet in container.demux(streams) if streams else ():
+            if packet.size:
+                found[packet.stream_index].add(packet)
+    except av.error.FFmpegError as error:
+        raise OutputError(f"{path.name}: the finished file breaks off ({error.strerror}); nothing was kept") from error
+    for copied, got in zip(due, found.values(), strict=True):
+        if got.count != copied.count or got.digest.digest() != copied.digest.digest():
+            raise OutputError(
+                f"{path.name}: copied stream {copied.kind} has {got.count} packets in the finished file that should "
+                f"be the source's own {copied.count}; nothing was kept"
+            )
+        if copied.first is not None and got.first is not None and abs(copied.first - got.first) > _MATROSKA_TICK:
+            raise OutputError(
+                f"{path.name}: copied stream {copied.kind} starts {float(got.first - copied.first):+.3f} s off in the "
+                "finished file; nothing was kept"
+            )
