@@ -42,20 +42,18 @@ def subtract(observed: Planes, removal: RainPlanes, depth: int) -> Planes:
 def pack(rain: RainPlanes, depth: int) -> tuple[npt.NDArray[np.uint16], ...]:
     """R as unsigned samples R + 2^(depth + 1), uint16; every R of `depth`-bit video fits."""
     offset = rain_offset(depth)
-    return tuple((plane + np.int16(offset)).astype(np.uint16) for plane in rain)
+    # modulo 2^16, because the offset of 14-bit video is past the end of int16
+    return tuple(np.add(plane, offset, dtype=np.uint16, casting="unsafe") for plane in rain)
 
 
 def unpack(packed: Planes, depth: int) -> RainPlanes:
     """Inverse of `pack`: uint16 planes of the archive to signed R, int16."""
     offset = rain_offset(depth)
-    return tuple(
-        np.subtract(plane, offset, dtype=np.int16, casting="unsafe") for plane in packed
-    )
+    return tuple(np.subtract(plane, offset, dtype=np.uint16).view(np.int16) for plane in packed)
 
 
 def recomposed(background: Planes, rain: RainPlanes) -> Planes:
     """O = B + R, in B's own sample type; exact for layers made by `subtract` and `Layers.rain`."""
     return tuple(
-        np.add(b, r, dtype=np.int16, casting="unsafe").astype(b.dtype)
-        for b, r in zip(background, rain, strict=True)
+        np.add(b, r, dtype=np.int16, casting="unsafe").astype(b.dtype) for b, r in zip(background, rain, strict=True)
     )

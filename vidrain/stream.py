@@ -37,11 +37,11 @@ def sliding_windows(items: Iterable[T], reach: int) -> Iterator[Window[T]]:
     position = 0
     while position < len(held):
         yield Window(tuple(held), position)
-        held.extend(islice(source, 1))
         if position == reach:
             held.popleft()
         else:
             position += 1
+        held.extend(islice(source, 1))
 
 
 class _End:
@@ -55,8 +55,11 @@ def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, No
     """Iterate `items` in a thread of its own, at most `depth` items ahead (and one in each hand).
 
     An error upstream is raised here, with its traceback, after the items before it. Closing this generator
-    stops and joins the thread and closes `items`: nothing is left running.
+    stops and joins the thread and closes `items`: nothing is left running. Raises ValueError for a depth
+    below 1.
     """
+    if depth < 1:
+        raise ValueError(f"found depth {depth}; want at least 1")  # 0 would mean no bound to a Queue
     ahead: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
     stop = threading.Event()
 
@@ -70,9 +73,10 @@ def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, No
         return False
 
     def work() -> None:
-        source = iter(items)
+        source: Iterator[T] | None = None
         end = _End()
         try:
+            source = iter(items)
             for item in source:
                 if not offer(item):
                     break

@@ -74,10 +74,18 @@ class Video:
             for picture in self._pictures(container.demux(stream)):
                 if start is not None and picture.pts is not None and picture.pts < start:
                     continue  # leading pictures of an open group: they lack their references here
-                known = int(np.searchsorted(self.index.pts, picture.pts)) if picture.pts is not None else index
-                self.decoded.frames[min(known, len(self.decoded.frames) - 1)] = True
+                index = self._position(picture.pts, index)
+                if index < len(self.decoded.frames):
+                    self.decoded.frames[index] = True
                 yield self._frame(picture, index)
                 index += 1
+
+    def _position(self, pts: int | None, following: int) -> int:
+        """Index of the frame shown at `pts`: after lost frames counting would fall behind."""
+        if pts is None or not self.index.orderly:
+            return following
+        known = int(np.searchsorted(self.index.pts, pts))
+        return known if known < len(self.index.pts) and self.index.pts[known] == pts else following
 
     def _seek_point(self, first: int) -> int | None:
         """Time of the last key frame not after frame `first`, or None to decode from the beginning."""

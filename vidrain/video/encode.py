@@ -4,13 +4,13 @@
 """
 
 import difflib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
 import av
@@ -193,19 +193,37 @@ class VideoWriter:
     """Writes planes to `path` with their exact times; a context manager that finishes the file on success.
 
     info: facts of the source, with `layout` that of the planes written. copy: streams of the source to carry
-    along. Raises OutputError when the file cannot be written.
+    along; tags: container metadata to add. Raises OutputError when the file cannot be written.
     """
 
-    def __init__(self, path: Path, plan: EncoderPlan, info: VideoInfo, *, copy: StreamCopy | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        plan: EncoderPlan,
+        info: VideoInfo,
+        *,
+        copy: StreamCopy | None = None,
+        tags: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._path, self._plan, self._info, self._copy = path, plan, info, copy
         self._container: OutputContainer | None = None
         try:
-            self._container = self._open()
-            self._stream = copy.attach(self._container, self._add_video) if copy else self._add_video()
-            self._container.start_encoding()
-        except (av.error.FFmpegError, OSError) as error:
+            with self._reported():
+                self._container = self._open()
+                self._stream = copy.attach(self._container, self._add_video) if copy else self._add_video()
+                self._container.metadata.update(tags)
+                self._container.start_encoding()
+        except BaseException:
             self._close_quietly()
-            raise OutputError(f"{path}: cannot be written ({error.strerror}); check space and permissions") from error
+            raise
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """FFmpeg's failures, whichever call they come from, as one line."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            raise OutputError(f"{self._path}: cannot be written ({error.strerror}); check space and rights") from error
 
     def _open(self) -> OutputContainer:
         options = {}
@@ -220,7 +238,13 @@ class VideoWriter:
             # bitexact: no random identifier, the same job gives the same bytes. Sound that starts before the first
             # frame would else move everything: blocks may lie before their cluster (RFC 9559 section 10.2).
             options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
-        return av.open(str(self._path), "w", format=self._plan.container, container_options=options)
+        return av.open(
+            str(self._path),
+            "w",
+            format=self._plan.container,
+            container_options=options,
+            metadata_errors="surrogateescape",  # as they were read
+        )
 
     def _add_video(self) -> VideoStream:
         info, plan = self._info, self._plan
@@ -241,9 +265,10 @@ class VideoWriter:
         """Encode one frame: planes of `info.layout`, times in ticks of `info.time_base`."""
         frame = self._picture(planes)
         frame.pts, frame.duration, frame.time_base = pts, duration, self._info.time_base
-        self._mux(frame)
-        if self._copy is not None:
-            self._copy.write_until(pts * self._info.time_base)
+        with self._reported():
+            self._mux(frame)
+            if self._copy is not None:
+                self._copy.write_until(pts * self._info.time_base)
 
     def _picture(self, planes: Planes) -> VideoFrame:
         info, plan = self._info, self._plan
@@ -259,11 +284,8 @@ class VideoWriter:
 
     def _mux(self, frame: VideoFrame | None) -> None:
         assert self._container is not None
-        try:
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
-        except (av.error.FFmpegError, OSError) as error:
-            raise OutputError(f"{self._path}: cannot be written ({error.strerror}); check the free space") from error
+        for packet in self._stream.encode(frame):
+            self._container.mux(packet)
 
     def __enter__(self) -> Self:
         return self
@@ -274,16 +296,18 @@ class VideoWriter:
         if kind is not None:
             self._close_quietly()
             return
-        self._mux(None)
-        if self._copy is not None:
-            self._copy.write_rest()
         assert self._container is not None
         try:
-            self._container.close()
-        except (av.error.FFmpegError, OSError) as failure:
-            raise OutputError(
-                f"{self._path}: cannot be finished ({failure.strerror}); check the free space"
-            ) from failure
+            with self._reported():
+                self._mux(None)
+                if self._copy is not None:
+                    self._copy.write_rest()
+                self._container.close()
+        except BaseException:
+            self._close_quietly()
+            raise
+        if self._copy is not None:
+            self._copy.close()
 
     def _close_quietly(self) -> None:
         """After an error: closing raises a second time on a full disk and would hide the first."""

@@ -4,9 +4,11 @@ Header counts and header colour tags are hints at best (edit lists hide frames, 
 the first frame), so the facts come from a decoded frame and the times from the packets.
 """
 
+from __future__ import annotations  # Packet[...] exists for the type checker only
+
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import cast
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -67,7 +70,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes); copy it again from the camera or card")
-        container = av.open(str(path), "r")
+        # old files hold tags in other encodings than UTF-8: their bytes pass through unchanged
+        container = av.open(str(path), "r", metadata_errors="surrogateescape")
     except PermissionError as error:
         raise InputError(f"{path}: may not be read ({error.strerror}); check its permissions") from error
     except (av.error.FFmpegError, OSError) as error:
@@ -104,15 +108,23 @@ def probe(path: Path) -> Source:
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
     """First frame that decodes; packets damaged before it are passed over."""
-    for packet in container.demux(stream):
+    if stream.codec_context is None:
+        raise InputError(f"{path}: its video is of a codec that FFmpeg does not know; convert it first")
+    for packet in _packets(container, stream):
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             continue
         for frame in frames:
             if isinstance(frame, VideoFrame):
                 return frame
     raise InputError(f"{path}: no frame of its {stream.codec_context.name} video can be decoded")
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Packets up to the end, or to where the container breaks off; the last one is empty and flushes the decoder."""
+    with suppress(av.error.FFmpegError):
+        yield from container.demux(stream)
 
 
 def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
@@ -152,7 +164,7 @@ def _index(container: InputContainer, stream: VideoStream, info: VideoInfo) -> F
     times: list[int] = []
     keys: list[int] = []
     hidden, orderly = 0, True
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream):
         if not packet.size:
             continue
         if packet.is_discard:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -125,7 +126,7 @@ def _described(stream: Stream) -> str:
 def _refusal(stream: Stream, container: str) -> str | None:
     """Why `container` does not take `stream`, or None when it does."""
     try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
+        with av.open(io.BytesIO(), "w", format=container, metadata_errors="surrogateescape") as trial:
             _add(trial, stream)
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError, TypeError, KeyError):
@@ -156,7 +157,7 @@ def is_cover(stream: Stream) -> bool:
 
 def _picture_of(stream: Stream) -> bytes:
     """The coded picture of a cover; FFmpeg hands it out as a packet before all others."""
-    with av.open(stream.container.name) as source:
+    with open_input(Path(stream.container.name)) as source:
         return bytes(next(source.demux(source.streams[stream.index])))
 
 
@@ -166,13 +167,10 @@ def stream_metadata(stream: Stream) -> dict[str, str]:
 
 
 class StreamCopy:
-    """Writes the other streams into the output, in step with the video; owns a second handle on the source.
+    """Writes the other streams into the output, in step with the video; owns a second handle on the source."""
 
-    tags: container metadata to add, such as what made the file.
-    """
-
-    def __init__(self, info: VideoInfo, plan: CopyPlan, *, span: Span | None, tags: dict[str, str]) -> None:
-        self._info, self._plan, self._span, self._tags = info, plan, span, tags
+    def __init__(self, info: VideoInfo, plan: CopyPlan, *, span: Span | None = None) -> None:
+        self._info, self._plan, self._span = info, plan, span
         self._stack = ExitStack()
         self._source = self._stack.enter_context(open_input(info.path))
         self._targets: dict[int, Stream] = {}
@@ -206,7 +204,7 @@ class StreamCopy:
             raise OutputError(f"{self._info.path}: stream {self._info.stream_index} is gone; the source has changed")
         container.set_chapters(self._chapters(self._source))
         kept = {key: value for key, value in self._source.metadata.items() if key.lower() not in _CONTAINER_KEYS}
-        container.metadata.update(kept | self._tags)
+        container.metadata.update(kept)
         for stream in self._source.streams:
             if stream.index not in self._targets:
                 stream.discard = Discard.all  # the demuxer then skips their bytes

@@ -1,0 +1,51 @@
+"""vidrain takes the rain out of video and keeps everything else exactly as it was.
+
+    import vidrain
+    report = vidrain.clean("in.mp4", "out.mp4")
+
+What stands here is the public interface; it is loaded when first asked for, so that `import vidrain` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidrain.archive import recompose
+    from vidrain.decompose import decompose
+    from vidrain.job import CleanOptions
+    from vidrain.pipeline import CleanReport, clean
+    from vidrain.video.clips import ClipReader, open_clips
+    from vidrain.video.decode import open_video
+    from vidrain.weights import load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CleanOptions",
+    "CleanReport",
+    "ClipReader",
+    "clean",
+    "decompose",
+    "load_model",
+    "open_clips",
+    "open_video",
+    "recompose",
+]
+
+_HOMES = {
+    "CleanOptions": "vidrain.job",
+    "CleanReport": "vidrain.pipeline",
+    "ClipReader": "vidrain.video.clips",
+    "clean": "vidrain.pipeline",
+    "decompose": "vidrain.decompose",
+    "load_model": "vidrain.weights",
+    "open_clips": "vidrain.video.clips",
+    "open_video": "vidrain.video.decode",
+    "recompose": "vidrain.archive",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vidrain' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

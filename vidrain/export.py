@@ -1,0 +1,104 @@
+"""What becomes of the layers of a video: the clean stream, the exact rain archive, the rain preview.
+
+An export is a `Picked` look at the layers and a `VideoExport` that writes it, frame by frame. It writes to the path
+it is given and knows nothing of final names or models.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from vidrain.layers import pack, rain_layout, rain_offset
+from vidrain.types import ColorTags, Layers, PixelLayout, Planes, VideoInfo
+from vidrain.video.color import Conversion
+from vidrain.video.encode import EncoderPlan, VideoWriter
+from vidrain.video.mux import StreamCopy
+from vidrain.video.verify import Expected
+
+PREVIEW_GAIN = 3.0  # streaks are faint: a tenth of the range is a strong one
+_LIMITED = 1
+_BLACK, _WHITE, _NEUTRAL = 16, 235, 128  # BT.601, 8 bits
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Which planes of the layers an export stores.
+
+    info: facts of the source with the layout of those planes; tags: what the file says of itself.
+    """
+
+    info: VideoInfo
+    planes: Callable[[Layers], Planes]
+    tags: dict[str, str]
+
+
+def background(info: VideoInfo, made_by: str) -> Picked:
+    """B, in the source's own layout. made_by: provenance, kept as a tag."""
+    return Picked(info, lambda layers: layers.background, {"vidrain": made_by})
+
+
+def rain_archive(info: VideoInfo, made_by: str) -> Picked:
+    """R, exact: every plane as R + 2^(depth + 1) in two bits more."""
+    depth = info.layout.depth
+    tags = {"vidrain": f"{made_by}; rain layer R + {rain_offset(depth)}, background B is the clean file, O = B + R"}
+    return Picked(replace(info, layout=rain_layout(info.layout)), lambda layers: pack(layers.rain, depth), tags)
+
+
+def rain_preview(info: VideoInfo, conversion: Conversion, made_by: str) -> Picked:
+    """R for the eye: its luma, `PREVIEW_GAIN` times as bright, on black; 8-bit 4:2:0, plays anywhere."""
+    layout = PixelLayout("yuv420p", 8)
+    shapes = layout.plane_shapes(info.width, info.height)
+    per_code = PREVIEW_GAIN * (_WHITE - _BLACK) / conversion.scale[0]
+    neutral = tuple(np.full(shape, _NEUTRAL, np.uint8) for shape in shapes[1:])
+
+    def planes(layers: Layers) -> Planes:
+        luma = np.rint(layers.rain[0] * np.float32(per_code)) + _BLACK  # in gbrp the first plane is green
+        return (np.clip(luma, _BLACK, _WHITE).astype(np.uint8), *neutral)
+
+    color = ColorTags(info.color.matrix if info.layout.family != "gbrp" else 2, _LIMITED)
+    tags = {"vidrain": f"{made_by}; rain {PREVIEW_GAIN:g} times as bright, to be looked at"}
+    return Picked(replace(info, layout=layout, color=color), planes, tags)
+
+
+class VideoExport:
+    """Writes what is picked of each frame's layers as a video; a context manager that finishes the file on success.
+
+    shift: ticks taken off every time. Raises OutputError when the file cannot be written.
+    """
+
+    def __init__(
+        self, path: Path, plan: EncoderPlan, picked: Picked, *, shift: int = 0, copy: StreamCopy | None = None
+    ) -> None:
+        self._plan, self._picked, self._shift, self._copy = plan, picked, shift, copy
+        self._pts: list[int] = []
+        self._writer = VideoWriter(path, plan, picked.info, copy=copy, tags=picked.tags)
+
+    def write(self, layers: Layers) -> None:
+        """Store one frame."""
+        pts = layers.frame.pts - self._shift
+        self._writer.write(self._picked.planes(layers), pts, layers.frame.duration)
+        self._pts.append(pts)
+
+    @property
+    def expected(self) -> Expected:
+        """What the finished file must hold, for `verify`."""
+        return Expected(
+            info=self._picked.info,
+            pix_fmt=self._plan.pix_fmt,
+            container=self._plan.container,
+            pts=self._pts,
+            copied=self._copy.copied if self._copy else {},
+        )
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)

@@ -1,0 +1,165 @@
+"""Everything about one video that is decided before its first frame is computed: options in, a checked plan out.
+
+What can be refused is refused here. Knows nothing of the command line or of configuration files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from vidrain import __version__
+from vidrain.align import AlignOptions
+from vidrain.baseline import BaselineOptions
+from vidrain.decompose import DecomposeOptions
+from vidrain.errors import UsageError
+from vidrain.events import Notice
+from vidrain.export import Picked, background, rain_archive, rain_preview
+from vidrain.outputs import refuse_clashes
+from vidrain.shots import ShotOptions
+from vidrain.span import kept_frames
+from vidrain.types import VideoInfo
+from vidrain.video.color import Conversion, conversion_for
+from vidrain.video.decode import Video
+from vidrain.video.encode import EncodeOptions, EncoderPlan, container_of, plan_encoder
+from vidrain.video.mux import CopyPlan, Span, plan_copy
+from vidrain.weights import PRESETS
+
+Preset = Literal["fast", "balanced", "quality"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanOptions:
+    """All that a user can choose about cleaning one video. `configs/clean.yaml` explains every key."""
+
+    preset: Preset = "balanced"
+    model: str | None = None  # None: what the preset stands for
+    weights: Path | None = None
+    device: Device = "auto"
+    rain: Path | None = None
+    rain_preview: Path | None = None
+    compare: Path | None = None
+    archive: bool = False
+    start: str | None = None
+    end: str | None = None
+    keep_pts: bool = False
+    force: bool = False
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    baseline: BaselineOptions = field(default_factory=BaselineOptions)
+    align: AlignOptions = field(default_factory=AlignOptions)
+    shots: ShotOptions = field(default_factory=ShotOptions)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file to be written."""
+
+    target: Path
+    picked: Picked
+    plan: EncoderPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A checked plan for one video."""
+
+    video: Video
+    model: str
+    decompose: DecomposeOptions
+    clean: Output
+    others: Mapping[str, Output]  # role (rain, rain_preview) -> output
+    compare: Path | None
+    kept: range  # indices of the frames that go out
+    span: Span | None  # the same in seconds, for the other streams; None keeps all
+    copy: CopyPlan
+    notices: tuple[Notice, ...]  # what a user should know beforehand
+
+    @property
+    def targets(self) -> dict[str, Path]:
+        """Role -> final path of everything this job writes."""
+        others = {role: output.target for role, output in self.others.items()}
+        return {"clean": self.clean.target, **others} | ({"compare": self.compare} if self.compare else {})
+
+
+def default_output(source: Path) -> Path:
+    """`IN.clean.mp4` beside the source; a source in MKV or MOV keeps its container."""
+    suffix = source.suffix if source.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v") else ".mp4"
+    return source.with_name(f"{source.stem}.clean{suffix}")
+
+
+def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
+    """Decide everything about cleaning `video`. Raises UsageError for what contradicts itself or cannot be had."""
+    info = video.info
+    target = output or default_output(info.path)
+    refuse_clashes(info.path, [path for path in (target, options.rain, options.rain_preview, options.compare) if path])
+    model = options.model or PRESETS[options.preset]
+    made_by = f"{__version__} {model}"
+    clean = Output(target, background(info, made_by), plan_encoder(info, target, clean_encoding(options)))
+    if options.compare is not None:
+        container_of(options.compare)
+    kept = kept_frames(options.start, options.end, video.index, info.time_base)
+    copy = plan_copy(info, clean.plan.container)
+    return Job(
+        video=video,
+        model=model,
+        decompose=DecomposeOptions(options.align, options.shots, device_of(options.device)),
+        clean=clean,
+        others=_other_outputs(info, options, made_by),
+        compare=options.compare,
+        kept=kept,
+        span=_span(video, kept, options),
+        copy=copy,
+        notices=_notices(clean.plan, copy, conversion_for(info)),
+    )
+
+
+def clean_encoding(options: CleanOptions) -> EncodeOptions:
+    """Encoding of the clean file: `archive` stands for FFV1."""
+    if not options.archive:
+        return options.encode
+    if options.encode.codec not in (None, "ffv1"):
+        raise UsageError(f"--archive means --codec ffv1, but --codec {options.encode.codec} is asked for; drop one")
+    return replace(options.encode, codec="ffv1")
+
+
+def device_of(wanted: Device) -> str:
+    """The torch device for `wanted`; UsageError for a GPU that is not here."""
+    here = torch.cuda.is_available()
+    if wanted == "cuda" and not here:
+        raise UsageError("--device cuda: torch finds no CUDA device here; use --device auto or cpu")
+    return "cuda" if here and wanted != "cpu" else "cpu"
+
+
+def _other_outputs(info: VideoInfo, options: CleanOptions, made_by: str) -> dict[str, Output]:
+    found: dict[str, Output] = {}
+    threads = options.encode.threads
+    if (target := options.rain) is not None:
+        picked = rain_archive(info, made_by)
+        plan = plan_encoder(picked.info, target, EncodeOptions(codec="ffv1", threads=threads))
+        found["rain"] = Output(target, picked, plan)
+    if (target := options.rain_preview) is not None:
+        picked = rain_preview(info, conversion_for(info), made_by)
+        plan = plan_encoder(picked.info, target, EncodeOptions(codec="h264", threads=threads))
+        found["rain_preview"] = Output(target, picked, plan)
+    return found
+
+
+def _notices(plan: EncoderPlan, copy: CopyPlan, conversion: Conversion) -> tuple[Notice, ...]:
+    found = [("pixel_format", message) for message in plan.notes]
+    found += [("left_out", message) for message in copy.refused]
+    found += [("streams", message) for message in copy.notes]
+    found += [("colour", conversion.assumption)] if conversion.assumption else []
+    return tuple(Notice(code=code, message=message) for code, message in found)
+
+
+def _span(video: Video, kept: range, options: CleanOptions) -> Span | None:
+    if options.start is None and options.end is None:
+        return None
+    pts, base = video.index.pts, video.info.time_base
+    start = int(pts[kept.start]) * base
+    end = int(pts[kept.stop]) * base if kept.stop < len(pts) else None
+    return Span(start, end, Fraction(0) if options.keep_pts else start)

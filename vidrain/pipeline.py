@@ -1,0 +1,225 @@
+"""clean(): one video from source to finished outputs. The line that everything else hangs on.
+
+report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
+"""
+
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+import numpy as np
+
+from vidrain.decompose import Decomposer, decompose, reach_of
+from vidrain.errors import InputError
+from vidrain.events import FileDone, Meter, Notice, OnEvent, Plan, ignore
+from vidrain.export import VideoExport
+from vidrain.job import CleanOptions, Job, plan_job
+from vidrain.outputs import Claim, claimed
+from vidrain.stream import prefetch
+from vidrain.types import Frame
+from vidrain.video.decode import Video, open_video
+from vidrain.video.encode import container_of
+from vidrain.video.ffmpeg import render_comparison
+from vidrain.video.mux import StreamCopy
+from vidrain.video.verify import verify
+from vidrain.weights import load_model
+
+# Frames; with the window and the encoder's lookahead these bound the memory of a job.
+_DECODED_AHEAD = 4
+_COMPUTED_AHEAD = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanReport:
+    """What was done to one video.
+
+    missing: (start, end) seconds from the first frame of what could not be decoded; status is `partial` if there are
+    any. pts_equal: every frame has exactly the source's time (less the start of a range). copied, left_out: the other
+    streams, in words. exact: whether the clean file is lossless, so that it and the rain archive give O back.
+    """
+
+    source: Path
+    outputs: dict[str, Path]  # role (clean, rain, rain_preview, compare) -> path
+    status: Literal["ok", "partial"]
+    frames_in: int
+    frames_out: int
+    pts_equal: bool
+    missing: tuple[tuple[float, float], ...]
+    copied: tuple[str, ...]
+    left_out: tuple[str, ...]
+    notices: tuple[Notice, ...]
+    model: str
+    encoder: str
+    pix_fmt: str
+    exact: bool
+    seconds: float
+    fps: float
+    peak_memory_mib: float
+
+
+def clean(
+    source: str | Path,
+    output: str | Path | None = None,
+    *,
+    options: CleanOptions | None = None,
+    on_event: OnEvent = ignore,
+) -> CleanReport:
+    """Take the rain out of one video and keep everything else.
+
+    source: a video file, never touched; output: the clean video, by default `IN.clean.mp4` beside the source. All
+    outputs appear under their names together, finished and verified, or not at all. Raises VidrainError.
+    """
+    began = monotonic()
+    options = options or CleanOptions()
+    video = open_video(source)
+    before = _fingerprint(video.info.path)
+    job = plan_job(video, Path(output) if output is not None else None, options)
+    decomposer = load_model(job.model, options.weights, options.baseline)
+    with ExitStack() as stack:
+        claims = {role: stack.enter_context(claimed(path, force=options.force)) for role, path in job.targets.items()}
+        on_event(_plan(job))
+        for notice in job.notices:
+            on_event(notice)
+        exports = _write(job, decomposer, claims, on_event)
+        findings = {role: verify(claims[role].partial, export.expected) for role, export in exports.items()}
+        if job.compare is not None:
+            _compare(job, job.compare, claims)
+        if _fingerprint(video.info.path) != before:
+            raise InputError(f"{video.info.path}: changed while it was read; nothing was kept, try again")
+        for claim in claims.values():
+            claim.publish()
+    after = _late_notices(video, findings["clean"].notes, missing := _missing(video, job.kept))
+    for notice in after:
+        on_event(notice)
+    seconds = monotonic() - began
+    frames_out = len(exports["clean"].expected.pts)
+    report = CleanReport(
+        source=video.info.path,
+        outputs=job.targets,
+        status="partial" if missing else "ok",
+        frames_in=len(job.kept),
+        frames_out=frames_out,
+        pts_equal=findings["clean"].pts_equal and not video.decoded.moved_times,
+        missing=missing,
+        copied=tuple(copied.kind for copied in exports["clean"].expected.copied.values()),
+        left_out=job.copy.refused,
+        notices=(*job.notices, *after),
+        model=job.model,
+        encoder=job.clean.plan.encoder,
+        pix_fmt=job.clean.plan.pix_fmt,
+        exact=job.clean.plan.lossless,
+        seconds=seconds,
+        fps=frames_out / seconds,
+        peak_memory_mib=_peak_memory_mib(),
+    )
+    on_event(_done(report))
+    return report
+
+
+def _write(job: Job, decomposer: Decomposer, claims: Mapping[str, Claim], on_event: OnEvent) -> dict[str, VideoExport]:
+    """Decode, decompose and encode: three threads, bounded queues between them. Returns the finished exports."""
+    with ExitStack() as stack:
+        exports = {role: stack.enter_context(export) for role, export in _exports(job, claims).items()}
+        frames = prefetch(_context(job, reach_of(decomposer.radius)), _DECODED_AHEAD, "decode")
+        decoded = stack.enter_context(closing(frames))
+        computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)
+        meter = Meter(len(job.kept))
+        for layers in stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose"))):
+            for export in exports.values():
+                export.write(layers)
+            on_event(meter.tick())
+        if not exports["clean"].expected.pts:
+            raise InputError(f"{job.video.info.path}: none of its {len(job.kept)} frames could be decoded")
+    return exports
+
+
+def _exports(job: Job, claims: Mapping[str, Claim]) -> dict[str, VideoExport]:
+    info = job.video.info
+    shift = round(job.span.shift / info.time_base) if job.span else 0
+    copy = StreamCopy(info, job.copy, span=job.span)
+    exports = {"clean": VideoExport(claims["clean"].partial, job.clean.plan, job.clean.picked, shift=shift, copy=copy)}
+    for role, other in job.others.items():
+        exports[role] = VideoExport(claims[role].partial, other.plan, other.picked, shift=shift)
+    return exports
+
+
+def _context(job: Job, reach: int) -> Iterator[Frame]:
+    """The frames that go out and `reach` more on each side, so that a range is cleaned as the whole would be."""
+    for frame in job.video.frames(max(job.kept.start - reach, 0)):
+        if frame.index >= job.kept.stop + reach:
+            return
+        yield frame
+
+
+def _compare(job: Job, target: Path, claims: Mapping[str, Claim]) -> None:
+    render_comparison(
+        job.video.info.path,
+        claims["clean"].partial,
+        kept=job.kept,
+        target=claims["compare"].partial,
+        container=container_of(target),
+    )
+
+
+def _fingerprint(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _missing(video: Video, kept: range) -> tuple[tuple[float, float], ...]:
+    """Stretches of `kept` of which no frame came out, in seconds from the first frame of the video."""
+    lost = ~video.decoded.frames[kept.start : kept.stop]
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], lost.astype(np.int8), [0]))))
+    pts, base = video.index.pts, video.info.time_base
+    last = int(pts[-1]) + (int(pts[-1] - pts[-2]) if len(pts) > 1 else 0)
+    times = [(int(pts[i]) if i < len(pts) else last) - int(pts[0]) for i in edges + kept.start]
+    seconds = [float(time * base) for time in times]
+    return tuple(zip(seconds[::2], seconds[1::2], strict=True))
+
+
+def _late_notices(video: Video, notes: tuple[str, ...], missing: tuple[tuple[float, float], ...]) -> list[Notice]:
+    found = [Notice(code="times", message=note) for note in notes]
+    if moved := video.decoded.moved_times:
+        message = f"{moved} frames had times that ran backwards; they were moved between their neighbours"
+        found.append(Notice(code="times", message=message))
+    if missing:
+        where = ", ".join(f"{start:.3f}-{end:.3f} s" for start, end in missing)
+        found.append(Notice(code="missing", message=f"could not be decoded and is missing: {where}"))
+    return found
+
+
+def _plan(job: Job) -> Plan:
+    info = job.video.info
+    return Plan(
+        source=str(info.path),
+        outputs={role: str(path) for role, path in job.targets.items()},
+        model=job.model,
+        encoder=job.clean.plan.encoder,
+        pix_fmt=job.clean.plan.pix_fmt,
+        width=info.width,
+        height=info.height,
+        frames=len(job.kept),
+    )
+
+
+def _done(report: CleanReport) -> FileDone:
+    return FileDone(
+        status=report.status,
+        outputs={role: str(path) for role, path in report.outputs.items()},
+        frames_in=report.frames_in,
+        frames_out=report.frames_out,
+        pts_equal=report.pts_equal,
+        streams=list(report.copied),
+        seconds=report.seconds,
+    )
+
+
+def _peak_memory_mib() -> float:
+    """Most memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

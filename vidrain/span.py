@@ -1,0 +1,46 @@
+"""Which frames a start and an end mean: `250` is a frame, `12.5s` and `0:01:02.5` are times from the first frame.
+
+>>> frame_at("0:00:02", index, Fraction(1, 90000))   # the first frame shown at 2 s or later
+"""
+
+import re
+from fractions import Fraction
+
+from vidrain.errors import UsageError
+from vidrain.types import FrameIndex
+
+_SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
+
+
+def kept_frames(start: str | None, end: str | None, index: FrameIndex, time_base: Fraction) -> range:
+    """Indices of the frames from `start` (inclusive) to `end` (exclusive); UsageError if there are none."""
+    frames = len(index.pts)
+    first = 0 if start is None else frame_at(start, index, time_base)
+    last = frames if end is None else min(frame_at(end, index, time_base), frames)
+    if first >= last:
+        asked = f"--start {start or 0} --end {end or frames}"
+        length = float((int(index.pts[-1]) - int(index.pts[0])) * time_base)
+        raise UsageError(f"{asked}: no frame lies there; the video has frames 0 to {frames - 1}, 0s to {length:.3f}s")
+    return range(first, last)
+
+
+def frame_at(position: str, index: FrameIndex, time_base: Fraction) -> int:
+    """Index of the first frame at or after `position`; beyond the last frame for a later position.
+
+    Raises UsageError for a text that is neither a frame number, `12.5s`, nor `HH:MM:SS.mmm`.
+    """
+    if position.isdecimal():
+        return int(position)
+    seconds = _seconds(position)
+    due = int(index.pts[0]) + seconds / time_base
+    ticks = -(-due.numerator // due.denominator)  # the first whole tick not before it
+    return int(index.pts.searchsorted(ticks))
+
+
+def _seconds(position: str) -> Fraction:
+    if match := _SECONDS.fullmatch(position):
+        return Fraction(match[1])
+    if (match := _CLOCK.fullmatch(position)) and int(match[2]) < 60 and Fraction(match[3]) < 60:
+        return int(match[1] or 0) * 3600 + int(match[2]) * 60 + Fraction(match[3])
+    raise UsageError(f"{position}: is no position; allowed: a frame such as 250, seconds such as 12.5s, or 0:01:02.5")
