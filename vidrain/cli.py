@@ -1,0 +1,118 @@
+"""The command line: options in, one call of the library, an exit code out. The only user of click.
+
+Everything heavy is imported inside the commands, so `vidrain --help` answers at once.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vidrain import __version__
+from vidrain.errors import INTERRUPTED, OK, PARTIAL, TERMINATED, UsageError, VidrainError
+
+if TYPE_CHECKING:
+    from vidrain.progress import Sink
+
+_FILE = click.Path(path_type=Path)
+_EXITS = (
+    "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but parts of the source were lost,\n"
+    "5 no space or output not writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwind like Ctrl-C, so that partial files are removed."""
+
+
+@click.group(epilog="Start with: vidrain clean rainy.mp4")
+@click.version_option(__version__, prog_name="vidrain")
+def main() -> None:
+    """Take the rain out of video and keep everything else exactly as it was."""
+
+
+@main.command(epilog=_EXITS)
+@click.argument("source", metavar="INPUT", type=_FILE)
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("-o", "--output", type=_FILE, help="Clean video, .mp4, .mov or .mkv  [INPUT.clean.mp4].")
+@click.option("--preset", type=click.Choice(["fast", "balanced", "quality"]), help="Choose the model  [balanced].")
+@click.option("--model", help="Choose the model by its name: baseline.")
+@click.option("--weights", type=_FILE, help="Weights of the model, a safetensors file.")
+@click.option("--rain", type=_FILE, help="Also write what was removed: lossless, exact.")
+@click.option("--rain-preview", type=_FILE, help="Also write what was removed, three times as bright, to be looked at.")
+@click.option("--compare", type=_FILE, help="Also write before | after | 3 x removed, side by side.")
+@click.option("--archive", is_flag=True, default=None, help="Lossless clean video: the same as --codec ffv1.")
+@click.option("--codec", type=click.Choice(["h264", "hevc", "av1", "ffv1"]), help="Codec  [that of INPUT, else h264].")
+@click.option("--crf", type=int, help="Quality of the encoder, less is better  [18].")
+@click.option("--pix-fmt", help="Pixel format of the clean video  [that of INPUT].")
+@click.option("-e", "encoder", metavar="KEY=VALUE", multiple=True, help="Option of the encoder, such as preset=slow.")
+@click.option("--start", metavar="T", help="First frame kept: 250 (a frame), 12.5s or 0:01:02.5.")
+@click.option("--end", metavar="T", help="First frame not kept any more, likewise.")
+@click.option("--keep-pts", is_flag=True, default=None, help="With --start: keep the times instead of starting at 0.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs  [auto].")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+@click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
+@click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/clean.yaml.")
+def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bool, **given: Any) -> None:
+    """Take the rain out of INPUT.
+
+    KEY=VALUE sets any key of configs/clean.yaml, such as baseline.radius=3. What is given here wins over KEY=VALUE,
+    which wins over the file of -c.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.config import load_clean
+        from vidrain.pipeline import clean as run
+
+        options = load_clean(given.pop("config"), pairs, _keys(given))
+        report = run(source, output, options=options, on_event=sink)
+        return PARTIAL if report.status == "partial" else OK
+
+    _run(work, as_json)
+
+
+def _keys(given: dict[str, Any]) -> dict[str, Any]:
+    """Options of the command line as keys of the configuration."""
+    encode = {f"encode.{name}": given.pop(name) for name in ("codec", "crf", "pix_fmt")}
+    for pair in given.pop("encoder"):
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise UsageError(f"-e {pair}: is not KEY=VALUE, such as -e preset=slow")
+        encode[f"encode.options.{key}"] = value
+    return given | encode
+
+
+def _run(work: Callable[["Sink"], int], as_json: bool) -> None:
+    """Do the work and end the process with its exit code; every error is one line."""
+    from vidrain.progress import sink_for
+
+    with sink_for(as_json) as sink:
+        try:
+            with _terminable():
+                code = work(sink)
+        except VidrainError as error:
+            code = error.exit_code
+            sink.failed(str(error), code)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+            sink.failed("interrupted; nothing was written under a final name", code)
+        except Terminated:
+            code = TERMINATED
+            sink.failed("terminated; nothing was written under a final name", code)
+    raise SystemExit(code)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,153 @@
+"""Shows what a job tells: a bar on a terminal, NDJSON for programs, warnings alone in a pipe.
+
+The only user of rich. A sink is an `OnEvent` and a context manager; the command line picks one.
+"""
+
+import json
+import sys
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from time import monotonic
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from vidrain import events
+
+_AT_MOST_EVERY_S = 0.5
+_AT_LEAST_EVERY_S = 10.0
+_NAMES = {events.Plan: "plan", events.Progress: "progress", events.Notice: "warning", events.FileDone: "file_done"}
+
+
+class Lines(AbstractContextManager["Lines"]):
+    """NDJSON, schema 1: one object a line with `v`, `ts`, `event` and the event's own fields.
+
+    Progress comes at most twice a second and at least every ten seconds, even when no frame was finished.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._written = monotonic()
+        self._latest: events.Progress | None = None
+        self._beat = threading.Thread(target=self._keep_alive, name="vidrain-heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._beat.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._beat.join()
+
+    def __call__(self, event: events.Event) -> None:
+        with self._lock:
+            if isinstance(event, events.Progress):
+                self._latest = event
+                if monotonic() - self._written < _AT_MOST_EVERY_S and event.frames < event.total:
+                    return
+            self._write(_NAMES[type(event)], asdict(event))
+
+    def failed(self, message: str, exit_code: int) -> None:
+        """Last line of a run that failed."""
+        with self._lock:
+            self._write("error", {"message": message, "exit_code": exit_code})
+
+    def _keep_alive(self) -> None:
+        while not self._done.wait(_AT_MOST_EVERY_S):
+            with self._lock:
+                if self._latest is not None and monotonic() - self._written >= _AT_LEAST_EVERY_S:
+                    self._write("progress", asdict(self._latest))
+
+    def _write(self, name: str, fields: dict[str, object]) -> None:
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._stream.write(json.dumps({"v": 1, "ts": stamp, "event": name, **fields}) + "\n")
+        self._stream.flush()
+        self._written = monotonic()
+
+
+class Bar(AbstractContextManager["Bar"]):
+    """For people at a terminal: what will be done, a bar with frames, frames/s and time left, what was done."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[fps]:.1f} frames/s"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.Plan():
+                size = f"{event.width}x{event.height}"
+                self._console.print(f"{event.source}: {size}, {event.frames} frames; {event.model}, {event.encoder}")
+                self._task = self._bar.add_task("cleaning", total=event.frames, fps=0.0)
+            case events.Progress() if self._task is not None:
+                self._bar.update(self._task, completed=event.frames, fps=event.fps)
+            case events.Notice():
+                self._console.print(f"note: {event.message}")
+            case events.FileDone():
+                self._console.print(summary(event))
+
+    def failed(self, message: str, exit_code: int) -> None:
+        """Last line of a run that failed."""
+        self._console.print(f"vidrain: {message}", markup=False, soft_wrap=True)
+
+
+class Quiet(AbstractContextManager["Quiet"]):
+    """For pipes and logs: only what a user should know, on standard error."""
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.Notice):
+            sys.stderr.write(f"vidrain: note: {event.message}\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.stderr.flush()
+
+    def failed(self, message: str, exit_code: int) -> None:
+        """Last line of a run that failed."""
+        sys.stderr.write(f"vidrain: {message}\n")
+
+
+Sink = Lines | Bar | Quiet
+
+
+def sink_for(as_json: bool) -> Sink:
+    """NDJSON on standard output if asked for; else a bar where standard error is a terminal."""
+    if as_json:
+        return Lines(sys.stdout)
+    return Bar() if sys.stderr.isatty() else Quiet()
+
+
+def summary(done: events.FileDone) -> str:
+    """The one line that says how it went."""
+    times = "times identical" if done.pts_equal else "times not all identical (see the notes)"
+    streams = f"copied: {', '.join(done.streams)}" if done.streams else "no other streams"
+    word = "OK" if done.status == "ok" else "PARTIAL"
+    rate = done.frames_out / max(done.seconds, 1e-9)
+    frames = f"{done.frames_out}/{done.frames_in} frames"
+    return f"{word} {done.outputs['clean']}  {frames}, {times}, {streams}, {rate:.1f} frames/s"
