@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# As the command line does, and before anything loads torch: tests run side by side.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Wall time on a shared machine says nothing about the code, and a failure must come back on every run.

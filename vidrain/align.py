@@ -1,4 +1,4 @@
-"""Brings neighbouring frames onto the frame being cleaned: optical flow, warp, and how far the warp can be trusted.
+"""Brings neighbouring frames onto the frame being cleaned: optical flow, warp, how far the warp can be trusted.
 
 Knows nothing of video files, shots or rain. The door to cv2 for motion (`shots.py` is the other one).
 
@@ -9,7 +9,8 @@ Knows nothing of video files, shots or rain. The door to cv2 for motion (`shots.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -21,15 +22,18 @@ from vidrain.types import Aligned
 
 Guide = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
+Grey = npt.NDArray[np.float32]
+Samples = TypeVar("Samples", npt.NDArray[np.uint8], npt.NDArray[np.float32])
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-# DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (every size from 2 to 39 tried, three presets); some margin.
+# DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
 _SMALLEST_FLOW_SIDE = 16
-_LUMA = (0.299, 0.587, 0.114)  # BT.601; the guide only has to look alike in all frames, so any source matrix will do
+_RIM = np.ones((3, 3), np.uint8)  # the soft edge of a mark is too faint to be told from what lies behind it
+_LUMA = (0.299, 0.587, 0.114)  # BT.601; the guide only has to look alike in all frames, so any matrix will do
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,22 @@ class AlignOptions:
     preset: DIS preset.
     scale: side of the guide picture over side of the frame.
     smallest_side: the scale is raised (at most to 1) until the shorter side of the guide has this many pixels.
-    still_tolerance: grey levels; a place that differs by no more than this from EVERY neighbour at the same place
-        stands still (burnt-in text, a logo, a still camera) and is not moved along with its surroundings. 0 = only equal.
+    still_tolerance: grey levels; a place that differs by no more than this from EVERY neighbour at the same
+        place stands still (a logo, a still camera) and is not moved along with its surroundings. 0 = only equal.
+    still_lead: grey levels; so does a place that is more like EVERY neighbour at the same place than along the
+        flow, by more than this (a mark that lets the scene shine through). 255 = never.
     """
 
     preset: Literal["ultrafast", "fast", "medium"] = "fast"
     scale: float = 0.5
     smallest_side: int = 180
     still_tolerance: int = 3
+    still_lead: int = 4
 
 
-class Picture(NamedTuple):
-    """One frame ready for alignment: its number, [3, H, W] float32 RGB nominally in [0, 1], and `guide_of` it."""
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One frame ready for alignment: its number, [3, H, W] float32 RGB nominally in [0, 1], `guide_of` it."""
 
     index: int
     rgb: Tensor
@@ -58,7 +66,7 @@ class Picture(NamedTuple):
 
 
 class _Motion(NamedTuple):
-    """The flow of a pair of guides both ways, in guide pixels [h, w, 2]: `forth` from the lower index to the higher."""
+    """The flow of two guides both ways, in guide pixels [h, w, 2]: `forth` from the lower index to the higher."""
 
     forth: Flow
     back: Flow
@@ -70,7 +78,7 @@ def guide_of(observed: Tensor, options: AlignOptions) -> Guide:
     observed: [3, H, W] float32 RGB nominally in [0, 1]. Returns [h, w] uint8, reduced by the options' scale.
     """
     red, green, blue = observed.numpy()
-    luma = cv2.addWeighted(red, _LUMA[0] * 255, green, _LUMA[1] * 255, 0)
+    luma: npt.NDArray[Any] = cv2.addWeighted(red, _LUMA[0] * 255, green, _LUMA[1] * 255, 0)
     luma = cv2.addWeighted(luma, 1, blue, _LUMA[2] * 255, 0)
     height, width = luma.shape
     scale = min(1.0, max(options.scale, options.smallest_side / min(height, width)))
@@ -81,15 +89,15 @@ def guide_of(observed: Tensor, options: AlignOptions) -> Guide:
 
 
 class Aligner:
-    """Warps witnesses onto a centre frame and remembers the flow of each pair of frames until both have been centres.
+    """Warps witnesses onto a centre frame; keeps the flow of each pair of frames until both have been centres.
 
-    Made for centres in rising order. Any other order gives the same result and only costs flows computed again.
+    Made for centres in rising order. Any other order gives the same result, only with flows computed again.
     Not for use by two threads at a time (the DIS object keeps buffers).
     """
 
     def __init__(self, options: AlignOptions) -> None:
         self.options = options
-        self._dis = cv2.DISOpticalFlow_create(_PRESETS[options.preset])
+        self._dis = cv2.DISOpticalFlow.create(_PRESETS[options.preset])
         self._motions: dict[tuple[int, int], _Motion] = {}
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
@@ -97,21 +105,27 @@ class Aligner:
         height, width = center.rgb.shape[1:]
         warped = torch.empty((len(witnesses), 3, height, width), dtype=torch.float32)
         error = torch.empty((len(witnesses), height, width), dtype=torch.float32)
-        moving = self._moving(center.guide, [witness.guide for witness in witnesses])
-        for k, witness in enumerate(witnesses):
-            forth, back = self._flows(center, witness)
+        flows = [self._flows(center, witness) for witness in witnesses]
+        moving = self._moving(center.guide, [witness.guide for witness in witnesses], [forth for forth, _ in flows])
+        for k, (witness, (forth, back)) in enumerate(zip(witnesses, flows, strict=True)):
             mismatch = forward_backward_error(forth, back)
-            picture, distrust = warp(witness.rgb, forth * moving[..., None], mismatch * moving)
-            warped[k], error[k] = picture, distrust
+            flow = forth * moving[..., None]
+            warp(witness.rgb, flow, mismatch * moving, picture=warped[k], error=error[k])
         self._forget(center.index, max((witness.index for witness in witnesses), default=center.index))
         return Aligned(observed=center.rgb, witnesses=warped, error=error)
 
-    def _moving(self, center: Guide, witnesses: Sequence[Guide]) -> npt.NDArray[np.float32]:
+    def _moving(self, center: Guide, witnesses: Sequence[Guide], flows: Sequence[Flow]) -> Grey:
         """0 where the picture stands still against every witness, 1 elsewhere. [h, w]"""
-        largest = np.zeros_like(center)
-        for witness in witnesses:
-            largest = np.maximum(largest, cv2.absdiff(center, witness))
-        return (largest > self.options.still_tolerance).astype(np.float32)
+        unlike = np.zeros_like(center)  # at the same place, from the witness that is least like the centre
+        lead = np.full_like(center, 255)  # of the same place over the one along the flow, where that is smallest
+        for witness, flow in zip(witnesses, flows, strict=True):
+            resting = cv2.absdiff(center, witness)
+            following = cv2.absdiff(center, _fetched(witness, flow + _grid(*center.shape[::-1])))
+            np.maximum(unlike, resting, out=unlike)
+            np.minimum(lead, cv2.subtract(following, resting), out=lead)
+        marked = cv2.dilate((lead > self.options.still_lead).astype(np.uint8), _RIM)
+        moving = (unlike > self.options.still_tolerance) & (marked == 0)
+        return cast(Grey, moving.astype(np.float32))
 
     def _flows(self, center: Picture, witness: Picture) -> tuple[Flow, Flow]:
         """Flow from center to witness and from witness to center; each pair of frames is computed once."""
@@ -125,45 +139,51 @@ class Aligner:
 
     def _flow(self, start: Guide, end: Guide) -> Flow:
         """Where each pixel of `start` lies in `end`, as an offset. [h, w, 2] float32 in pixels"""
-        if min(start.shape) < _SMALLEST_FLOW_SIDE:
-            return np.zeros((*start.shape, 2), np.float32)
-        flow: Flow = self._dis.calc(start, end, None)
+        flow = np.zeros((*start.shape, 2), np.float32)
+        if min(start.shape) >= _SMALLEST_FLOW_SIDE:
+            self._dis.calc(start, end, flow)
         return flow
 
     def _forget(self, done: int, last: int) -> None:
-        """Keep only pairs that a centre still to come within this window will ask for: bounded by radius * (radius + 1)."""
+        """Keep only pairs that a centre still to come in this window asks for: radius * (radius + 1) at most."""
         self._motions = {pair: motion for pair, motion in self._motions.items() if done < pair[1] <= last}
 
 
-def forward_backward_error(forth: Flow, back: Flow) -> npt.NDArray[np.float32]:
+def forward_backward_error(forth: Flow, back: Flow) -> Grey:
     """How far a pixel lands from where it began when it follows `forth` and then `back`. [h, w] in pixels"""
-    returned = cv2.remap(back, forth + _grid(forth.shape[1], forth.shape[0]), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    missed = forth + returned
-    return cv2.magnitude(np.ascontiguousarray(missed[..., 0]), np.ascontiguousarray(missed[..., 1]))
+    missed = forth + _fetched(back, forth + _grid(forth.shape[1], forth.shape[0]))
+    return cast(Grey, np.hypot(missed[..., 0], missed[..., 1]))
 
 
-def warp(rgb: Tensor, flow: Flow, mismatch: npt.NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Fetch `rgb` [3, H, W] along a flow given at any scale [h, w, 2], with its error [h, w], both in pixels of that scale.
+def warp(rgb: Tensor, flow: Flow, mismatch: Grey, *, picture: Tensor, error: Tensor) -> None:
+    """Fetch `rgb` [3, H, W] along a flow of any scale [h, w, 2] with its error [h, w], in pixels of that scale.
 
-    Returns the warped picture [3, H, W] and the error [H, W] in full-size pixels, +inf where the flow leaves the picture.
+    Writes the warped picture into `picture` [3, H, W] and the error in full-size pixels into `error` [H, W],
+    +inf where the flow leaves the picture. Both and `rgb` are contiguous float32.
     """
     height, width = rgb.shape[1:]
     factor = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    if flow.shape[:2] != (height, width):
-        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-        mismatch = cv2.resize(mismatch, (width, height), interpolation=cv2.INTER_LINEAR)
-    target = flow * factor + _grid(width, height)
-    picture = np.ascontiguousarray(rgb.permute(1, 2, 0).numpy())  # [H, W, 3]: cv2 interleaves channels
-    fetched = cv2.remap(picture, target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    x, y = target[..., 0], target[..., 1]
-    outside = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
-    error = np.where(outside, np.float32(np.inf), mismatch * factor.max())
-    return torch.from_numpy(fetched).permute(2, 0, 1), torch.from_numpy(error)
+    target = cast(Flow, cv2.resize(flow * factor, (width, height), interpolation=cv2.INTER_LINEAR))
+    target += _grid(width, height)
+    for channel, warped in zip(rgb.numpy(), picture.numpy(), strict=True):  # cheaper than to interleave and back
+        warped[:] = _fetched(channel, target)
+    distrust = error.numpy()
+    distrust[:] = cv2.resize(mismatch * factor.max(), (width, height), interpolation=cv2.INTER_LINEAR)
+    distrust[cv2.inRange(target, np.zeros(2), np.array([width - 1, height - 1], np.float64)) == 0] = np.inf
 
 
+def _fetched(picture: Samples, target: Flow) -> Samples:
+    """`picture` [h, w] or [h, w, C] read at the positions `target` [h, w, 2], by linear interpolation."""
+    none: Any = None  # cv2 takes two maps or, as here, both coordinates in one; its stubs know only the former
+    read = cv2.remap(picture, target, none, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cast(Samples, read)
+
+
+@lru_cache(maxsize=4)
 def _grid(width: int, height: int) -> Flow:
     """The position (x, y) of every pixel. [height, width, 2]"""
     grid = np.empty((height, width, 2), np.float32)
     grid[..., 0] = np.arange(width, dtype=np.float32)
     grid[..., 1] = np.arange(height, dtype=np.float32)[:, None]
+    grid.setflags(write=False)  # shared by every call
     return grid

@@ -13,7 +13,7 @@ the unsigned samples of the rain archive, and `recomposed` gives O back, for eve
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.types import Planes, PixelLayout, RainPlanes
+from vidrain.types import PixelLayout, Planes, RainPlanes
 
 
 def rain_layout(layout: PixelLayout) -> PixelLayout:

@@ -1,7 +1,7 @@
 """Which neighbours of a frame may bear witness about it: not across a cut, and a repeated frame only once.
 
-Pure rules on guide pictures and on the verdicts about single steps; knows nothing of flow fields kept elsewhere, of rain
-or of files.
+Pure rules on guide pictures and on the verdicts about single steps; knows nothing of flow fields kept elsewhere,
+of rain or of files.
 
     steps = [step_between(a, b, options) for a, b in pairwise(guides)]   # each step is judged once
     choose_witnesses(steps, center=3, radius=2)                          # positions, e.g. [2, 1, 4, 5]
@@ -10,6 +10,7 @@ or of files.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,13 +34,13 @@ class Step(Enum):
 class ShotOptions:
     """Where a shot ends and when a frame is the one before it again. Grey levels are 0 to 255.
 
-    cut_correlation: a cut is a pair of thumbnails that correlate less than this, as they lie AND after following their
-        flow. Eight cuts of two edited clips: at most 0.43; every other step of 13 clips, fast pans included: at
-        least 0.63.
-    cut_difference: ... and differ by this many levels on average after the flow. The same cuts: at least 32; noise
-        and rain on a flat scene, whose correlation means nothing: at most 3.
-    repeat_mean: mean difference of the guides up to which a frame is a repeat. Repeats in three compressed clips: at most
-        0.08; steps of filmed still scenes 0.09 and more, with rain 0.94 and more.
+    cut_correlation: a cut is a pair of thumbnails that correlate less than this, as they lie AND after following
+        their flow. Eight cuts of two edited clips: at most 0.43; every other step of 13 clips, fast pans
+        included: at least 0.63.
+    cut_difference: ... and differ by this many levels on average after the flow. The same cuts: at least 32;
+        noise and rain on a flat scene, whose correlation means nothing: at most 3.
+    repeat_mean: mean difference of the guides up to which a frame is a repeat. Repeats in three compressed clips:
+        at most 0.08; steps of filmed still scenes 0.09 and more, with rain 0.94 and more.
     repeat_block: ... and no block differs by more than this. Repeats: at most 3; rain on still scenes: at least 11.
     """
 
@@ -62,7 +63,8 @@ def is_cut(before: Guide, after: Guide, options: ShotOptions) -> bool:
     second = cv2.resize(after, _THUMB, interpolation=cv2.INTER_AREA)
     if _correlation(first, second) >= options.cut_correlation:
         return False  # nearly every step ends here, before any flow
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(first, second, None)
+    flow = np.zeros((_THUMB[1], _THUMB[0], 2), np.float32)
+    cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(first, second, flow)
     x, y = np.meshgrid(np.arange(_THUMB[0], dtype=np.float32), np.arange(_THUMB[1], dtype=np.float32))
     moved = cv2.remap(second, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     differs = float(cv2.absdiff(first, moved).mean()) >= options.cut_difference
@@ -102,7 +104,7 @@ def _fresh(steps: Sequence[Step], wanted: int) -> Iterator[int]:
             yield distance
 
 
-def _correlation(first: Guide, second: Guide) -> float:
+def _correlation(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
     """Pearson correlation of two pictures; 0 where either is a single grey, so that the difference alone decides."""
     a = first.astype(np.float32) - first.mean()
     b = second.astype(np.float32) - second.mean()

@@ -70,18 +70,35 @@ class Video:
             start = self._seek_point(first)
             if start is not None:
                 container.seek(start, stream=stream)
-            index = 0 if start is None else int(np.searchsorted(self.index.pts, start))
-            for picture in self._pictures(container.demux(stream)):
-                if start is not None and picture.pts is not None and picture.pts < start:
-                    continue  # leading pictures of an open group: they lack their references here
-                index = self._position(picture.pts, index)
+            position = 0 if start is None else int(np.searchsorted(self.index.pts, start))
+            pictures = (
+                picture
+                for picture in self._pictures(container.demux(stream))
+                # leading pictures of an open group lack their references here
+                if start is None or picture.pts is None or picture.pts >= start
+            )
+            for picture, index in self._placed(pictures, position):
                 if index < len(self.decoded.frames):
                     self.decoded.frames[index] = True
                 yield self._frame(picture, index)
-                index += 1
+
+    def _placed(self, pictures: Iterable[VideoFrame], first: int) -> Iterator[tuple[VideoFrame, int]]:
+        """Each picture with its index, increasing from `first`: after lost frames counting would fall behind.
+
+        A gap is a loss, or a frame whose time runs backwards and that comes late: a few pictures ahead tell which.
+        """
+        held: list[tuple[VideoFrame, int]] = []
+        for picture in pictures:
+            held.append((picture, self._position(picture.pts, first + len(held))))
+            if len(held) > _MAX_REPAIRED_RUN or max(place for _, place in held) < first + len(held):
+                for item in _in_order(held, first):
+                    yield item
+                    first = item[1] + 1
+                held = []
+        yield from _in_order(held, first)
 
     def _position(self, pts: int | None, following: int) -> int:
-        """Index of the frame shown at `pts`: after lost frames counting would fall behind."""
+        """Place of `pts` in the index, or `following` where times are of no use."""
         if pts is None or not self.index.orderly:
             return following
         known = int(np.searchsorted(self.index.pts, pts))
@@ -152,6 +169,14 @@ def repaired(frames: Iterable[Frame], decoded: Decoded) -> Iterator[Frame]:
     if last is not None and held:
         step = max(last.duration, 1)
         yield from _spread(held, last.pts, last.pts + step * (len(held) + 1), decoded)
+
+
+def _in_order(pictures: list[tuple[VideoFrame, int]], first: int) -> Iterator[tuple[VideoFrame, int]]:
+    """Pictures as decoded, their places sorted, distinct and not before `first`."""
+    places = sorted(place for _, place in pictures)
+    for (picture, _), place in zip(pictures, places, strict=True):
+        first = max(first, place) + 1
+        yield picture, first - 1
 
 
 def _spread(held: list[Frame], before: int, after: int, decoded: Decoded) -> Iterator[Frame]:

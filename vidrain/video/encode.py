@@ -4,6 +4,7 @@
 """
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -92,6 +93,8 @@ def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> Encoder
     encoder = _ENCODERS[codec]
     if (container, codec) in _REFUSED:
         raise UsageError(f"{path.name}: {codec} does not go into {path.suffix}; use .mp4 or .mkv, or another --codec")
+    if encoder == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors only: it would print its settings past us, twice
     pix_fmt, notes = _pixel_format(info, encoder, options.pix_fmt)
     settings = dict(_VERYFAST[encoder])
     if encoder != "ffv1":

@@ -125,12 +125,15 @@ def _described(stream: Stream) -> str:
 
 def _refusal(stream: Stream, container: str) -> str | None:
     """Why `container` does not take `stream`, or None when it does."""
+    reason = f"does not go into {container}: it is left out; an output in the source's own container keeps it"
+    if is_cover(stream) and container == "mov":
+        return reason  # FFmpeg takes it into the header, but never writes it
     try:
         with av.open(io.BytesIO(), "w", format=container, metadata_errors="surrogateescape") as trial:
             _add(trial, stream)
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError, TypeError, KeyError):
-        return f"does not go into {container}: it is left out; an output in the source's own container keeps it"
+        return reason
     return None
 
 

@@ -73,8 +73,9 @@ def _same_facts(path: Path, found: VideoInfo, expected: Expected) -> None:
     }
     if found.layout.family != "gbrp":  # RGB has neither a matrix nor, in most codecs, a range
         pairs["colour range"] = (found.color.range or 1, wanted.color.range or 1)
-        if wanted.color.matrix != _UNTAGGED:
-            pairs["colour matrix"] = (found.color.matrix, wanted.color.matrix)
+        for what in ("matrix", "primaries", "transfer"):
+            if (tag := getattr(wanted.color, what)) != _UNTAGGED:
+                pairs[f"colour {what}"] = (getattr(found.color, what), tag)
     for what, (got, want) in pairs.items():
         if got != want:
             raise OutputError(f"{path.name}: {what} is {got} in the finished file, should be {want}; nothing was kept")

@@ -1,0 +1,42 @@
+"""Runs the real command line inside the test process, so that a test costs no import of torch."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from vidrain.cli import main
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Standard output as the NDJSON it has to be."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Vidrain = Callable[..., Ran]
+
+
+@pytest.fixture
+def vidrain() -> Vidrain:
+    """`vidrain("clean", path, ...)`: run one command; anything but an exit fails the test."""
+
+    def run(*arguments: str | Path) -> Ran:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    return run

@@ -1,0 +1,68 @@
+"""Writes a video the way a job does, without taking anything out: decode, encode, copy, read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from vidrain.types import Frame
+from vidrain.video.decode import Video, open_video
+from vidrain.video.encode import EncodeOptions, EncoderPlan, VideoWriter, plan_encoder
+from vidrain.video.mux import CopyPlan, Span, StreamCopy, plan_copy
+from vidrain.video.verify import Expected, Verified, verify
+
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+NAMES = sorted(path.name for path in SAMPLES.iterdir() if path.suffix in (".mp4", ".mkv"))
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished file, how it was planned, and what it must hold."""
+
+    path: Path
+    plan: EncoderPlan
+    copy: CopyPlan
+    expected: Expected
+    verified: Verified
+
+
+@cache
+def opened(path: Path) -> Video:
+    """A video, opened once for all tests of a process."""
+    return open_video(path)
+
+
+@cache
+def decoded(path: Path) -> tuple[Frame, ...]:
+    """All its frames, likewise."""
+    return tuple(opened(path).frames())
+
+
+def write(
+    source: Path,
+    target: Path,
+    options: EncodeOptions | None = None,
+    *,
+    kept: slice = slice(None),
+    span: Span | None = None,
+) -> Written:
+    """Write the frames `kept` of `source` to `target` with all other streams, and verify the file."""
+    info = opened(source).info
+    plan = plan_encoder(info, target, options or EncodeOptions())
+    copy_plan = plan_copy(info, plan.container)
+    copy = StreamCopy(info, copy_plan, span=span)
+    shift = round(span.shift / info.time_base) if span else 0
+    frames: Iterable[Frame] = decoded(source)[kept]
+    with VideoWriter(target, plan, info, copy=copy) as writer:
+        for frame in frames:
+            writer.write(frame.planes, frame.pts - shift, frame.duration)
+    expected = Expected(
+        info=info,
+        pix_fmt=plan.pix_fmt,
+        container=plan.container,
+        pts=[frame.pts - shift for frame in frames],
+        copied=copy.copied,
+    )
+    return Written(target, plan, copy_plan, expected, verify(target, expected))
