@@ -105,7 +105,7 @@ def _witnessed(aligned: Aligned) -> tuple[Tensor, Tensor]:
     Where its warp left the picture a witness votes for the observation.
     """
     votes = [
-        torch.where(error.isfinite(), witness, aligned.observed)
+        torch.where(error < torch.inf, witness, aligned.observed)
         for error, witness in zip(aligned.error, aligned.witnesses, strict=True)
     ]
     brightness = [luma(vote) for vote in votes]

@@ -1,21 +1,24 @@
 """Configuration at the edge: defaults < file < key=value < options of the command line, then plain dataclasses.
 
-The only user of OmegaConf. Configuration files are data: interpolations, which could read the environment, are
-refused.
+The only user of OmegaConf. Values are texts and are converted by the type of their field, never guessed: YAML would
+make `no` of a preset False, and 1:02 of a start 62. Configuration is data: interpolations, which could read the
+environment, are refused.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import yaml  # the reader inside OmegaConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # the reader inside OmegaConf
 
 from vidrain.errors import UsageError
 from vidrain.job import CleanOptions
 
-_NULL = ("null", "none", "~")
+_NULL = ("null", "~", "")
+_INTERPOLATION = "${"
+_DEEPEST = 3  # encode.options.KEY; an anchor inside itself would go on for ever
 
 
 def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> CleanOptions:
@@ -26,7 +29,7 @@ def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]
     """
     config = OmegaConf.structured(CleanOptions)
     if path is not None:
-        config = _merged(config, path)
+        config = _merged(config, _read(path), str(path))
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
@@ -41,31 +44,57 @@ def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]
         raise UsageError(_line(error)) from error
 
 
-def _merged(config: DictConfig, path: Path) -> DictConfig:
+def _read(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file, nested as they stand there, every value the text it is written as."""
     try:
-        loaded = OmegaConf.load(path)
-        if "${" in OmegaConf.to_yaml(loaded, resolve=False):
-            raise UsageError(f"{path}: holds an interpolation (${{...}}); write the value itself")
-        return cast(DictConfig, OmegaConf.merge(config, loaded))
+        with path.open(encoding="utf-8") as file:
+            top = yaml.compose(file, yaml.BaseLoader)
     except OSError as error:
         raise UsageError(f"{path}: the configuration cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is no YAML file (not even text)") from error
-    except YAMLError as error:
+    except yaml.YAMLError as error:
         raise UsageError(f"{path}: is no YAML file: {' '.join(str(error).split())}") from error
-    except OmegaConfBaseException as error:
-        raise UsageError(f"{path}: {_line(error)}") from error
+    if top is None:
+        return {}
+    keys = _plain(top, f"{path}", _DEEPEST)
+    if not isinstance(keys, dict):
+        raise UsageError(f"{path}: holds no keys with values, such as archive: true; see configs/clean.yaml")
+    return keys
+
+
+def _plain(node: yaml.Node, where: str, deepest: int) -> dict[str, Any] | str | None:
+    """A node of a YAML file as nested dictionaries of texts; None for null."""
+    if isinstance(node, yaml.ScalarNode):
+        is_null = node.style is None and node.value.lower() in _NULL
+        return None if is_null else str(node.value)
+    if not isinstance(node, yaml.MappingNode) or not deepest:
+        raise UsageError(f"{where}: neither a value nor keys with values; see configs/clean.yaml")
+    found: dict[str, Any] = {}
+    for name, value in node.value:
+        key = str(name.value)
+        if key in found:
+            raise UsageError(f"{where}: {key} stands there twice")
+        found[key] = _plain(value, f"{where}: {key}", deepest - 1)
+    return found
 
 
 def _set(config: DictConfig, key: str, value: object) -> DictConfig:
-    """Set one dotted key. A text is converted by the type of the field, not guessed as YAML would."""
+    """Set one dotted key."""
     nested: object = value
     for part in reversed(key.split(".")):
         nested = {part: nested}
+    return _merged(config, nested, f"{key}={'null' if value is None else value}")
+
+
+def _merged(config: DictConfig, values: object, where: str) -> DictConfig:
+    if _INTERPOLATION in str(values):
+        raise UsageError(f"{where}: holds an interpolation (${{...}}); write the value itself")
     try:
-        return cast(DictConfig, OmegaConf.merge(config, nested))
+        return cast(DictConfig, OmegaConf.merge(config, values))
     except OmegaConfBaseException as error:
-        raise UsageError(f"{key}={value}: {_line(error)}") from error
+        key = error.full_key or ""
+        raise UsageError(f"{where if where.startswith(key) else f'{where}: {key}'}: {_line(error)}") from error
 
 
 def _line(error: BaseException) -> str:

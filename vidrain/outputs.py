@@ -9,12 +9,16 @@ partial file left by a kill is simply taken over. POSIX only (flock). Knows noth
 """
 
 import fcntl
+import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vidrain.errors import BusyError, OutputError, UsageError
+
+_LONGEST_NAME = 255  # bytes, on every common file system
 
 
 class Claim:
@@ -23,23 +27,43 @@ class Claim:
     def __init__(self, target: Path, partial: Path, *, force: bool) -> None:
         self.target, self.partial, self._force = target, partial, force
 
+    def make_ready(self) -> None:
+        """Put the finished partial file on the disk; OutputError if it could not get its final name."""
+        if _found(self.target) is not None and not self._force:
+            raise OutputError(f"{self.target}: appeared while this ran; it is kept, use --force to replace it")
+        with self._reported():
+            _sync(self.partial)
+
     def publish(self) -> None:
         """Give the finished partial file its final name, durably; replaces an older file in one step."""
-        if self.target.exists() and not self._force:
-            raise OutputError(f"{self.target}: appeared while this ran; it is kept, use --force to replace it")
-        try:
-            _sync(self.partial)
+        self.make_ready()
+        with self._reported():
             self.partial.replace(self.target)
             _sync(self.target.parent)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise OutputError(f"{self.target}: cannot be written ({error.strerror}); check space and rights") from error
 
 
+def publish_all(claims: Collection[Claim]) -> None:
+    """Publish what belongs together; when one cannot be published, none is."""
+    for claim in claims:
+        claim.make_ready()
+    for claim in claims:
+        claim.publish()
+
+
 def refuse_clashes(source: Path, targets: Iterable[Path]) -> None:
     """Refuse targets that are the source or each other, under whatever name; UsageError."""
+    origin = _found(source)
     seen = {source.resolve(): "the source"}
     for target in targets:
-        same = target.exists() and source.exists() and target.samefile(source)
+        found = _found(target)
+        same = found is not None and origin is not None and os.path.samestat(found, origin)
         other = "the source" if same else seen.get(target.resolve())
         if other is not None:
             raise UsageError(f"{target}: is {other}; every output needs a name of its own")
@@ -53,11 +77,12 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
     Raises OutputError where the target exists (without `force`) or its folder takes no file, BusyError where
     another process holds the claim.
     """
-    if target.is_dir():
+    found = _found(target)
+    if found is not None and stat.S_ISDIR(found.st_mode):
         raise OutputError(f"{target}: is a folder; name the file to write")
-    if target.exists() and not force:
+    if found is not None and not force:
         raise OutputError(f"{target}: exists already; use --force to replace it, or another -o")
-    partial = target.with_name(f".{target.name}.partial{target.suffix}")
+    partial = _partial_of(target)
     lock = _locked(partial, target)
     try:
         yield Claim(target, partial, force=force)
@@ -67,13 +92,35 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
         os.close(lock)
 
 
+def _partial_of(target: Path) -> Path:
+    """Where `target` is written until it is finished: a hidden file beside it."""
+    name = f".{target.name}.partial{target.suffix}"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.partial"
+    return target.with_name(name)
+
+
+def _found(target: Path) -> os.stat_result | None:
+    """What stands at `target`, or None; OutputError for a name that no file could have."""
+    try:
+        return target.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: OSError) -> OutputError:
+    return OutputError(f"{target}: cannot be written there ({error.strerror}); choose another -o")
+
+
 def _locked(partial: Path, target: Path) -> int:
     """An open descriptor of `partial` that holds its lock."""
     while True:
         try:
             descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise OutputError(f"{target}: cannot be written there ({error.strerror}); choose another -o") from error
+            raise _unwritable(target, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -19,7 +19,7 @@ from vidrain.errors import InputError
 from vidrain.events import FileDone, Meter, Notice, OnEvent, Plan, ignore
 from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
-from vidrain.outputs import Claim, claimed
+from vidrain.outputs import Claim, claimed, publish_all
 from vidrain.stream import prefetch
 from vidrain.types import Frame
 from vidrain.video.decode import Video, open_video
@@ -91,8 +91,7 @@ def clean(
             _compare(job, job.compare, claims)
         if _fingerprint(video.info.path) != before:
             raise InputError(f"{video.info.path}: changed while it was read; nothing was kept, try again")
-        for claim in claims.values():
-            claim.publish()
+        publish_all(claims.values())
     after = _late_notices(video, findings["clean"].notes, missing := _missing(video, job.kept))
     for notice in after:
         on_event(notice)
@@ -167,7 +166,10 @@ def _compare(job: Job, target: Path, claims: Mapping[str, Claim]) -> None:
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: went away while it was read ({error.strerror}); nothing was kept") from error
     return stat.st_size, stat.st_mtime_ns
 
 

@@ -117,7 +117,10 @@ def test_comparison_shows_before_after_and_rain(samples: Path, tmp_path: Path, v
 
 
 def test_portrait_is_cleaned_upright(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
-    """A clip stored on its side and the same clip stored upright are cleaned alike, sample for sample."""
+    """A clip stored on its side and the same clip stored upright are cleaned alike, sample for sample.
+
+    The mean of four pixels is summed in another order, so that a chroma sample on the edge may round the other way.
+    """
     upright = tmp_path / "upright.mp4"
     ffmpeg_says.quietly("-i", samples / "rotated.mp4", "-an", "-c:v", "ffv1", upright)  # turns it by its matrix
     cleaned = []
@@ -126,8 +129,11 @@ def test_portrait_is_cleaned_upright(samples: Path, tmp_path: Path, vidrain: Vid
         assert vidrain("clean", source, "-o", target, "--archive").code == 0
         cleaned.append([frame.planes for frame in open_video(target).frames()])
     for aside, straight in zip(*cleaned, strict=True):
-        for a, b in zip(aside, straight, strict=True):
-            assert np.array_equal(np.rot90(a, -1), b)
+        assert np.array_equal(np.rot90(aside[0], -1), straight[0])
+        for a, b in zip(aside[1:], straight[1:], strict=True):
+            off = np.abs(np.rot90(a, -1).astype(np.int16) - b)
+            assert off.max() <= 1
+            assert (off > 0).mean() < 0.001
 
 
 @pytest.mark.proves("clean --start", "clean --end")

@@ -149,6 +149,17 @@ def test_the_archive_gives_every_code_back(family: Family, depth: int, container
     assert [packet.hash for packet in track.packets] == [hash_of(planes) for planes in frames]
 
 
+def test_durations_are_kept_too(tmp_path: Path) -> None:
+    """Without B-frames every one; the last cannot be told from the times alone."""
+    info, target = made_info(PixelLayout("yuv420p", 8), size=(64, 48)), tmp_path / "out.mp4"
+    steps = [3003, 4099, 2711, 90_000]
+    plan = plan_encoder(info, target, EncodeOptions(codec="h264", options={"bf": "0"}))
+    with VideoWriter(target, plan, info) as writer:
+        for place, planes in enumerate(noise(info, len(steps))):
+            writer.write(planes, sum(steps[:place]), steps[place])
+    assert [packet.duration for packet in ffmpeg_says.packets(target, "0:v").packets] == steps
+
+
 @pytest.mark.parametrize("start", [39_039, 1, 90_000 * 3600 * 9])
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
 def test_uneven_times_and_late_starts_are_exact_to_the_tick(start: int, suffix: str, tmp_path: Path) -> None:

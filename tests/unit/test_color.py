@@ -230,6 +230,7 @@ def test_gbrp_is_full_range_and_ordered_green_blue_red(depth: int) -> None:
         ((1080, 1920), WEIGHTS[1], "BT.709"),  # a phone held upright
         ((1280, 718), WEIGHTS[6], None),
         ((720, 576), WEIGHTS[6], None),
+        ((576, 1024), WEIGHTS[6], None),
     ],
 )
 def test_untagged_high_definition_is_bt709_and_said(

@@ -11,11 +11,13 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
@@ -25,6 +27,7 @@ from vidrain.errors import InputError
 from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
 from vidrain.video.index import Source, open_input, probe, video_stream
 
+_SEEK_ATTEMPTS = 3  # earlier key frames to aim for before decoding from the beginning
 _MAX_REPAIRED_RUN = 8  # frames in a row without a time of their own; more is a broken clock, not a glitch
 
 
@@ -68,12 +71,14 @@ class Video:
             stream = video_stream(container, self.info.path)
             stream.thread_type = "AUTO"  # frame threads: half as fast again as the default of slices
             start = self._seek_point(first)
-            if start is not None:
-                container.seek(start, stream=stream)
+            packets = container.demux(stream) if start is None else self._from_key(container, stream, start)
+            if packets is None:
+                yield from self._numbered(0)
+                return
             position = 0 if start is None else int(np.searchsorted(self.index.pts, start))
             pictures = (
                 picture
-                for picture in self._pictures(container.demux(stream))
+                for picture in self._pictures(packets)
                 # leading pictures of an open group lack their references here
                 if start is None or picture.pts is None or picture.pts >= start
             )
@@ -81,6 +86,27 @@ class Video:
                 if index < len(self.decoded.frames):
                     self.decoded.frames[index] = True
                 yield self._frame(picture, index)
+
+    def _from_key(
+        self, container: InputContainer, stream: VideoStream, start: int
+    ) -> Iterator[Packet[VideoStream]] | None:
+        """Packets from the key frame at `start` on, or None if the container cannot find it.
+
+        Transport streams seek by decoding time and so land behind a key frame that B-frames follow: aim earlier then.
+        """
+        earlier = self.index.keys[self.index.keys < start]
+        for aim in (start, *earlier[: -_SEEK_ATTEMPTS - 1 : -1]):
+            try:
+                container.seek(int(aim), stream=stream)
+                packets = container.demux(stream)
+                for packet in packets:
+                    if packet.is_keyframe and packet.pts == start:
+                        return chain((packet,), packets)
+                    if packet.is_keyframe and packet.pts is not None and packet.pts > start:
+                        break
+            except av.error.FFmpegError:
+                return None
+        return None
 
     def _placed(self, pictures: Iterable[VideoFrame], first: int) -> Iterator[tuple[VideoFrame, int]]:
         """Each picture with its index, increasing from `first`: after lost frames counting would fall behind.

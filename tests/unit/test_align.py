@@ -1,0 +1,223 @@
+"""Alignment: witnesses land on the centre, what cannot be trusted is marked, marks that stand still are not moved."""
+
+from itertools import permutations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from vidrain.align import Aligner, AlignOptions, Picture, forward_backward_error, guide_of, warp
+from vidrain.types import Aligned
+
+HEIGHT, WIDTH = 200, 260
+STROKES = (70, 93, 131, 160)  # left edges of a burnt-in mark, six pixels wide each
+OPTIONS = AlignOptions()
+Grey = npt.NDArray[np.float32]
+
+
+def landscape(seed: int = 3) -> Grey:
+    """Soft random texture, coarse and fine, 40 pixels larger on each side than a view. [280, 340, 3] in [0, 1]"""
+    noise = np.random.default_rng(seed).random((HEIGHT + 80, WIDTH + 80, 3), np.float32)
+    soft = 6 * cv2.GaussianBlur(noise, (0, 0), 14) + cv2.GaussianBlur(noise, (0, 0), 3)
+    return np.asarray((soft - soft.min()) / (soft.max() - soft.min()), np.float32)
+
+
+def view(scene: Grey, x: int = 0, y: int = 0) -> Tensor:
+    """What a camera moved by (x, y) pixels sees. [3, HEIGHT, WIDTH]"""
+    seen = scene[40 + y : 40 + y + HEIGHT, 40 + x : 40 + x + WIDTH]
+    return torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))
+
+
+def picture(index: int, rgb: Tensor, options: AlignOptions = OPTIONS) -> Picture:
+    return Picture(index, rgb, guide_of(rgb, options))
+
+
+def panned(frames: int, step: int = 3) -> list[Picture]:
+    scene = landscape()
+    return [picture(i, view(scene, step * i)) for i in range(frames)]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+def test_a_moved_witness_is_brought_back(preset: str, scale: float) -> None:
+    options = AlignOptions(preset=preset, scale=scale, smallest_side=16)  # type: ignore[arg-type]
+    scene = landscape()
+    center, moved = view(scene), view(scene, 7, -4)
+    aligned = Aligner(options).align(picture(0, center, options), [picture(1, moved, options)])
+    inner = (slice(None), slice(16, -16), slice(16, -16))
+    unaligned = float((moved - center)[inner].abs().mean())
+    assert float((aligned.witnesses[0] - center)[inner].abs().mean()) < 0.25 * unaligned
+    assert float(aligned.error[0][inner[1:]].median()) < 0.3
+    assert aligned.observed is center
+
+
+def test_what_left_the_picture_is_marked() -> None:
+    scene = landscape()
+    error = Aligner(OPTIONS).align(picture(0, view(scene)), [picture(1, view(scene, 9))]).error[0]
+    # The camera went right: the nine left columns of the centre are in no place of the witness.
+    assert float(error[20:-20, :7].isinf().float().mean()) > 0.5  # the flow there is a guess
+    assert bool(error[20:-20, 12:-12].isfinite().all())
+
+
+def test_no_witnesses_give_an_empty_window() -> None:
+    aligned = Aligner(OPTIONS).align(picture(0, view(landscape())), [])
+    assert aligned.witnesses.shape == (0, 3, HEIGHT, WIDTH)
+    assert aligned.error.shape == (0, HEIGHT, WIDTH)
+
+
+def test_order_of_centres_changes_nothing() -> None:
+    frames = panned(4)
+
+    def windows(order: tuple[int, ...]) -> dict[int, Aligned]:
+        aligner = Aligner(OPTIONS)
+        return {i: aligner.align(frames[i], [frames[k] for k in range(4) if k != i]) for i in order}
+
+    rising = windows((0, 1, 2, 3))
+    for order in [*permutations(range(4))][5::6]:
+        for i, aligned in windows(order).items():
+            assert torch.equal(aligned.witnesses, rising[i].witnesses)
+            assert torch.equal(aligned.error, rising[i].error)
+
+
+def test_each_pair_is_measured_once_and_then_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, radius = panned(12), 2
+    aligner, measured = Aligner(OPTIONS), 0
+    flow = aligner._flow
+
+    def counted(start: npt.NDArray[np.uint8], end: npt.NDArray[np.uint8]) -> Grey:
+        nonlocal measured
+        measured += 1
+        return flow(start, end)
+
+    monkeypatch.setattr(aligner, "_flow", counted)
+    for i, center in enumerate(frames):
+        around = [k for k in range(max(0, i - radius), min(12, i + radius + 1)) if k != i]
+        aligner.align(center, [frames[k] for k in around])
+        assert len(aligner._motions) <= radius * (radius + 1)
+    pairs = 11 + 10
+    assert measured == 2 * pairs
+    assert not aligner._motions
+
+
+def marked(rgb: Tensor, opacity: float) -> Tensor:
+    """A white mark, burnt in."""
+    rgb = rgb.clone()
+    for left in STROKES:
+        stroke = rgb[:, 60:110, left : left + 6]
+        stroke += opacity * (1 - stroke)
+    return rgb
+
+
+@pytest.mark.parametrize("opacity", [1.0, 0.6])
+def test_a_burnt_in_mark_is_not_moved_with_the_scene(opacity: float) -> None:
+    scene = landscape() * 0.4
+
+    def loss(options: AlignOptions) -> float:
+        """How much darker the mark is in the median of the witnesses than it was."""
+        frames = [picture(i, marked(view(scene, 9 * i), opacity), options) for i in range(5)]
+        aligned = Aligner(options).align(frames[2], [frames[k] for k in (1, 0, 3, 4)])
+        strokes = torch.arange(6)[:, None] + torch.tensor(STROKES)
+        lost = (aligned.observed - aligned.witnesses.median(dim=0).values).clamp(min=0)
+        return float(lost[:, 60:110, strokes.flatten()].mean())
+
+    moved_along = loss(AlignOptions(still_tolerance=-1, still_lead=255))
+    assert moved_along > 0.05
+    assert loss(OPTIONS) < 0.6 * moved_along
+    assert loss(OPTIONS) < 0.8 * loss(AlignOptions(still_lead=255)), "marks that let the scene through"
+    assert loss(OPTIONS) < 0.8 * loss(AlignOptions(still_tolerance=-1)), "marks that stay just as they are"
+
+
+def test_equal_places_are_left_alone() -> None:
+    """A still camera: rain on the witness must not bend the flow of the dry places around it."""
+    dry = view(landscape() * 0.05 + 0.3)
+    wet = dry.clone()
+    wet[:, 40:90, 100:103] += 0.3
+    quiet = Aligner(OPTIONS).align(picture(0, dry), [picture(1, wet)])
+    beside = (slice(None), slice(40, 90), slice(110, 130))
+    assert float((quiet.witnesses[0] - dry)[beside].abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (15, 40), (17, 16), (40, 11)])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_tiny_pictures_are_aligned_too(size: tuple[int, int], count: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    frames = [picture(i, torch.rand((3, *size), generator=generator)) for i in range(5)]
+    aligned = Aligner(OPTIONS).align(frames[2], [frames[k] for k in (1, 0, 3, 4)[:count]])
+    assert aligned.witnesses.shape == (count, 3, *size)
+    assert aligned.error.shape == (count, *size)
+    assert bool(aligned.witnesses.isfinite().all())
+    assert not aligned.error.isnan().any()
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "smallest", "expected"),
+    [((720, 1280), 0.5, 180, (360, 640)), ((300, 400), 0.5, 180, (180, 240)), ((90, 120), 0.5, 180, (90, 120))],
+)
+def test_guide_size(size: tuple[int, int], scale: float, smallest: int, expected: tuple[int, int]) -> None:
+    guide = guide_of(torch.full((3, *size), 0.5), AlignOptions(scale=scale, smallest_side=smallest))
+    assert guide.shape == expected
+    assert guide.dtype == np.uint8
+    assert set(np.unique(guide)) <= {127, 128}
+
+
+def test_guide_is_bt601_luma_and_takes_values_out_of_range() -> None:
+    rgb = torch.tensor([[0.2, 0.6, 0.4], [-0.5, -0.5, -0.5], [1.5, 1.5, 1.5]]).T[:, None, :].contiguous()
+    wanted = round(255 * (0.299 * 0.2 + 0.587 * 0.6 + 0.114 * 0.4))
+    assert guide_of(rgb, OPTIONS).tolist() == [[wanted, 0, 255]]
+
+
+def test_forward_backward_error_is_the_distance_missed() -> None:
+    forth, back = np.zeros((20, 30, 2), np.float32), np.zeros((20, 30, 2), np.float32)
+    forth[...] = (3, 4)
+    np.testing.assert_allclose(forward_backward_error(forth, back), 5, atol=1e-4)
+    back[...] = (-3, -3)
+    np.testing.assert_allclose(forward_backward_error(forth, back), 1, atol=1e-4)
+
+
+def slow_warp(rgb: Grey, flow: Grey) -> tuple[Grey, npt.NDArray[np.bool_]]:
+    """Bilinear reading pixel by pixel, the border repeated; and where the flow leaves the picture."""
+    channels, height, width = rgb.shape
+    read = np.empty_like(rgb)
+    outside = np.zeros((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            across, down = x + float(flow[y, x, 0]), y + float(flow[y, x, 1])
+            outside[y, x] = not (0 <= across <= width - 1 and 0 <= down <= height - 1)
+            left, top = int(np.floor(across)), int(np.floor(down))
+            columns = np.clip([left, left + 1], 0, width - 1)
+            rows = np.clip([top, top + 1], 0, height - 1)
+            for c in range(channels):
+                corners = rgb[c][np.ix_(rows, columns)]
+                upper, lower = corners @ np.array([1 - (across - left), across - left])
+                read[c, y, x] = upper * (1 - (down - top)) + lower * (down - top)
+    return read, outside
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12), st.floats(0, 6))
+def test_warp_agrees_with_its_slow_twin(seed: int, height: int, width: int, reach: float) -> None:
+    rng = np.random.default_rng(seed)
+    rgb = rng.random((3, height, width), np.float32)
+    flow = (reach * rng.uniform(-1, 1, (height, width, 2))).astype(np.float32)
+    mismatch = rng.random((height, width), np.float32)
+    warped, error = torch.empty(3, height, width), torch.empty(height, width)
+    warp(torch.from_numpy(rgb), flow, mismatch, picture=warped, error=error)
+    expected, outside = slow_warp(rgb, flow)
+    # OpenCV may round positions to 1/32 of a pixel; two of them differ by no more than 1.
+    np.testing.assert_allclose(warped.numpy(), expected, atol=2 / 32 + 1e-3)
+    np.testing.assert_array_equal(error.isinf().numpy(), outside)
+    np.testing.assert_array_equal(error.numpy()[~outside], mismatch[~outside])
+
+
+def test_a_flow_of_half_the_size_is_scaled_with_its_error() -> None:
+    rgb = view(landscape())
+    flow = np.full((HEIGHT // 2, WIDTH // 2, 2), (2.0, -1.5), np.float32)
+    warped, error = torch.empty_like(rgb), torch.empty_like(rgb[0])
+    warp(rgb, flow, np.full(flow.shape[:2], 0.25, np.float32), picture=warped, error=error)
+    torch.testing.assert_close(warped[:, 3:, :-4], rgb[:, :-3, 4:], atol=1e-5, rtol=0)
+    assert error[3:, :-4].unique().tolist() == [0.5]
+    assert bool(error[:3].isinf().all()) and bool(error[:, -4:].isinf().all())

@@ -1,0 +1,198 @@
+"""The baseline decomposer: what it takes for rain, and what each of its measures keeps it from taking."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from torch import Tensor
+
+from vidrain.baseline import Baseline, BaselineOptions, luma, median
+from vidrain.types import Aligned
+
+HEIGHT, WIDTH = 48, 64
+STREAK = (slice(10, 34), slice(30, 32))  # two pixels wide, straight down
+
+
+def scene(witnesses: int = 4) -> Aligned:
+    """A still, noisy grey picture [3, 48, 64] and its neighbours, all dry."""
+    generator = torch.Generator().manual_seed(7)
+    pictures = 0.3 + 0.002 * torch.randn((witnesses + 1, 3, HEIGHT, WIDTH), generator=generator)
+    return Aligned(pictures[0], pictures[1:], torch.zeros((witnesses, HEIGHT, WIDTH)))
+
+
+def brightened(aligned: Aligned, place: tuple[slice, slice] = STREAK, amount: float = 0.15) -> Aligned:
+    observed = aligned.observed.clone()
+    observed[:, *place] += amount
+    return replace(aligned, observed=observed)
+
+
+def removed(aligned: Aligned, options: BaselineOptions, place: tuple[slice, slice] = STREAK) -> float:
+    """Mean of what is taken at a place."""
+    return float(Baseline(options)(aligned)[:, *place].mean())
+
+
+def test_a_streak_over_a_still_scene_goes_and_nothing_else() -> None:
+    aligned = brightened(scene())
+    rain = Baseline(BaselineOptions())(aligned)
+    assert removed(aligned, BaselineOptions()) == pytest.approx(0.15, abs=0.01)
+    rain[:, *STREAK] = 0
+    assert float(rain.max()) < 0.01
+
+
+@pytest.mark.parametrize("slope", [-0.75, -0.4, 0.25, 0.6, 1.0])
+def test_a_slanted_streak_goes_too(slope: float) -> None:
+    aligned = scene()
+    observed = aligned.observed.clone()
+    rows = torch.arange(10, 34)
+    columns = 32 + torch.round(slope * (rows - 22)).long()
+    for column in (columns, columns + 1):
+        observed[:, rows, column] += 0.1
+    rain = Baseline(BaselineOptions())(replace(aligned, observed=observed))
+    assert float(rain[:, rows, columns].mean()) > 0.085
+
+
+@pytest.mark.parametrize("witnesses", [1, 2, 3, 4, 5])
+def test_any_number_of_witnesses_will_do(witnesses: int) -> None:
+    assert removed(brightened(scene(witnesses)), BaselineOptions()) > 0.13
+
+
+def test_without_witnesses_there_is_no_rain() -> None:
+    rain = Baseline(BaselineOptions())(brightened(scene(0)))
+    assert rain.shape == (3, HEIGHT, WIDTH)
+    assert not rain.any()
+
+
+def test_what_is_darker_than_its_neighbours_stays() -> None:
+    aligned = brightened(scene(), amount=-0.2)
+    assert removed(aligned, BaselineOptions()) == 0.0
+
+
+def test_a_witness_from_outside_the_picture_has_no_say() -> None:
+    aligned = brightened(scene())
+    options = BaselineOptions()
+    lost = replace(aligned, error=torch.full_like(aligned.error, torch.inf))
+    assert not Baseline(options)(lost).any()
+    black = aligned.witnesses.clone()
+    black[3] = 0
+    error = torch.zeros_like(aligned.error)
+    error[3] = torch.inf
+    dry = replace(scene(), witnesses=black, error=error)
+    assert float(Baseline(options)(dry).max()) < 0.01
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 7), (2, 65), (721, 33), (545, 541)])
+@pytest.mark.parametrize("witnesses", [0, 1, 4])
+def test_any_size_will_do(size: tuple[int, int], witnesses: int) -> None:
+    pictures = torch.rand((witnesses + 1, 3, *size), generator=torch.Generator().manual_seed(1))
+    aligned = Aligned(pictures[0], pictures[1:], torch.zeros((witnesses, *size)))
+    rain = Baseline(BaselineOptions())(aligned)
+    assert rain.shape == (3, *size)
+    assert rain.dtype == torch.float32
+    assert bool(rain.isfinite().all())
+
+
+@pytest.mark.parametrize("enlarged", [1, 2, 3])
+def test_lengths_follow_the_size_of_the_picture(enlarged: int) -> None:
+    """What counts as thin is a share of the picture's shorter side, not a number of pixels."""
+    dry = torch.full((3, 360 * enlarged, 400 * enlarged), 0.3)
+    aligned = Aligned(dry, dry.expand(4, -1, -1, -1), torch.zeros((4, *dry.shape[1:])))
+    options, rows = BaselineOptions(trust=0.0), slice(100 * enlarged, 200 * enlarged)
+    streak, stripe = (rows, slice(200, 200 + 5 * enlarged)), (rows, slice(200, 200 + 9 * enlarged))
+    assert removed(brightened(aligned, streak), options, streak) > 0.1
+    assert removed(brightened(aligned, stripe), options, stripe) < 0.05
+
+
+def contradicting(aligned: Aligned) -> Aligned:
+    witnesses = aligned.witnesses.clone()
+    witnesses[0, :, *STREAK] += 0.6
+    witnesses[1, :, *STREAK] -= 0.3
+    return brightened(replace(aligned, witnesses=witnesses))
+
+
+def beside_an_edge(aligned: Aligned) -> Aligned:
+    step = torch.where(torch.arange(WIDTH) < 31, 0.0, 0.4)
+    return brightened(Aligned(aligned.observed + step, aligned.witnesses + step, aligned.error))
+
+
+def among_darkening(aligned: Aligned) -> Aligned:
+    observed = aligned.observed.clone()
+    observed[:, :, 33:40] -= 0.15
+    return brightened(replace(aligned, observed=observed))
+
+
+def wide(aligned: Aligned) -> Aligned:
+    return brightened(aligned, (slice(10, 34), slice(22, 40)))
+
+
+def opaque(aligned: Aligned) -> Aligned:
+    return brightened(aligned, amount=0.65)
+
+
+@pytest.mark.parametrize(
+    ("term", "doubtful"),
+    [
+        ("spread", contradicting),
+        ("edge", beside_an_edge),
+        ("darkening", among_darkening),
+        ("thickness", wide),
+        ("opacity", opaque),
+    ],
+)
+def test_every_doubt_keeps_something(term: str, doubtful: Callable[[Aligned], Aligned]) -> None:
+    """Off, the doubt lets more go (with so little trust that one measure decides); a clear streak goes either way."""
+    options, off = BaselineOptions(trust=0.0), BaselineOptions(trust=0.0, **{term: 0.0})
+    assert removed(doubtful(scene()), options) < 0.9 * removed(doubtful(scene()), off)
+    assert removed(brightened(scene()), BaselineOptions()) > 0.95 * removed(brightened(scene()), off)
+
+
+def test_a_line_is_more_likely_rain_than_a_dot() -> None:
+    dot = (slice(22, 23), slice(30, 31))
+    options = BaselineOptions()
+    share = removed(brightened(scene(), dot), options, dot) / removed(brightened(scene()), options)
+    assert share < 0.85
+    assert removed(brightened(scene()), replace(options, line=0.0)) < 0.8 * removed(brightened(scene()), options)
+
+
+def test_more_trust_removes_more() -> None:
+    aligned = contradicting(scene())
+    amounts = [removed(aligned, BaselineOptions(trust=trust)) for trust in (0.2, 0.4, 0.6)]
+    assert amounts == sorted(set(amounts))
+
+
+def test_radius_is_the_options_own() -> None:
+    assert Baseline(BaselineOptions(radius=3)).radius == 3
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(2, 24), st.integers(2, 24))
+def test_rain_is_between_zero_and_the_excess(seed: int, witnesses: int, height: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    pictures = torch.from_numpy(rng.normal(0.5, 0.4, (witnesses + 1, 3, height, width)).astype(np.float32))
+    error = torch.where(torch.from_numpy(rng.random((witnesses, height, width))) < 0.1, torch.inf, 0.5)
+    aligned = Aligned(pictures[0].clone(), pictures[1:].clone(), error)
+    rain = Baseline(BaselineOptions())(aligned)
+    assert torch.equal(aligned.observed, pictures[0]), "the input was written to"
+    assert torch.equal(aligned.witnesses, pictures[1:]), "the input was written to"
+    if not witnesses:
+        assert not rain.any()
+        return
+    votes = torch.where(error[:, None].isinf(), pictures[:1], pictures[1:]).numpy()
+    excess = np.clip(pictures[0].numpy() - np.median(votes, axis=0), 0, None)
+    assert float(rain.min()) >= 0
+    assert bool((rain.numpy() <= excess + 1e-5).all())
+
+
+@given(st.integers(1, 7).flatmap(lambda n: arrays(np.float32, (n, 5), elements=st.floats(-1, 2, width=32))))
+def test_median_is_the_median(values: np.ndarray) -> None:  # type: ignore[type-arg]
+    inputs: list[Tensor] = [torch.from_numpy(row.copy()) for row in values]
+    np.testing.assert_allclose(median(inputs).numpy(), np.median(values, axis=0), atol=1e-6)
+    assert all(np.array_equal(tensor.numpy(), row) for tensor, row in zip(inputs, values, strict=True))
+
+
+def test_luma_weighs_the_channels_as_bt601() -> None:
+    rgb = torch.tensor([1.0, 0.5, 0.25])[:, None, None]
+    assert float(luma(rgb)) == pytest.approx(0.299 + 0.587 / 2 + 0.114 / 4, abs=1e-6)
