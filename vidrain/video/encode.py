@@ -40,6 +40,7 @@ _VERYFAST: dict[str, dict[str, str]] = {
     "libsvtav1": {"preset": "8"},  # its speed next to x264 veryfast: 30 against 29 frames/s at 1080p
     "ffv1": {"level": "3", "slicecrc": "1"},
 }
+_X265_DELAY = 2  # frames by which its decoding times run ahead (x265 source, m_bframeDelay with B-frames as references)
 _ACCURATE = (
     Interpolation.BICUBIC
     | Interpolation.ACCURATE_RND
@@ -210,6 +211,7 @@ class VideoWriter:
     ) -> None:
         self._path, self._plan, self._info, self._copy = path, plan, info, copy
         self._container: OutputContainer | None = None
+        self._frames = 0
         try:
             with self._reported():
                 self._container = self._open()
@@ -268,6 +270,7 @@ class VideoWriter:
         """Encode one frame: planes of `info.layout`, times in ticks of `info.time_base`."""
         frame = self._picture(planes)
         frame.pts, frame.duration, frame.time_base = pts, duration, self._info.time_base
+        self._frames += 1
         with self._reported():
             self._mux(frame)
             if self._copy is not None:
@@ -288,6 +291,8 @@ class VideoWriter:
     def _mux(self, frame: VideoFrame | None) -> None:
         assert self._container is not None
         for packet in self._stream.encode(frame):
+            if frame is None and self._frames <= _X265_DELAY:
+                packet.dts = packet.pts  # x265 takes it from frames that never came; so few are in order anyway
             self._container.mux(packet)
 
     def __enter__(self) -> Self:
