@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def write(
         for frame in frames:
             writer.write(frame.planes, frame.pts - shift, frame.duration)
     expected = Expected(
-        info=info,
+        info=replace(info, color=plan.color),
         pix_fmt=plan.pix_fmt,
         container=plan.container,
         pts=[frame.pts - shift for frame in frames],

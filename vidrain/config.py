@@ -55,9 +55,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: is no YAML file (not even text)") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: is no YAML file: {' '.join(str(error).split())}") from error
-    if top is None:
+    keys = None if top is None else _plain(top, str(path), _DEEPEST)
+    if keys is None:
         return {}
-    keys = _plain(top, f"{path}", _DEEPEST)
     if not isinstance(keys, dict):
         raise UsageError(f"{path}: holds no keys with values, such as archive: true; see configs/clean.yaml")
     return keys
@@ -68,11 +68,11 @@ def _plain(node: yaml.Node, where: str, deepest: int) -> dict[str, Any] | str | 
     if isinstance(node, yaml.ScalarNode):
         is_null = node.style is None and node.value.lower() in _NULL
         return None if is_null else str(node.value)
-    if not isinstance(node, yaml.MappingNode) or not deepest:
+    if not (isinstance(node, yaml.MappingNode) and deepest):
         raise UsageError(f"{where}: neither a value nor keys with values; see configs/clean.yaml")
     found: dict[str, Any] = {}
     for name, value in node.value:
-        key = str(name.value)
+        key = str(_plain(name, where, 0) or "")
         if key in found:
             raise UsageError(f"{where}: {key} stands there twice")
         found[key] = _plain(value, f"{where}: {key}", deepest - 1)

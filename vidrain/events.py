@@ -24,12 +24,12 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Said after every frame. fps: frames per second so far; eta_s: seconds left at that rate."""
+    """Said after every frame. fps: frames per second so far; eta_s: seconds left at that rate, None without one."""
 
     frames: int
     total: int
     fps: float
-    eta_s: float
+    eta_s: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

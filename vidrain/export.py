@@ -87,7 +87,7 @@ class VideoExport:
     def expected(self) -> Expected:
         """What the finished file must hold, for `verify`."""
         return Expected(
-            info=self._picked.info,
+            info=replace(self._picked.info, color=self._plan.color),
             pix_fmt=self._plan.pix_fmt,
             container=self._plan.container,
             pts=self._pts,

@@ -18,19 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from vidrain import events
 
-_AT_MOST_EVERY_S = 0.5
-_AT_LEAST_EVERY_S = 10.0
 _NAMES = {events.Plan: "plan", events.Progress: "progress", events.Notice: "warning", events.FileDone: "file_done"}
 
 
 class Lines(AbstractContextManager["Lines"]):
     """NDJSON, schema 1: one object a line with `v`, `ts`, `event` and the event's own fields.
 
-    Progress comes at most twice a second and at least every ten seconds, even when no frame was finished.
+    From the plan on, progress comes at most every `at_most_every_s` seconds, but for the last frame, and at least
+    every `at_least_every_s`, even when no frame was finished.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, at_most_every_s: float = 0.5, at_least_every_s: float = 10.0) -> None:
         self._stream = stream
+        self._at_most_every_s, self._at_least_every_s = at_most_every_s, at_least_every_s
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._written = monotonic()
@@ -49,9 +49,11 @@ class Lines(AbstractContextManager["Lines"]):
 
     def __call__(self, event: events.Event) -> None:
         with self._lock:
+            if isinstance(event, events.Plan):
+                self._latest = events.Progress(frames=0, total=event.frames, fps=0.0, eta_s=None)
             if isinstance(event, events.Progress):
                 self._latest = event
-                if monotonic() - self._written < _AT_MOST_EVERY_S and event.frames < event.total:
+                if monotonic() - self._written < self._at_most_every_s and event.frames < event.total:
                     return
             self._write(_NAMES[type(event)], asdict(event))
 
@@ -61,9 +63,10 @@ class Lines(AbstractContextManager["Lines"]):
             self._write("error", {"message": message, "exit_code": exit_code})
 
     def _keep_alive(self) -> None:
-        while not self._done.wait(_AT_MOST_EVERY_S):
+        silence = self._at_least_every_s - self._at_most_every_s  # by the next look it would be too late
+        while not self._done.wait(self._at_most_every_s):
             with self._lock:
-                if self._latest is not None and monotonic() - self._written >= _AT_LEAST_EVERY_S:
+                if self._latest is not None and monotonic() - self._written >= silence:
                     self._write("progress", asdict(self._latest))
 
     def _write(self, name: str, fields: dict[str, object]) -> None:
@@ -76,8 +79,8 @@ class Lines(AbstractContextManager["Lines"]):
 class Bar(AbstractContextManager["Bar"]):
     """For people at a terminal: what will be done, a bar with frames, frames/s and time left, what was done."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -102,18 +105,22 @@ class Bar(AbstractContextManager["Bar"]):
         match event:
             case events.Plan():
                 size = f"{event.width}x{event.height}"
-                self._console.print(f"{event.source}: {size}, {event.frames} frames; {event.model}, {event.encoder}")
+                self._say(f"{event.source}: {size}, {event.frames} frames; {event.model}, {event.encoder}")
                 self._task = self._bar.add_task("cleaning", total=event.frames, fps=0.0)
             case events.Progress() if self._task is not None:
                 self._bar.update(self._task, completed=event.frames, fps=event.fps)
             case events.Notice():
-                self._console.print(f"note: {event.message}")
+                self._say(f"note: {event.message}")
             case events.FileDone():
-                self._console.print(summary(event))
+                self._say(summary(event))
 
     def failed(self, message: str, exit_code: int) -> None:
         """Last line of a run that failed."""
-        self._console.print(f"vidrain: {message}", markup=False, soft_wrap=True)
+        self._say(f"vidrain: {message}")
+
+    def _say(self, line: str) -> None:
+        """Print one line as it is: [brackets] in a file name are no markup, and long paths stay in one piece."""
+        self._console.print(line, markup=False, soft_wrap=True)
 
 
 class Quiet(AbstractContextManager["Quiet"]):

@@ -4,6 +4,7 @@
 """
 
 import re
+from bisect import bisect_left
 from fractions import Fraction
 
 from vidrain.errors import UsageError
@@ -35,7 +36,7 @@ def frame_at(position: str, index: FrameIndex, time_base: Fraction) -> int:
     seconds = _seconds(position)
     due = int(index.pts[0]) + seconds / time_base
     ticks = -(-due.numerator // due.denominator)  # the first whole tick not before it
-    return int(index.pts.searchsorted(ticks))
+    return bisect_left(index.pts, ticks)  # not searchsorted: a late time may be past the end of int64
 
 
 def _seconds(position: str) -> Fraction:

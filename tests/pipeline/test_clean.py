@@ -201,3 +201,21 @@ def test_python_function_says_what_it_did(samples: Path, tmp_path: Path) -> None
     assert report.copied == ("audio aac",)
     assert report.peak_memory_mib > 50
     assert [type(event).__name__ for event in told] == ["Plan", *["Progress"] * 6, "FileDone"]
+
+
+@pytest.mark.parametrize("tags", [("-colorspace", "bt709"), ("-color_range", "pc")])
+def test_colours_tagged_in_part_survive_the_archive(
+    tags: tuple[str, str], samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """FFV1 has no tags of its own and MP4 takes all or none: what was stated must still stand there."""
+    source, target, rain = (tmp_path / name for name in ("source.mp4", "out.mp4", "rain.mp4"))
+    raw = ffmpeg_says.quietly("-i", samples / "odd.mp4", "-frames:v", "3", "-f", "rawvideo", "-")
+    (tmp_path / "raw.yuv").write_bytes(raw)
+    size = ("-f", "rawvideo", "-s", "131x97", "-pix_fmt", "yuv420p")
+    ffmpeg_says.quietly(*size, "-i", tmp_path / "raw.yuv", *tags, "-vf", "crop=130:96", "-c:v", "libx264", source)
+    stated = open_video(source).info.color
+    assert vidrain("clean", source, "-o", target, "--archive", "--rain", rain).code == 0
+    for path in (target, rain):
+        kept = open_video(path).info.color
+        assert kept.range == stated.range
+        assert stated.matrix in (2, kept.matrix)

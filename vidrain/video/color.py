@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidrain.types import PixelLayout, Planes, RainPlanes, VideoInfo
+from vidrain.types import ColorTags, PixelLayout, Planes, RainPlanes, VideoInfo
 
 # H.273 matrix code -> (Kr, Kb)
 _LUMA_WEIGHTS = {
@@ -25,6 +25,8 @@ _LUMA_WEIGHTS = {
     7: (0.212, 0.087),  # SMPTE 240M
     9: (0.2627, 0.0593),  # BT.2020 non-constant luminance
 }
+# H.273 matrix code -> (primaries, transfer) that go with it, tables 2 and 3
+_PARTNERS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)}
 _BT601, _BT709 = 6, 1
 _UNSPECIFIED = 2
 _FULL_RANGE = 2
@@ -51,7 +53,7 @@ def conversion_for(info: VideoInfo) -> Conversion:
     matrix, assumption = info.color.matrix, None
     if matrix not in _LUMA_WEIGHTS:
         untagged = matrix == _UNSPECIFIED
-        matrix = _BT709 if min(info.width, info.height) >= _HD_LINES else _BT601
+        matrix = _assumed_matrix(info)
         name = "BT.709" if matrix == _BT709 else "BT.601"
         if info.layout.family not in ("gbrp", "gray") and (matrix == _BT709 or not untagged):
             found = "no colour matrix is tagged" if untagged else f"matrix code {info.color.matrix} is not linear"
@@ -64,6 +66,23 @@ def conversion_for(info: VideoInfo) -> Conversion:
     else:
         scale, offset = (219.0 * step, 224.0 * step), (16.0 * step, 128.0 * step)
     return Conversion(info.layout, kr, kb, scale, offset, assumption)
+
+
+def _assumed_matrix(info: VideoInfo) -> int:
+    return _BT709 if min(info.width, info.height) >= _HD_LINES else _BT601
+
+
+def completed(info: VideoInfo) -> ColorTags:
+    """The tags of `info` with the gaps filled by what goes with its matrix, or with the one assumed for its size."""
+    tags = info.color
+    matrix = _assumed_matrix(info) if tags.matrix == _UNSPECIFIED else tags.matrix
+    primaries, transfer = _PARTNERS.get(matrix, _PARTNERS[_BT709])
+    return ColorTags(
+        matrix,
+        tags.range,
+        primaries if tags.primaries == _UNSPECIFIED else tags.primaries,
+        transfer if tags.transfer == _UNSPECIFIED else tags.transfer,
+    )
 
 
 def to_rgb(planes: Planes, conversion: Conversion, device: torch.device | None = None) -> Tensor:

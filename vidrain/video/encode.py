@@ -25,7 +25,8 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from vidrain.errors import OutputError, UsageError
-from vidrain.types import PixelLayout, Planes, VideoInfo
+from vidrain.types import ColorTags, PixelLayout, Planes, VideoInfo
+from vidrain.video.color import completed
 from vidrain.video.mux import StreamCopy
 
 CodecName = Literal["h264", "hevc", "av1", "ffv1"]
@@ -40,6 +41,7 @@ _VERYFAST: dict[str, dict[str, str]] = {
     "libsvtav1": {"preset": "8"},  # its speed next to x264 veryfast: 30 against 29 frames/s at 1080p
     "ffv1": {"level": "3", "slicecrc": "1"},
 }
+_UNTAGGED, _FULL_RANGE = 2, 2
 _X265_DELAY = 2  # frames by which its decoding times run ahead (x265 source, m_bframeDelay with B-frames as references)
 _ACCURATE = (
     Interpolation.BICUBIC
@@ -70,6 +72,7 @@ class EncoderPlan:
     pix_fmt: str
     options: Mapping[str, str]
     threads: int
+    color: ColorTags  # as they will be read back
     notes: tuple[str, ...] = ()
 
     @property
@@ -104,9 +107,23 @@ def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> Encoder
     for key, value in options.options.items():
         merged = key in settings and key.endswith("-params")
         settings[key] = f"{settings[key]}:{value}" if merged else value
-    plan = EncoderPlan(container, encoder, pix_fmt, settings, options.threads, notes)
+    color, color_notes = _color_tags(info, container, encoder)
+    plan = EncoderPlan(container, encoder, pix_fmt, settings, options.threads, color, notes + color_notes)
     _try_open(plan, info)
     return plan
+
+
+def _color_tags(info: VideoInfo, container: str, encoder: str) -> tuple[ColorTags, tuple[str, ...]]:
+    """The colour tags to write. FFV1 has none of its own, and FFmpeg writes those of MP4 all together or not at all."""
+    tags = info.color
+    stated = (tags.matrix, tags.primaries, tags.transfer)
+    kept_elsewhere = encoder != "ffv1" or container == "matroska" or info.layout.family == "gbrp"
+    nothing_to_lose = stated == (_UNTAGGED,) * 3 and tags.range != _FULL_RANGE
+    if kept_elsewhere or nothing_to_lose or _UNTAGGED not in stated:
+        return tags, ()
+    full = completed(info)
+    named = f"matrix {full.matrix}, primaries {full.primaries}, transfer {full.transfer}"
+    return full, (f"the source tags its colours in part: a lossless {container} states all, as {named}",)
 
 
 def archive_plan(info: VideoInfo, path: Path) -> EncoderPlan:
@@ -184,10 +201,10 @@ def _configure(context: VideoCodecContext, plan: EncoderPlan, info: VideoInfo) -
     context.pix_fmt = plan.pix_fmt
     context.time_base = info.time_base
     context.framerate = info.rate or Fraction(25)
-    context.color_range = info.color.range
-    context.colorspace = info.color.matrix
-    context.color_primaries = info.color.primaries
-    context.color_trc = info.color.transfer
+    context.color_range = plan.color.range
+    context.colorspace = plan.color.matrix
+    context.color_primaries = plan.color.primaries
+    context.color_trc = plan.color.transfer
     if info.sample_aspect_ratio:
         context.sample_aspect_ratio = info.sample_aspect_ratio
     context.thread_count = plan.threads
@@ -282,8 +299,8 @@ class VideoWriter:
         for plane, samples in zip(frame.planes, planes, strict=True):
             rows = np.frombuffer(memoryview(plane), info.layout.dtype).reshape(plane.height, -1)
             rows[:, : plane.width] = samples
-        frame.color_range, frame.colorspace = info.color.range, info.color.matrix
-        frame.color_primaries, frame.color_trc = info.color.primaries, info.color.transfer
+        frame.color_range, frame.colorspace = plan.color.range, plan.color.matrix
+        frame.color_primaries, frame.color_trc = plan.color.primaries, plan.color.transfer
         if plan.pix_fmt == info.layout.name:
             return frame
         return frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)

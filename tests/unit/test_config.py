@@ -1,0 +1,213 @@
+"""Configuration: which layer wins, and that every wrong key or value is one line, never a guess."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidrain.config import load_clean
+from vidrain.errors import UsageError
+from vidrain.job import CleanOptions
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "my.yaml"
+
+
+def refused(path: Path | None, *pairs: str, **given: Any) -> str:
+    """The line with which this is refused."""
+    with pytest.raises(UsageError) as raised:
+        load_clean(path, pairs, given)
+    message = str(raised.value)
+    assert message.count("\n") == 0
+    return message
+
+
+def test_nothing_given_means_the_defaults() -> None:
+    assert load_clean(None, [], {}) == CleanOptions()
+
+
+def test_each_layer_wins_over_the_one_before(file: Path) -> None:
+    file.write_text("encode:\n  crf: 30\n  threads: 7\nbaseline:\n  radius: 1\n")
+    pairs = ["encode.crf=31", "baseline.radius=3"]
+    assert load_clean(file, [], {}).encode.crf == 30
+    assert load_clean(file, pairs, {}).encode.crf == 31
+    assert load_clean(file, [*pairs, "encode.crf=32"], {}).encode.crf == 32
+    options = load_clean(file, pairs, {"encode.crf": 33, "encode.pix_fmt": None})
+    assert (options.encode.crf, options.encode.threads, options.encode.pix_fmt) == (33, 7, None)
+    assert options.baseline.radius == 3
+    assert options.align == CleanOptions().align
+
+
+def test_options_of_the_encoder_add_up(file: Path) -> None:
+    file.write_text("encode: {options: {bf: 2, preset: slow}}")
+    options = load_clean(file, ["encode.options.preset=fast"], {"encode.options.tune": "film"})
+    assert options.encode.options == {"bf": "2", "preset": "fast", "tune": "film"}
+
+
+@pytest.mark.parametrize(
+    "text", ["no", "yes", "on", "off", "true", "1e3", "010", "1_000", "none", "0x10", "2001-01-01"]
+)
+def test_texts_stay_texts(text: str, file: Path) -> None:
+    """YAML would make numbers, dates and truth values of them."""
+    file.write_text(f"encode:\n  options:\n    preset: {text}\n")
+    assert load_clean(file, [], {}).encode.options == {"preset": text}
+    assert load_clean(None, [f"encode.options.preset={text}"], {}).encode.options == {"preset": text}
+    assert load_clean(None, [], {"encode.options.preset": text}).encode.options == {"preset": text}
+
+
+@pytest.mark.parametrize("position", ["1:02", "0:01:02.5", "250", "12.50s"])
+def test_positions_stay_as_written(position: str, file: Path) -> None:
+    """YAML reads 1:02 as a number to the base of sixty."""
+    file.write_text(f"start: {position}\n")
+    assert load_clean(file, [], {}).start == position
+    assert load_clean(None, [f"start={position}"], {}).start == position
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="$"), min_size=1))
+def test_any_text_of_a_pair_arrives(text: str) -> None:
+    expected = text if text.lower() not in ("null", "~", "???") else None
+    if text != "???":  # OmegaConf's own word for a value that is missing
+        assert load_clean(None, [f"model={text}"], {}).model == expected
+
+
+@pytest.mark.parametrize("word", ["yes", "true", "on", "1", "True"])
+def test_truth(word: str, file: Path) -> None:
+    file.write_text(f"archive: {word}\n")
+    assert load_clean(file, [], {}).archive is True
+    assert load_clean(file, ["archive=no"], {}).archive is False
+
+
+@pytest.mark.parametrize("null", ["null", "~", "", "Null"])
+def test_null_takes_a_choice_back(null: str, file: Path) -> None:
+    file.write_text(f"encode:\n  codec: {null}\nrain: {null}\n")
+    assert load_clean(file, [], {}) == CleanOptions()
+    file.write_text("encode:\n  codec: hevc\nrain: rain.mp4\n")
+    assert load_clean(file, [f"encode.codec={null}", f"rain={null}"], {}) == CleanOptions()
+    assert load_clean(file, [], {}).rain == Path("rain.mp4")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "encode: {}\n"])
+def test_file_that_sets_nothing(text: str, file: Path) -> None:
+    file.write_text(text)
+    assert load_clean(file, [], {}) == CleanOptions()
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("encode.crff", "crf"),
+        ("archiv", "archive"),
+        ("baseline.radios", "radius"),
+        ("shots.cut_corelation", "cut_corr"),
+    ],
+)
+def test_misspelt_key_names_the_nearest(key: str, near: str, file: Path) -> None:
+    section, _, name = key.rpartition(".")
+    file.write_text(f"{section}:\n  {name}: 1\n" if section else f"{name}: 1\n")
+    for message in (refused(file), refused(None, f"{key}=1")):
+        assert f"Did you mean: '{near}" in message
+    assert str(file) in refused(file)
+
+
+@pytest.mark.parametrize("key", ["nonsense", "encode.nonsense", "encode..crf", ".", "encode.crf.deeper"])
+def test_unknown_key(key: str) -> None:
+    assert refused(None, f"{key}=1").startswith(f"{key}=1: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("encode.crf", "abc"),
+        ("encode.crf", "1.5"),
+        ("encode.crf", "true"),
+        ("encode.crf", "null"),
+        ("encode", "3"),
+        ("encode", "null"),
+        ("archive", "maybe"),
+        ("preset", "fastest"),
+        ("encode.codec", "vp9"),
+        ("baseline.trust", "high"),
+        ("baseline.radius", "2.5"),
+    ],
+)
+def test_value_of_the_wrong_type(key: str, value: str, file: Path) -> None:
+    section, _, name = key.rpartition(".")
+    file.write_text(f"{section}:\n  {name}: {value}\n" if section else f"{name}: {value}\n")
+    assert refused(None, f"{key}={value}").startswith(f"{key}={value}: ")
+    message = refused(file)
+    assert message.startswith(f"{file}: ")
+    assert key in message or "EncodeOptions" in message
+
+
+@pytest.mark.parametrize("text", ["${oc.env:HOME}", "a${encode.crf}b", "${", "${oc.decode:x}"])
+def test_interpolation_is_refused(text: str, file: Path) -> None:
+    file.write_text(f"model: '{text}'\n")
+    for message in (refused(file), refused(None, f"model={text}"), refused(None, model=text)):
+        assert "holds an interpolation" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: [1", "is no YAML file: "),
+        (b"\x00\x01\x02\x03", "is no YAML file: "),
+        (b"\xff\xfe\xfa", "is no YAML file (not even text)"),
+        (b"\t- x", "is no YAML file: "),
+        (b"- archive\n- rain\n", "neither a value nor keys with values"),
+        (b"just words", "holds no keys with values"),
+        (b"encode: [crf, 20]", "neither a value nor keys with values"),
+        (b"[a]: 1", "neither a value nor keys with values"),
+        (b"encode: {crf: 1}\nencode: {crf: 2}", "encode stands there twice"),
+        (b"encode: &again {options: *again}", "neither a value nor keys with values"),
+        (b"encode: {options: {x: {y: z}}}", "neither a value nor keys with values"),
+        (b"model: !!python/object/apply:os.system [touch pwned]", "neither a value nor keys with values"),
+    ],
+)
+def test_file_that_is_no_configuration(content: bytes, said: str, file: Path) -> None:
+    file.write_bytes(content)
+    message = refused(file)
+    assert str(file) in message
+    assert said in message
+
+
+def test_file_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "cannot be read (No such file or directory)" in refused(tmp_path / "none.yaml")
+    assert "cannot be read (Is a directory)" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("pair", ["another.mp4", "=3", ""])
+def test_pair_without_key_or_sign(pair: str) -> None:
+    assert "is neither an option nor key=value" in refused(None, pair)
+
+
+def leaves(options: Any, above: str = "") -> dict[str, Any]:
+    """Dotted key -> value of every field; a path as its text."""
+    found: dict[str, Any] = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        found |= leaves(value, f"{above}{field.name}.") if is_dataclass(value) else {f"{above}{field.name}": value}
+    return found
+
+
+def flat(mapping: dict[str, Any], known: set[str], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in mapping.items():
+        name = f"{above}{key}"
+        is_section = isinstance(value, dict) and name not in known
+        found |= flat(value, known, f"{name}.") if is_section else {name: value}
+    return found
+
+
+def test_configs_clean_yaml_holds_every_key_with_its_default() -> None:
+    path = ROOT / "configs" / "clean.yaml"
+    defaults = leaves(CleanOptions())
+    assert flat(yaml.safe_load(path.read_text(encoding="utf-8")), set(defaults)) == defaults
+    assert load_clean(path, [], {}) == CleanOptions()

@@ -1,0 +1,264 @@
+"""The straight line from frames to layers: what a decomposer gets to see, and that a part equals the whole."""
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.round_trip import NAMES, SAMPLES, decoded, opened
+from vidrain.baseline import Baseline, BaselineOptions
+from vidrain.decompose import Decomposer, decompose, quantised, reach_of
+from vidrain.stream import prefetch
+from vidrain.types import Aligned, Frame, Layers, Planes, VideoInfo
+from vidrain.video.color import conversion_for
+
+WIDTH, HEIGHT = 128, 96  # what is cut out of a sample: enough to move, quick to compute
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Recorder:
+    """Takes `amount` off every pixel and remembers what it was shown."""
+
+    radius: int
+    amount: float = 0.0
+    shown: list[Aligned] = field(default_factory=list)
+
+    def __call__(self, aligned: Aligned) -> Tensor:
+        self.shown.append(aligned)
+        return torch.full_like(aligned.observed, self.amount)
+
+    @property
+    def witnesses(self) -> list[int]:
+        """Number of neighbours of each frame."""
+        return [len(aligned.witnesses) for aligned in self.shown]
+
+
+@cache
+def small(name: str) -> tuple[VideoInfo, tuple[Frame, ...]]:
+    """The middle of every frame of a sample in 4:2:0."""
+    info = opened(SAMPLES / name).info
+    top, left = (info.height - HEIGHT) // 4 * 2, (info.width - WIDTH) // 4 * 2
+    frames = tuple(
+        replace(
+            frame,
+            planes=tuple(
+                plane[top // part : (top + HEIGHT) // part, left // part : (left + WIDTH) // part]
+                for plane, part in zip(frame.planes, (1, 2, 2), strict=True)
+            ),
+        )
+        for frame in decoded(SAMPLES / name)
+    )
+    return replace(info, width=WIDTH, height=HEIGHT), frames
+
+
+def run(
+    frames: Iterable[Frame], info: VideoInfo, decomposer: Decomposer | None = None, wanted: range | None = None
+) -> list[Layers]:
+    return list(decompose(frames, info, decomposer or Baseline(BaselineOptions()), wanted=wanted))
+
+
+@cache
+def whole(name: str) -> tuple[Layers, ...]:
+    info, frames = small(name)
+    return tuple(run(frames, info))
+
+
+def same(found: Iterable[Layers], due: Iterable[Layers]) -> bool:
+    return all(
+        a.frame.pts == b.frame.pts and same_planes(a.background, b.background)
+        for a, b in itertools.zip_longest(found, due)
+    )
+
+
+def same_planes(found: Planes, due: Planes) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(found, due, strict=True))
+
+
+def numbered(frames: Iterable[Frame]) -> list[Frame]:
+    """The frames as if they were a video of their own."""
+    return [replace(frame, index=index, pts=index) for index, frame in enumerate(frames)]
+
+
+def test_rain_is_taken_out_and_nothing_is_lost() -> None:
+    layers = whole("vfr.mp4")
+    assert [item.frame.index for item in layers] == list(range(36))
+    assert sum(int((item.rain[0] > 0).sum()) for item in layers) > 0
+    for item in layers:
+        for o, b, r in zip(item.frame.planes, item.background, item.rain, strict=True):
+            np.testing.assert_array_equal(b.astype(np.int32) + r, o)
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 35), st.integers(1, 12), st.integers(0, 5))
+def test_range_equals_the_whole(start: int, length: int, spare: int) -> None:
+    """With `reach_of(radius)` frames of context, or more, a part of a video gives the layers of the whole."""
+    info, frames = small("vfr.mp4")
+    wanted = range(start, min(start + length, 36))
+    reach = reach_of(BaselineOptions().radius) + spare
+    context = frames[max(wanted.start - reach, 0) : wanted.stop + reach]
+    assert same(run(context, info, wanted=wanted), whole("vfr.mp4")[wanted.start : wanted.stop])
+
+
+def test_context_matters() -> None:
+    """Else the test above would prove nothing."""
+    info, frames = small("vfr.mp4")
+    assert not same(run(frames[10:14], info), whole("vfr.mp4")[10:14])
+
+
+@pytest.mark.parametrize(("frames", "witnesses"), [(1, [0]), (2, [1, 1]), (3, [2, 2, 2]), (4, [2, 3, 3, 2])])
+def test_shortest_videos(frames: int, witnesses: list[int]) -> None:
+    info, every = small("vfr.mp4")
+    recorder = Recorder(radius=2)
+    assert len(run(every[:frames], info, recorder)) == frames
+    assert recorder.witnesses == witnesses
+    if frames == 1:
+        (alone,) = run(every[:1], info)
+        assert same_planes(alone.background, alone.frame.planes)
+
+
+def test_no_frames_no_layers() -> None:
+    assert run([], small("vfr.mp4")[0]) == []
+
+
+def test_no_witness_comes_from_beyond_a_cut() -> None:
+    """Cut before frame 18: both halves are taken apart as if the other one were not there."""
+    info, frames = small("cut.mkv")
+    recorder = Recorder(radius=2)
+    run(frames, info, recorder)
+    assert recorder.witnesses == [2, 3, *[4] * 14, 3, 2, 2, 3, *[4] * 14, 3, 2]
+    assert same(whole("cut.mkv")[:18], run(frames[:18], info))
+    assert same(whole("cut.mkv")[18:], run(frames[18:], info))
+
+
+def test_repeated_frames_bear_witness_once() -> None:
+    """Every frame twice: each has the same neighbours as when it stands once."""
+    info, frames = small("vfr.mp4")
+    once = numbered(frames[:12])
+    twice = numbered(itertools.chain.from_iterable((frame, frame) for frame in frames[:12]))
+    recorder = Recorder(radius=2)
+    run(twice, info, recorder)
+    assert recorder.witnesses[4:-4] == [4] * 16
+    single, doubled = run(once, info), run(twice, info)
+    for place in range(2, 10):
+        for copy in doubled[2 * place : 2 * place + 2]:
+            assert same_planes(copy.background, single[place].background)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_removed_leaves_every_sample_bit_for_bit(name: str) -> None:
+    info = opened(SAMPLES / name).info
+    for layers in decompose(decoded(SAMPLES / name), info, Recorder(radius=0)):
+        assert same_planes(layers.background, layers.frame.planes)
+        assert not any(plane.any() for plane in layers.rain)
+        assert [plane.dtype for plane in layers.background] == [plane.dtype for plane in layers.frame.planes]
+
+
+def test_decomposer_of_single_frames_sees_no_others() -> None:
+    info, frames = small("vfr.mp4")
+    recorder = Recorder(radius=0, amount=0.1)
+    layers = run(frames, info, recorder)
+    assert recorder.witnesses == [0] * 36
+    for item, frame in zip(layers, frames, strict=True):
+        due = np.clip(frame.planes[0].astype(int) - round(0.1 * 219), 0, 255)
+        np.testing.assert_array_equal(item.background[0], due)
+        assert same_planes(item.background[1:], frame.planes[1:])  # grey: no colour is taken
+
+
+def test_portrait_is_seen_upright() -> None:
+    recorder = Recorder(radius=1)
+    run(decoded(SAMPLES / "rotated.mp4")[:3], opened(SAMPLES / "rotated.mp4").info, recorder)
+    for aligned, witnesses in zip(recorder.shown, (1, 2, 1), strict=True):
+        assert tuple(aligned.observed.shape) == (3, 256, 192)
+        assert tuple(aligned.witnesses.shape) == (witnesses, 3, 256, 192)
+        assert tuple(aligned.error.shape) == (witnesses, 256, 192)
+
+
+@pytest.mark.parametrize("name", ["full_range.mp4", "tenbit.mp4", "odd.mp4", "rotated.mp4"])
+def test_rain_is_rounded_once_on_its_way_back(name: str) -> None:
+    """Grey rain falling through the upper left corner of the picture as it is shown."""
+    info, frame = opened(SAMPLES / name).info, decoded(SAMPLES / name)[3]
+    shown = (info.width, info.height) if name == "rotated.mp4" else (info.height, info.width)
+    rain = torch.zeros(3, *shown)
+    rain[:, :20, :10] = 0.05
+    layers = quantised(frame, rain, info, conversion_for(info))
+    top = (1 << info.layout.depth) - 1
+    scale = top if info.color.range == 2 else 219 << (info.layout.depth - 8)
+    due = np.zeros(shown, np.int32)
+    due[:20, :10] = round(0.05 * scale)
+    if name == "rotated.mp4":
+        due = np.rot90(due)  # shown turned by a quarter to the right
+    np.testing.assert_array_equal(layers.rain[0], frame.planes[0] - np.clip(frame.planes[0] - due, 0, top))
+
+
+def test_frames_are_read_as_they_are_needed() -> None:
+    """One window at a time: a video of any length fits into memory."""
+    info, frames = small("vfr.mp4")
+    read: list[int] = []
+
+    def reading() -> Iterator[Frame]:
+        for frame in frames:
+            read.append(frame.index)
+            yield frame
+
+    for layers in decompose(reading(), info, Recorder(radius=1)):
+        assert read[-1] <= layers.frame.index + reach_of(1) + 1
+
+
+def test_consumers_are_not_left_in_inference_mode() -> None:
+    info, frames = small("vfr.mp4")
+    for _ in decompose(frames[:2], info, Recorder(radius=0)):
+        assert not torch.is_inference_mode_enabled()
+
+
+def fingerprint(layers: Iterable[Layers]) -> str:
+    digest = hashlib.sha256()
+    for item in layers:
+        for plane in (*item.frame.planes, *item.background):
+            digest.update(np.ascontiguousarray(plane).tobytes())
+    return digest.hexdigest()
+
+
+def in_threads(path: Path, frames: int) -> str:
+    """Fingerprint of the first layers of a video, decoded and computed as a job does it."""
+    video = opened(path)
+    ahead = prefetch(itertools.islice(video.frames(), frames), 4, "decode")
+    return fingerprint(prefetch(decompose(ahead, video.info, Baseline(BaselineOptions())), 2, "decompose"))
+
+
+def test_same_input_same_layers_every_time() -> None:
+    assert len({in_threads(SAMPLES / "vfr.mp4", 6) for _ in range(20)}) == 1
+
+
+def test_layers_do_not_depend_on_what_memory_held_before() -> None:
+    """The C library fills fresh memory with a pattern: what is read before it is written would show."""
+    code = (
+        "from tests.unit.test_decompose import in_threads, SAMPLES; "
+        "print(*(in_threads(SAMPLES / name, 6) for name in ('vfr.mp4', 'odd.mp4', 'tenbit.mp4')))"
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "MALLOC_PERTURB_": pattern, "OMP_WAIT_POLICY": "PASSIVE"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for pattern in ("0", "85", "254")
+    ]
+    said = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert len(set(said)) == 1
+    assert len(set(said[0].split())) == 3
