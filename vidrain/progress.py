@@ -58,9 +58,10 @@ class Lines(AbstractContextManager["Lines"]):
             self._write(_NAMES[type(event)], asdict(event))
 
     def failed(self, message: str, exit_code: int) -> None:
-        """Last line of a run that failed."""
+        """Last line of a run that failed, told people as well."""
         with self._lock:
             self._write("error", {"message": message, "exit_code": exit_code})
+        sys.stderr.write(_error_line(message) + "\n")
 
     def _keep_alive(self) -> None:
         silence = self._at_least_every_s - self._at_most_every_s  # by the next look it would be too late
@@ -116,7 +117,7 @@ class Bar(AbstractContextManager["Bar"]):
 
     def failed(self, message: str, exit_code: int) -> None:
         """Last line of a run that failed."""
-        self._say(f"vidrain: {message}")
+        self._say(_error_line(message))
 
     def _say(self, line: str) -> None:
         """Print one line as it is: [brackets] in a file name are no markup, and long paths stay in one piece."""
@@ -137,7 +138,7 @@ class Quiet(AbstractContextManager["Quiet"]):
 
     def failed(self, message: str, exit_code: int) -> None:
         """Last line of a run that failed."""
-        sys.stderr.write(f"vidrain: {message}\n")
+        sys.stderr.write(_error_line(message) + "\n")
 
 
 Sink = Lines | Bar | Quiet
@@ -148,6 +149,11 @@ def sink_for(as_json: bool) -> Sink:
     if as_json:
         return Lines(sys.stdout)
     return Bar() if sys.stderr.isatty() else Quiet()
+
+
+def _error_line(message: str) -> str:
+    """One line, even for a file whose name has two."""
+    return f"vidrain: {' '.join(message.splitlines())}"
 
 
 def summary(done: events.FileDone) -> str:

@@ -219,3 +219,15 @@ def test_colours_tagged_in_part_survive_the_archive(
         kept = open_video(path).info.color
         assert kept.range == stated.range
         assert stated.matrix in (2, kept.matrix)
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "-x.mp4", "50 % rain, 100%d.mp4", "Regen über Köln.mp4", "http:x.mp4"])
+def test_any_file_name_will_do(
+    name: str, samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg takes a colon for a protocol and a leading dash for an option."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes((samples / "odd.mp4").read_bytes())
+    ran = vidrain("clean", "-o", f"{name}.out.mp4", "--compare", f"{name}.compare.mp4", "--end", "2", "--", name)
+    assert (ran.code, ran.err) == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.out.mp4", f"{name}.compare.mp4"}

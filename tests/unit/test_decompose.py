@@ -246,7 +246,7 @@ def test_layers_do_not_depend_on_what_memory_held_before() -> None:
     """The C library fills fresh memory with a pattern: what is read before it is written would show."""
     code = (
         "from tests.unit.test_decompose import in_threads, SAMPLES; "
-        "print(*(in_threads(SAMPLES / name, 6) for name in ('vfr.mp4', 'odd.mp4', 'tenbit.mp4')))"
+        "print(*(in_threads(SAMPLES / name, 4) for name in ('vfr.mp4', 'odd.mp4', 'tenbit.mp4')))"
     )
     running = [
         subprocess.Popen(
@@ -256,9 +256,9 @@ def test_layers_do_not_depend_on_what_memory_held_before() -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for pattern in ("0", "85", "254")
+        for pattern in ("85", "254")
     ]
     said = [process.communicate()[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0]
+    assert [process.returncode for process in running] == [0, 0]
     assert len(set(said)) == 1
     assert len(set(said[0].split())) == 3

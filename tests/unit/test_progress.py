@@ -54,12 +54,13 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class TestLines:
-    def test_every_line_is_an_object_of_schema_1(self) -> None:
+    def test_every_line_is_an_object_of_schema_1(self, capsys: pytest.CaptureFixture[str]) -> None:
         stream = io.StringIO()
         with Lines(stream) as sink:
             for event in (PLAN, NOTICE, progress(20), DONE):
                 sink(event)
             sink.failed("in.mp4: no such file; check the path", 3)
+        assert capsys.readouterr() == ("", "vidrain: in.mp4: no such file; check the path\n")
         lines = lines_of(stream)
         assert [line["event"] for line in lines] == ["plan", "warning", "progress", "file_done", "error"]
         assert [line["v"] for line in lines] == [1] * 5
@@ -209,8 +210,8 @@ def test_quiet_tells_notices_alone(capsys: pytest.CaptureFixture[str]) -> None:
     with Quiet() as sink:
         for event in (PLAN, progress(1), NOTICE, progress(20), DONE):
             sink(event)
-        sink.failed("it went wrong", 5)
-    assert capsys.readouterr() == ("", "vidrain: note: two times were moved\nvidrain: it went wrong\n")
+        sink.failed("two\nlines.mp4: it went wrong", 5)
+    assert capsys.readouterr() == ("", "vidrain: note: two times were moved\nvidrain: two lines.mp4: it went wrong\n")
 
 
 def test_sink_fits_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:

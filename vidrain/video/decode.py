@@ -65,15 +65,16 @@ class Video:
         numbered = self._numbered(first)
         return (frame for frame in repaired(numbered, self.decoded) if frame.index >= first)
 
-    def _numbered(self, first: int) -> Iterator[Frame]:
+    def _numbered(self, first: int, threads: str = "AUTO") -> Iterator[Frame]:
         """Decoded frames with the times the decoder reports, from the last safe seek point before `first`."""
+        following = first
         with open_input(self.info.path) as container:
             stream = video_stream(container, self.info.path)
-            stream.thread_type = "AUTO"  # frame threads: half as fast again as the default of slices
+            stream.thread_type = threads  # by default frame threads: half as fast again as slices
             start = self._seek_point(first)
             packets = container.demux(stream) if start is None else self._from_key(container, stream, start)
             if packets is None:
-                yield from self._numbered(0)
+                yield from self._numbered(0, threads)
                 return
             position = 0 if start is None else int(np.searchsorted(self.index.pts, start))
             pictures = (
@@ -85,7 +86,11 @@ class Video:
             for picture, index in self._placed(pictures, position):
                 if index < len(self.decoded.frames):
                     self.decoded.frames[index] = True
+                following = index + 1
                 yield self._frame(picture, index)
+        if threads == "AUTO" and following < len(self.index.pts):
+            # An error while frame threads give out their last frames ends it: whole frames behind it are lost.
+            yield from (frame for frame in self._numbered(following, "SLICE") if frame.index >= following)
 
     def _from_key(
         self, container: InputContainer, stream: VideoStream, start: int

@@ -27,6 +27,7 @@ from av.video.stream import VideoStream
 from vidrain.errors import OutputError, UsageError
 from vidrain.types import ColorTags, PixelLayout, Planes, VideoInfo
 from vidrain.video.color import completed
+from vidrain.video.index import as_file
 from vidrain.video.mux import StreamCopy
 
 CodecName = Literal["h264", "hevc", "av1", "ffv1"]
@@ -261,7 +262,7 @@ class VideoWriter:
             # frame would else move everything: blocks may lie before their cluster (RFC 9559 section 10.2).
             options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
         return av.open(
-            str(self._path),
+            as_file(self._path),
             "w",
             format=self._plan.container,
             container_options=options,

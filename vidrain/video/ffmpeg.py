@@ -12,6 +12,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from vidrain.errors import OutputError
+from vidrain.video.index import as_file
 
 # A streak is a tenth of the range or less: three times brighter it is seen. Black stays at 16, ITU-R BT.601.
 _THREE_TIMES = {"y": "clip(16+3*val,16,235)", "u": "128", "v": "128"}
@@ -23,14 +24,14 @@ def render_comparison(source: Path, clean: Path, *, kept: range, target: Path, c
     source: its frames `kept` are shown; clean: a finished file of just those frames. container: FFmpeg's name.
     Raises OutputError when ffmpeg fails; an interrupt ends it.
     """
-    before = ffmpeg.input(str(source))["V:0"].filter("trim", start_frame=kept.start, end_frame=kept.stop)
-    after = ffmpeg.input(str(clean))["V:0"]
+    before = ffmpeg.input(as_file(source))["V:0"].filter("trim", start_frame=kept.start, end_frame=kept.stop)
+    after = ffmpeg.input(as_file(clean))["V:0"]
     before, after = (_from_zero(picture).filter_multi_output("split") for picture in (before, after))
     removed = ffmpeg.filter([before[0], after[0]], "blend", all_mode="subtract").filter("lutyuv", **_THREE_TIMES)
     joined = ffmpeg.filter([before[1], after[1], removed], "hstack", inputs=3)
     even = joined.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
     options = {"vcodec": "libx264", "preset": "veryfast", "crf": 18, "fps_mode": "passthrough"}
-    _run(ffmpeg.output(even, str(target), format=container, **options), target)
+    _run(ffmpeg.output(even, as_file(target), format=container, **options), target)
 
 
 def _from_zero(picture: Any) -> Any:

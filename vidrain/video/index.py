@@ -60,18 +60,23 @@ class Source:
     index: FrameIndex
 
 
+def as_file(path: Path) -> str:
+    """The name by which FFmpeg takes `path` for a file: `a:b.mp4` it would take for a protocol."""
+    return f"file:{path}"
+
+
 @contextmanager
 def open_input(path: Path) -> Iterator[InputContainer]:
     """Open `path` for reading; every way it can fail is an InputError of one line."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, but one video file is expected")
     try:
+        if not path.exists():
+            raise InputError(f"{path}: no such file; check the path")
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, but one video file is expected")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes); copy it again from the camera or card")
         # old files hold tags in other encodings than UTF-8: their bytes pass through unchanged
-        container = av.open(str(path), "r", metadata_errors="surrogateescape")
+        container = av.open(as_file(path), "r", metadata_errors="surrogateescape")
     except PermissionError as error:
         raise InputError(f"{path}: may not be read ({error.strerror}); check its permissions") from error
     except (av.error.FFmpegError, OSError) as error:

@@ -1,0 +1,406 @@
+"""How runs end that do not go well: the exit code, one line that says why, and nothing half-made left behind."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+import vidrain as package
+from tests import ffmpeg_says
+from tests.painted import read_index
+from tests.pipeline.conftest import Ran, Vidrain
+from vidrain.errors import InputError
+from vidrain.events import Event, Progress
+from vidrain.outputs import claimed
+from vidrain.video.decode import open_video
+
+ROOT = Path(__file__).resolve().parents[2]
+RATE = 25  # frames a second of full_range.mp4, which has 28
+LIMITED = """
+import resource, sys
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from vidrain.cli import main
+main()
+"""
+HOLD = """
+import sys
+from pathlib import Path
+from vidrain.outputs import claimed
+with claimed(Path(sys.argv[1]), force=False):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def source(samples: Path, tmp_path: Path) -> Path:
+    """Eight frames in a folder of their own, with sound."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return ffmpeg_says.remux(samples / "full_range.mp4", folder / "in.mp4", "-map", "0", "-t", "0.3")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A target in a folder of its own, so that anything left behind is seen."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "out.mp4"
+
+
+@pytest.fixture(scope="module")
+def long_clip(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Minutes of work: a sample over and over."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    return ffmpeg_says.remux(samples / "street.mp4", path, "-map", "0:v", first=("-stream_loop", "60"))
+
+
+def check_error(ran: Ran, code: int, said: str) -> None:
+    assert (ran.code, ran.out) == (code, "")
+    assert ran.err.startswith("vidrain: ")
+    assert ran.err.endswith("\n")
+    assert ran.err.count("\n") == 1
+    assert said in ran.err
+
+
+def fails(run: Vidrain, code: int, said: str, *arguments: str | Path) -> None:
+    """The command ends with `code` and one line, and with --json tells the same as its last event."""
+    check_error(run(*arguments), code, said)
+    ran = run(*arguments, "--json")
+    last = ran.events[-1]
+    assert (ran.code, last["event"], last["exit_code"], last["v"]) == (code, "error", code, 1)
+    assert said in last["message"]
+    assert ran.err == f"vidrain: {last['message']}\n"
+
+
+@pytest.mark.proves("exit 2")
+def test_contradictions_are_wrong_usage(source: Path, out: Path, vidrain: Vidrain) -> None:
+    for said, arguments in (
+        ("is the source", ("-o", source)),
+        ("is another output", ("-o", out, "--rain", out)),
+        ("names no container", ("-o", out.with_suffix(".gif"))),
+        ("drop one", ("-o", out, "--archive", "--codec", "h264")),
+        ("is no position", ("-o", out, "--start", "noon")),
+        ("no frame lies there", ("-o", out, "--start", "5", "--end", "5")),
+        ("did you mean preset", ("-o", out, "-e", "presett=slow")),
+        ("Did you mean: 'crf'", ("-o", out, "encode.crff=20")),
+        ("cannot be read", ("-o", out, "-c", out.with_suffix(".yaml"))),
+    ):
+        fails(vidrain, 2, said, "clean", source, *arguments)
+    assert vidrain("clean", source, "--no-such-option").code == 2
+    assert vidrain("clean").code == 2
+    assert list(out.parent.iterdir()) == []
+
+
+def missing(folder: Path) -> tuple[Path, str]:
+    return folder / "none.mp4", "no such file"
+
+
+def empty(folder: Path) -> tuple[Path, str]:
+    (folder / "empty.mp4").write_bytes(b"")
+    return folder / "empty.mp4", "is empty (0 bytes)"
+
+
+def text(folder: Path) -> tuple[Path, str]:
+    (folder / "text.mp4").write_text("Rain, rain, go away.\n" * 100)
+    return folder / "text.mp4", "is no video file that can be opened"
+
+
+def sound_only(folder: Path) -> tuple[Path, str]:
+    return ffmpeg_says.remux(folder / "in.mp4", folder / "sound.m4a", "-map", "0:a"), "holds no video stream"
+
+
+def a_folder(folder: Path) -> tuple[Path, str]:
+    return folder, "is a folder"
+
+
+def name_too_long(folder: Path) -> tuple[Path, str]:
+    return folder / ("x" * 300 + ".mp4"), "File name too long"
+
+
+def two_lines(folder: Path) -> tuple[Path, str]:
+    return folder / "no such\nfile.mp4", "no such"
+
+
+def nothing_decodes(folder: Path) -> tuple[Path, str]:
+    coded = folder / "coded.mov"
+    ffmpeg_says.quietly("-i", folder / "in.mp4", "-an", "-c:v", "mjpeg", coded)
+    return wiped(coded, folder / "wiped.mov", range(8)), "no frame of its mjpeg video can be decoded"
+
+
+@pytest.mark.proves("exit 3")
+@pytest.mark.parametrize(
+    "make", [missing, empty, text, sound_only, a_folder, name_too_long, two_lines, nothing_decodes]
+)
+def test_unusable_input(make: Callable[[Path], tuple[Path, str]], source: Path, out: Path, vidrain: Vidrain) -> None:
+    path, said = make(source.parent)
+    if make is two_lines:
+        check_error(vidrain("clean", path, "-o", out), 3, said)
+    else:
+        fails(vidrain, 3, said, "clean", path, "-o", out)
+    assert list(out.parent.iterdir()) == []
+
+
+def wiped(coded: Path, target: Path, packets: range) -> Path:
+    """A copy of `coded` in which these packets of the video are nothing but zeros."""
+    data = bytearray(coded.read_bytes())
+    with av.open(str(coded)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for number in packets:
+        start, size = places[number]
+        data[start : start + size] = bytes(size)
+    target.write_bytes(data)
+    return target
+
+
+def coded_frame_by_frame(samples: Path, folder: Path, codec: str) -> Path:
+    """No frame needs another one, so that exactly the damaged ones are lost."""
+    path = folder / "coded.mov"
+    alone = ("-g", "1", "-bf", "0") if codec == "libx264" else ("-q:v", "2")
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-c:v", codec, *alone, "-c:a", "copy", path)
+    return path
+
+
+@pytest.mark.proves("exit 4")
+@pytest.mark.parametrize(
+    ("codec", "lost", "seconds"),
+    [
+        ("mjpeg", range(10, 13), (0.4, 0.52)),
+        ("mjpeg", range(2), (0.0, 0.08)),
+        ("libx264", range(4, 5), (0.16, 0.2)),
+        ("libx264", range(26, 27), (1.04, 1.08)),  # with frame threads an error at the end takes others along
+        ("mjpeg", range(27, 28), (1.08, 1.12)),
+    ],
+)
+def test_damage_is_named_and_the_rest_is_kept(
+    codec: str, lost: range, seconds: tuple[float, float], samples: Path, out: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    coded = coded_frame_by_frame(samples, tmp_path, codec)
+    source = wiped(coded, tmp_path / "damaged.mov", lost)
+    ran = vidrain("clean", source, "-o", out, "--json")
+    assert (ran.code, ran.err) == (4, "")
+    message = f"could not be decoded and is missing: {seconds[0]:.3f}-{seconds[1]:.3f} s"
+    assert [event["message"] for event in ran.events if event.get("code") == "missing"] == [message]
+    done = ran.events[-1]
+    assert (done["event"], done["status"], done["frames_in"]) == ("file_done", "partial", 28)
+    assert (done["frames_out"], done["pts_equal"]) == (28 - len(lost), True)
+
+    kept = [index for index in range(28) if index not in lost]
+    due = ffmpeg_says.shown_frames(coded).seconds
+    assert ffmpeg_says.shown_frames(out).seconds == [due[index] for index in kept]
+    assert [read_index(frame.planes[0]) for frame in open_video(out).frames()] == kept
+    assert ffmpeg_says.packets(out, "0:a:0").contents == ffmpeg_says.packets(source, "0:a:0").contents
+
+    report = package.clean(source, out.with_name("again.mp4"))
+    assert report.status == "partial"
+    assert report.missing == (pytest.approx(seconds),)
+    ran = vidrain("clean", source, "-o", out, "--force")
+    assert (ran.code, ran.err) == (4, f"vidrain: note: {message}\n")
+
+
+def test_damage_outside_of_the_range_does_not_matter(
+    samples: Path, out: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    source = wiped(coded_frame_by_frame(samples, tmp_path, "mjpeg"), tmp_path / "damaged.mov", range(20, 22))
+    assert vidrain("clean", source, "-o", out, "--end", "14").code == 0
+    assert vidrain("clean", source, "-o", out, "--force", "--start", "15").code == 4
+
+
+@pytest.mark.proves("exit 5")
+def test_output_that_cannot_be_written(source: Path, out: Path, vidrain: Vidrain) -> None:
+    fails(vidrain, 5, "cannot be written there", "clean", source, "-o", out.parent / "none" / "out.mp4")
+    fails(vidrain, 5, "cannot be written there", "clean", source, "-o", out.with_name("x" * 300 + ".mp4"))
+    folder = out.with_name("folder.mp4")
+    folder.mkdir()
+    fails(vidrain, 5, "is a folder", "clean", source, "-o", folder, "--force")
+    folder.rmdir()
+    out.write_bytes(b"precious")
+    fails(vidrain, 5, "exists already", "clean", source, "-o", out)
+    fails(vidrain, 5, "exists already", "clean", source, "-o", out.with_name("b.mp4"), "--rain", out)
+    assert list(out.parent.iterdir()) == [out]
+    assert out.read_bytes() == b"precious"
+
+
+@contextmanager
+def started(*command: str | Path, code: str | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A run of `python -m vidrain`, or of `code`, in a process of its own; killed at the end if it still runs."""
+    how = ["-m", "vidrain"] if code is None else ["-c", code]
+    process = subprocess.Popen(
+        [sys.executable, *how, *map(str, command)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("limit", "options"),
+    [
+        (2_000, ()),  # in the header
+        (60_000, ()),
+        (60_000, ("--archive", "--rain")),
+        (200_000, ("--compare",)),
+    ],
+)
+def test_full_disk(limit: int, options: tuple[str, ...], samples: Path, out: Path) -> None:
+    """A limit on the size of files is what a quota or a full disk is to a program: writes that fail."""
+    others = [out.with_name("other.mp4")] if options else []
+    arguments = ("clean", samples / "street.mp4", "-o", out, *options, *others, "--end", "12", "--json")
+    with started(str(limit), *arguments, code=LIMITED) as process:
+        said, err = process.communicate()
+    last = json.loads(said.splitlines()[-1])
+    assert (process.returncode, last["event"], last["exit_code"]) == (5, "error", 5)
+    assert err == f"vidrain: {last['message']}\n"
+    assert list(out.parent.iterdir()) == []
+
+
+def test_disk_that_fills_up_with_the_last_bytes(samples: Path, out: Path, vidrain: Vidrain) -> None:
+    """The index of an MP4 is written when all frames are: the last writes count as well."""
+    arguments = ("clean", samples / "street.mp4", "-o", out, "--end", "4")
+    assert vidrain(*arguments).code == 0
+    size = out.stat().st_size
+    out.unlink()
+    for limit, code in ((size - 1, 5), (size, 0)):
+        with started(str(limit), *arguments, code=LIMITED) as process:
+            _, err = process.communicate()
+        assert (process.returncode, err.count("\n")) == (code, bool(code))
+        assert list(out.parent.iterdir()) == ([] if code else [out])
+
+
+@pytest.mark.proves("exit 6")
+def test_output_that_another_run_is_writing(source: Path, out: Path, vidrain: Vidrain) -> None:
+    with started(out, code=HOLD) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        fails(vidrain, 6, "another vidrain is writing it", "clean", source, "-o", out)
+        fails(vidrain, 6, "another vidrain is writing it", "clean", source, "-o", out.with_name("b.mp4"), "--rain", out)
+        assert len(list(out.parent.iterdir())) == 1  # the other's partial file
+        holder.communicate()
+    assert vidrain("clean", source, "-o", out).code == 0
+
+
+@pytest.mark.proves("exit 7")
+def test_weights_that_cannot_be_used(source: Path, out: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    weights = tmp_path / "model.safetensors"
+    fails(vidrain, 7, "no such weights file", "clean", source, "-o", out, "--weights", weights)
+    weights.write_bytes(pickle.dumps({"model": "baseline"}))
+    fails(vidrain, 7, "is no safetensors file", "clean", source, "-o", out, "--weights", weights)
+    fails(vidrain, 7, "model nonesuch is not known", "clean", source, "-o", out, "--model", "nonesuch")
+    assert list(out.parent.iterdir()) == []
+
+
+def events_until(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool]) -> None:
+    assert process.stdout is not None
+    assert any(wanted(json.loads(line)) for line in process.stdout), "ended too early"
+
+
+def stopped(number: signal.Signals, when: str, source: Path, out: Path) -> None:
+    """A run that gets this signal ends in two seconds with its code and one line, and leaves no trace."""
+    before = source.read_bytes()
+    arguments = ("clean", source, "-o", out, "--rain", out.with_name("rain.mp4"), "--json")
+    with started(*arguments) as process:
+        events_until(process, lambda event: event["event"] == when and event["frames"] > 3)
+        assert len(list(out.parent.iterdir())) == 2
+        sent = time.monotonic()
+        process.send_signal(number)
+        said, err = process.communicate()
+        assert time.monotonic() - sent < 2
+    assert process.returncode == 128 + number
+    last = json.loads(said.splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("error", 128 + number)
+    assert err == f"vidrain: {last['message']}\n"
+    assert list(out.parent.iterdir()) == []
+    assert source.read_bytes() == before
+
+
+@pytest.mark.proves("exit 130")
+@pytest.mark.parametrize("when", ["plan", "progress"])
+def test_ctrl_c(when: str, long_clip: Path, out: Path) -> None:
+    stopped(signal.SIGINT, when, long_clip, out)
+
+
+@pytest.mark.proves("exit 143")
+@pytest.mark.parametrize("when", ["plan", "progress"])
+def test_termination(when: str, long_clip: Path, out: Path) -> None:
+    stopped(signal.SIGTERM, when, long_clip, out)
+
+
+def test_after_a_kill_the_next_run_succeeds(long_clip: Path, out: Path, vidrain: Vidrain) -> None:
+    with started("clean", long_clip, "-o", out, "--json") as process:
+        events_until(process, lambda event: event["event"] == "progress")
+        process.kill()
+        process.communicate()
+    (left,) = out.parent.iterdir()
+    assert left != out
+    assert vidrain("clean", long_clip, "-o", out, "--end", "3").code == 0
+    assert list(out.parent.iterdir()) == [out]
+    assert len(ffmpeg_says.shown_frames(out).packets) == 3
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(0, 10**9))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("change", [grow, touch, remove])
+def test_source_that_changes_meanwhile(change: Callable[[Path], None], source: Path, out: Path) -> None:
+    def meddle(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 2:
+            change(source)
+
+    with pytest.raises(InputError, match="nothing was kept") as raised:
+        package.clean(source, out, on_event=meddle)
+    assert str(raised.value).count("\n") == 0
+    assert list(out.parent.iterdir()) == []
+
+
+def test_target_that_appears_meanwhile_is_kept(source: Path, out: Path) -> None:
+    """Neither output gets its name then: they belong together."""
+    rain = out.with_name("rain.mp4")
+
+    def meddle(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 2:
+            rain.write_bytes(b"precious")
+
+    with pytest.raises(package.errors.OutputError, match="appeared while this ran"):
+        package.clean(source, out, options=package.CleanOptions(rain=rain), on_event=meddle)
+    assert list(out.parent.iterdir()) == [rain]
+    assert rain.read_bytes() == b"precious"
+
+
+def test_caller_that_fails_leaves_nothing(source: Path, out: Path) -> None:
+    def fail(event: Event) -> None:
+        if isinstance(event, Progress):
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        package.clean(source, out, on_event=fail)
+    assert list(out.parent.iterdir()) == []
+    with claimed(out, force=False):
+        pass
