@@ -135,7 +135,8 @@ def two_lines(folder: Path) -> tuple[Path, str]:
 def nothing_decodes(folder: Path) -> tuple[Path, str]:
     coded = folder / "coded.mov"
     ffmpeg_says.quietly("-i", folder / "in.mp4", "-an", "-c:v", "mjpeg", coded)
-    return wiped(coded, folder / "wiped.mov", range(8)), "no frame of its mjpeg video can be decoded"
+    every = range(len(ffmpeg_says.packets(coded, "0:v:0").packets))
+    return wiped(coded, folder / "wiped.mov", every), "no frame of its mjpeg video can be decoded"
 
 
 @pytest.mark.proves("exit 3")
@@ -252,15 +253,14 @@ def started(*command: str | Path, code: str | None = None) -> Iterator[subproces
 
 
 @pytest.mark.parametrize(
-    ("limit", "options"),
+    ("limit", "options", "which"),
     [
-        (2_000, ()),  # in the header
-        (60_000, ()),
-        (60_000, ("--archive", "--rain")),
-        (200_000, ("--compare",)),
+        (2_000, (), "out.mp4"),
+        (300_000, ("--rain",), "other.mp4"),
+        (300_000, ("--compare",), "the comparison failed"),
     ],
 )
-def test_full_disk(limit: int, options: tuple[str, ...], samples: Path, out: Path) -> None:
+def test_full_disk(limit: int, options: tuple[str, ...], which: str, samples: Path, out: Path) -> None:
     """A limit on the size of files is what a quota or a full disk is to a program: writes that fail."""
     others = [out.with_name("other.mp4")] if options else []
     arguments = ("clean", samples / "street.mp4", "-o", out, *options, *others, "--end", "12", "--json")
@@ -268,6 +268,7 @@ def test_full_disk(limit: int, options: tuple[str, ...], samples: Path, out: Pat
         said, err = process.communicate()
     last = json.loads(said.splitlines()[-1])
     assert (process.returncode, last["event"], last["exit_code"]) == (5, "error", 5)
+    assert which in last["message"]
     assert err == f"vidrain: {last['message']}\n"
     assert list(out.parent.iterdir()) == []
 

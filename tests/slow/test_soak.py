@@ -1,0 +1,61 @@
+"""Many jobs in one process leave nothing behind: no thread, no open file, no memory."""
+
+import statistics
+from pathlib import Path
+
+import psutil
+import pytest
+
+import vidrain
+from tests import ffmpeg_says
+from vidrain.errors import InputError, OutputError
+from vidrain.events import Event, Progress
+from vidrain.video.encode import EncodeOptions
+
+pytestmark = pytest.mark.slow
+
+WARM_UP, JOBS = 6, 36
+OPTIONS = [
+    vidrain.CleanOptions(force=True),
+    vidrain.CleanOptions(force=True, archive=True, start="2"),
+    vidrain.CleanOptions(force=True, encode=EncodeOptions(codec="hevc"), end="6"),
+]
+
+
+class OnPurpose(Exception):
+    """Raised by a caller in the middle of a job."""
+
+
+def fail(event: Event) -> None:
+    if isinstance(event, Progress) and event.frames == 3:
+        raise OnPurpose
+
+
+def one_of_each(source: Path, out: Path, number: int) -> None:
+    """A job that ends well, and three that do not."""
+    options = OPTIONS[number % len(OPTIONS)]
+    assert vidrain.clean(source, out, options=options).status == "ok"
+    with pytest.raises(OnPurpose):
+        vidrain.clean(source, out, options=options, on_event=fail)
+    with pytest.raises(OutputError):
+        vidrain.clean(source, out)
+    with pytest.raises(InputError):
+        vidrain.clean(out.with_name("none.mp4"), out, options=options)
+
+
+@pytest.mark.timeout(1200)
+def test_thirty_jobs_leave_nothing_behind(samples: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg_says.remux(samples / "full_range.mp4", source, "-map", "0", "-t", "0.4")
+    me = psutil.Process()
+    threads, files, memory = [], [], []
+    for number in range(JOBS):
+        one_of_each(source, out, number)
+        threads.append(me.num_threads())
+        files.append(me.num_fds())
+        memory.append(me.memory_info().rss / (1 << 20))
+    assert max(threads[WARM_UP:]) <= max(threads[:WARM_UP])
+    assert max(files[WARM_UP:]) <= max(files[:WARM_UP])
+    early, late = statistics.median(memory[WARM_UP : WARM_UP + 6]), statistics.median(memory[-6:])
+    assert late <= early + 20, f"{early:.0f} MiB after {WARM_UP} jobs, {late:.0f} MiB after {JOBS}"
+    assert sorted(tmp_path.iterdir()) == [source, out]
