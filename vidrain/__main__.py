@@ -1,5 +1,29 @@
-"""`python -m vidrain`: the same as the `vidrain` command."""
+"""The `vidrain` command and `python -m vidrain`: an interrupt counts from the first moment on.
 
-from vidrain.cli import main
+Nothing that an interrupt could leave half-done exists while libraries are imported, and numpy and torch lose or
+garble an exception raised inside of theirs: until the work begins the process just ends.
+"""
 
-main()
+import os
+import signal
+from types import FrameType
+
+from vidrain.errors import INTERRUPTED, TERMINATED
+
+
+def run() -> None:
+    """Entry point of the command."""
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)
+    from vidrain.cli import main  # click takes a tenth of a second
+
+    main()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"vidrain: stopped before anything was written\n")
+    os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
+
+
+if __name__ == "__main__":
+    run()

@@ -19,6 +19,7 @@ from vidrain.errors import INTERRUPTED, OK, PARTIAL, TERMINATED, UsageError, Vid
 if TYPE_CHECKING:
     from vidrain.progress import Sink
 
+_PATIENCE_S = 1.2  # a frame of 4K takes seconds: an interrupt does not wait for it
 _FILE = click.Path(path_type=Path)
 _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but parts of the source were lost,\n"
@@ -92,11 +93,14 @@ def _run(work: Callable[["Sink"], int], as_json: bool) -> None:
     # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
     # a job took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # All that is heavy, before an interrupt can raise: inside an import it would be lost.
+    import vidrain.config
+    import vidrain.pipeline  # noqa: F401
     from vidrain.progress import sink_for
 
     with sink_for(as_json) as sink:
         try:
-            with _terminable():
+            with _stoppable():
                 code = work(sink)
         except VidrainError as error:
             code = error.exit_code
@@ -111,12 +115,26 @@ def _run(work: Callable[["Sink"], int], as_json: bool) -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+def _stoppable() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into exceptions; a job that does not unwind in time is ended."""
+    from vidrain.outputs import abandon
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def stop(number: int, frame: FrameType | None) -> None:
+        def give_up(again: int, frame: FrameType | None) -> None:
+            abandon()
+            os.write(2, b"vidrain: stopped; nothing was written under a final name\n")
+            os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
+
+        for other in handlers:
+            signal.signal(other, give_up)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    handlers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = {number: signal.signal(number, stop) for number in handlers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -14,7 +14,6 @@ Every message is one line: what was found, what is allowed, what to try next.
 """
 
 OK = 0
-SOME_FAILED = 1
 PARTIAL = 4
 INTERRUPTED = 130
 TERMINATED = 143

@@ -15,18 +15,21 @@ from vidrain import __version__
 from vidrain.align import AlignOptions
 from vidrain.baseline import BaselineOptions
 from vidrain.decompose import DecomposeOptions
-from vidrain.errors import UsageError
+from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.export import Picked, background, rain_archive, rain_preview
 from vidrain.outputs import refuse_clashes
 from vidrain.shots import ShotOptions
 from vidrain.span import kept_frames
 from vidrain.types import VideoInfo
-from vidrain.video.color import Conversion, conversion_for
+from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video
-from vidrain.video.encode import EncodeOptions, EncoderPlan, container_of, plan_encoder
+from vidrain.video.encode import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
 from vidrain.video.mux import CopyPlan, Span, plan_copy
 from vidrain.weights import PRESETS
+
+_DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
+_HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
 Preset = Literal["fast", "balanced", "quality"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -85,16 +88,21 @@ class Job:
         return {"clean": self.clean.target, **others} | ({"compare": self.compare} if self.compare else {})
 
 
-def default_output(source: Path) -> Path:
-    """`IN.clean.mp4` beside the source; a source in MKV or MOV keeps its container."""
-    suffix = source.suffix if source.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v") else ".mp4"
-    return source.with_name(f"{source.stem}.clean{suffix}")
+def default_output(info: VideoInfo) -> Path:
+    """`IN.clean.mp4` beside the source; a source in MOV or MKV keeps its container if MP4 would lose a stream."""
+    own = info.path.suffix
+    keeps = own.lower() in (".mov", ".mkv") and plan_copy(info, "mp4").refused
+    return info.path.with_name(f"{info.path.stem}.clean{own if keeps else '.mp4'}")
 
 
 def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
     """Decide everything about cleaning `video`. Raises UsageError for what contradicts itself or cannot be had."""
     info = video.info
-    target = output or default_output(info.path)
+    if info.layout.depth > _DEEPEST:
+        raise InputError(
+            f"{info.path}: has {info.layout.depth} bits a sample; allowed: up to {_DEEPEST}; convert it first"
+        )
+    target = output or default_output(info)
     refuse_clashes(info.path, [path for path in (target, options.rain, options.rain_preview, options.compare) if path])
     model = options.model or PRESETS[options.preset]
     made_by = f"{__version__} {model}"
@@ -102,7 +110,8 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
     if options.compare is not None:
         container_of(options.compare)
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
-    copy = plan_copy(info, clean.plan.container)
+    span = _span(video, kept, options)
+    copy = plan_copy(info, clean.plan.container, in_part=span is not None)
     return Job(
         video=video,
         model=model,
@@ -111,9 +120,9 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         others=_other_outputs(info, options, made_by),
         compare=options.compare,
         kept=kept,
-        span=_span(video, kept, options),
+        span=span,
         copy=copy,
-        notices=_notices(clean.plan, copy, conversion_for(info)),
+        notices=_notices(info, clean.plan, copy),
     )
 
 
@@ -139,6 +148,10 @@ def _other_outputs(info: VideoInfo, options: CleanOptions, made_by: str) -> dict
     threads = options.encode.threads
     if (target := options.rain) is not None:
         picked = rain_archive(info, made_by)
+        if not stores("ffv1", wider := picked.info.layout.name):
+            raise UsageError(
+                f"--rain {target}: rain of {info.layout.name} needs {wider}, which FFV1 lacks; leave it out"
+            )
         plan = plan_encoder(picked.info, target, EncodeOptions(codec="ffv1", threads=threads))
         found["rain"] = Output(target, picked, plan)
     if (target := options.rain_preview) is not None:
@@ -148,11 +161,16 @@ def _other_outputs(info: VideoInfo, options: CleanOptions, made_by: str) -> dict
     return found
 
 
-def _notices(plan: EncoderPlan, copy: CopyPlan, conversion: Conversion) -> tuple[Notice, ...]:
+def _notices(info: VideoInfo, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, ...]:
+    assumption = conversion_for(info).assumption
     found = [("pixel_format", message) for message in plan.notes]
     found += [("left_out", message) for message in copy.refused]
     found += [("streams", message) for message in copy.notes]
-    found += [("colour", conversion.assumption)] if conversion.assumption else []
+    found += [("colour", assumption)] if assumption else []
+    if info.interlaced:
+        found.append(("interlaced", "the source is interlaced: its lines are cleaned and stored as whole frames"))
+    if lost := sorted(_HDR.intersection(info.side_data)):
+        found.append(("colour", f"HDR data beside the picture is not carried: {', '.join(lost).lower()}"))
     return tuple(Notice(code=code, message=message) for code, message in found)
 
 

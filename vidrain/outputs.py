@@ -19,6 +19,7 @@ from pathlib import Path
 from vidrain.errors import BusyError, OutputError, UsageError
 
 _LONGEST_NAME = 255  # bytes, on every common file system
+_open_claims: set[Path] = set()  # partial files of this process, for `abandon`
 
 
 class Claim:
@@ -50,7 +51,7 @@ class Claim:
 
 
 def publish_all(claims: Collection[Claim]) -> None:
-    """Publish what belongs together; when one cannot be published, none is."""
+    """Publish what belongs together, one after the other, after making sure that each can be."""
     for claim in claims:
         claim.make_ready()
     for claim in claims:
@@ -62,12 +63,14 @@ def refuse_clashes(source: Path, targets: Iterable[Path]) -> None:
     origin = _found(source)
     seen = {source.resolve(): "the source"}
     for target in targets:
-        found = _found(target)
-        same = found is not None and origin is not None and os.path.samestat(found, origin)
-        other = "the source" if same else seen.get(target.resolve())
-        if other is not None:
-            raise UsageError(f"{target}: is {other}; every output needs a name of its own")
-        seen[target.resolve()] = "another output"
+        for path in (target, _partial_of(target)):
+            found = _found(path)
+            same = found is not None and origin is not None and os.path.samestat(found, origin)
+            other = "the source" if same else seen.get(path.resolve())
+            if other is not None:
+                written = "" if path == target else f", written as {path.name} at first,"
+                raise UsageError(f"{target}{written} is {other}; every output needs a name of its own")
+            seen[path.resolve()] = "another output"
 
 
 @contextmanager
@@ -84,12 +87,20 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
         raise OutputError(f"{target}: exists already; use --force to replace it, or another -o")
     partial = _partial_of(target)
     lock = _locked(partial, target)
+    _open_claims.add(partial)
     try:
         yield Claim(target, partial, force=force)
     finally:
         if _same_file(lock, partial):
             partial.unlink(missing_ok=True)
+        _open_claims.discard(partial)
         os.close(lock)
+
+
+def abandon() -> None:
+    """Remove every partial file of this process: for the moment before it ends without unwinding."""
+    for partial in _open_claims:
+        partial.unlink(missing_ok=True)
 
 
 def _partial_of(target: Path) -> Path:

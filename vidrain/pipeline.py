@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Literal
 
@@ -25,8 +26,8 @@ from vidrain.types import Frame
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encode import container_of
 from vidrain.video.ffmpeg import render_comparison
-from vidrain.video.mux import StreamCopy
-from vidrain.video.verify import verify
+from vidrain.video.mux import StreamCopy, retime
+from vidrain.video.verify import Expected, verify
 from vidrain.weights import load_model
 
 # Frames; with the window and the encoder's lookahead these bound the memory of a job.
@@ -87,19 +88,22 @@ def clean(
             on_event(notice)
         exports = _write(job, decomposer, claims, on_event)
         findings = {role: verify(claims[role].partial, export.expected) for role, export in exports.items()}
-        if job.compare is not None:
-            _compare(job, job.compare, claims)
+        missing = _missing(video, job.kept)
+        if job.compare is not None and not missing:
+            _compare(job, job.compare, claims, exports["clean"].expected)
         if _fingerprint(video.info.path) != before:
             raise InputError(f"{video.info.path}: changed while it was read; nothing was kept, try again")
-        publish_all(claims.values())
-    after = _late_notices(video, findings["clean"].notes, missing := _missing(video, job.kept))
+        # with frames lost, no other program pairs the rest as we do
+        finished = {role: claim for role, claim in claims.items() if not (missing and role == "compare")}
+        publish_all(finished.values())
+    after = _late_notices(job, findings["clean"].notes, missing)
     for notice in after:
         on_event(notice)
     seconds = monotonic() - began
     frames_out = len(exports["clean"].expected.pts)
     report = CleanReport(
         source=video.info.path,
-        outputs=job.targets,
+        outputs={role: claim.target for role, claim in finished.items()},
         status="partial" if missing else "ok",
         frames_in=len(job.kept),
         frames_out=frames_out,
@@ -155,14 +159,13 @@ def _context(job: Job, reach: int) -> Iterator[Frame]:
         yield frame
 
 
-def _compare(job: Job, target: Path, claims: Mapping[str, Claim]) -> None:
-    render_comparison(
-        job.video.info.path,
-        claims["clean"].partial,
-        kept=job.kept,
-        target=claims["compare"].partial,
-        container=container_of(target),
-    )
+def _compare(job: Job, target: Path, claims: Mapping[str, Claim], clean: Expected) -> None:
+    """Render the comparison by frame numbers, then give its frames the times of the clean file."""
+    with TemporaryDirectory(prefix="vidrain-") as folder:
+        numbered = Path(folder) / "numbered.mp4"
+        render_comparison(job.video.info.path, claims["clean"].partial, kept=job.kept, target=numbered)
+        partial, base = claims["compare"].partial, clean.info.time_base
+        retime(numbered, partial, container=container_of(target), pts=clean.pts, time_base=base)
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:
@@ -184,14 +187,19 @@ def _missing(video: Video, kept: range) -> tuple[tuple[float, float], ...]:
     return tuple(zip(seconds[::2], seconds[1::2], strict=True))
 
 
-def _late_notices(video: Video, notes: tuple[str, ...], missing: tuple[tuple[float, float], ...]) -> list[Notice]:
+def _late_notices(job: Job, notes: tuple[str, ...], missing: tuple[tuple[float, float], ...]) -> list[Notice]:
     found = [Notice(code="times", message=note) for note in notes]
-    if moved := video.decoded.moved_times:
+    if moved := job.video.decoded.moved_times:
         message = f"{moved} frames had times that ran backwards; they were moved between their neighbours"
         found.append(Notice(code="times", message=message))
+    if job.video.decoded.damaged_packets and not missing:
+        message = f"{job.video.decoded.damaged_packets} damaged packets; every frame was decoded, some may look wrong"
+        found.append(Notice(code="damage", message=message))
     if missing:
         where = ", ".join(f"{start:.3f}-{end:.3f} s" for start, end in missing)
         found.append(Notice(code="missing", message=f"could not be decoded and is missing: {where}"))
+        if job.compare is not None:
+            found.append(Notice(code="left_out", message="no comparison: other programs pair what is left otherwise"))
     return found
 
 

@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_STARTS_WITHIN_S = 2.0
+
 
 @dataclass(frozen=True)
 class Window(Generic[T]):
@@ -61,7 +63,7 @@ def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, No
     if depth < 1:
         raise ValueError(f"found depth {depth}; want at least 1")  # 0 would mean no bound to a Queue
     ahead: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def offer(item: T | _End) -> bool:
         while not stop.is_set():
@@ -73,6 +75,7 @@ def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, No
         return False
 
     def work() -> None:
+        begun.set()
         source: Iterator[T] | None = None
         end = _End()
         try:
@@ -88,8 +91,8 @@ def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, No
             offer(end)
 
     thread = threading.Thread(target=work, name=f"vidrain-{name}")
-    thread.start()
     try:
+        thread.start()
         while True:
             item = ahead.get()
             if isinstance(item, _End):
@@ -99,4 +102,5 @@ def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, No
             yield item
     finally:
         stop.set()
-        thread.join()
+        if begun.wait(_STARTS_WITHIN_S):  # a signal may strike while the thread starts: it cannot be joined before
+            thread.join()

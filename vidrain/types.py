@@ -92,13 +92,15 @@ class VideoInfo:
 class FrameIndex:
     """Every shown frame of a video by presentation time, from one demuxing pass.
 
-    pts: int64 [F], distinct times in ticks of `VideoInfo.time_base`, ascending; keys: seek points likewise.
+    pts: int64 [F], times in ticks of `VideoInfo.time_base`, strictly ascending (equal ones moved apart by a tick);
+    keys: seek points likewise.
     """
 
     pts: npt.NDArray[np.int64]
     keys: npt.NDArray[np.int64]
-    count: int  # shown packets; more than len(pts) where times repeat
+    count: int  # shown packets: F
     hidden: int  # coded frames that an edit list hides
+    timed: bool  # packets say when they are shown; AVI only says when they are decoded
     orderly: bool  # every packet has a time of its own, not before its decoding time: seeking is safe
 
 

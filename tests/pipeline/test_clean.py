@@ -116,6 +116,29 @@ def test_comparison_shows_before_after_and_rain(samples: Path, tmp_path: Path, v
         assert np.corrcoef(right.ravel(), removed.ravel())[0, 1] > 0.8
 
 
+@pytest.mark.parametrize(
+    ("out", "compare", "options"),
+    [
+        ("out.mp4", "compare.mp4", ()),
+        ("out.mkv", "compare.mp4", ()),
+        ("out.mp4", "compare.mkv", ("--start", "7", "--keep-pts")),
+    ],
+)
+def test_comparison_pairs_frames_of_uneven_times(
+    out: str, compare: str, options: tuple[str, ...], samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """The painted indices of before and after agree in every frame, and the times are those of the clean file."""
+    clean, joined = tmp_path / out, tmp_path / compare
+    assert vidrain("clean", samples / "vfr.mp4", "-o", clean, "--compare", joined, *options).code == 0
+    first = 7 if options else 0
+    panes = [np.hsplit(frame.planes[0], 3) for frame in open_video(joined).frames()]
+    assert [read_index(left) for left, _, _ in panes] == list(range(first, 36))
+    assert [read_index(middle) for _, middle, _ in panes] == list(range(first, 36))
+    due, got = ffmpeg_says.shown_frames(clean), ffmpeg_says.shown_frames(joined)
+    allowed = HALF_A_MILLISECOND if "mkv" in (clean.suffix[1:], joined.suffix[1:]) else 0
+    assert max(abs(a - b) for a, b in zip(due.seconds, got.seconds, strict=True)) <= allowed
+
+
 def test_portrait_is_cleaned_upright(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     """A clip stored on its side and the same clip stored upright are cleaned alike, sample for sample.
 
@@ -231,3 +254,99 @@ def test_any_file_name_will_do(
     ran = vidrain("clean", "-o", f"{name}.out.mp4", "--compare", f"{name}.compare.mp4", "--end", "2", "--", name)
     assert (ran.code, ran.err) == (0, "")
     assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.out.mp4", f"{name}.compare.mp4"}
+
+
+def test_frames_that_share_a_time_are_all_kept(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """A container of coarse ticks may give two frames one time: both are shown, so both go out."""
+    source, target = tmp_path / "source.mkv", tmp_path / "out.mp4"
+    moved = "setts=pts=if(eq(N\\,6)\\,200\\,PTS):dts=if(eq(N\\,6)\\,200\\,DTS)"
+    ffmpeg_says.quietly("-i", samples / "odd.mp4", "-an", "-c", "copy", "-bsf:v", moved, source)
+    assert vidrain("clean", source, "-o", target).code == 0
+    assert [read_index(frame.planes[0]) for frame in open_video(target).frames()] == list(range(16))
+
+
+@pytest.mark.parametrize("bframes", ["0", "2"])
+def test_avi_is_timed_as_players_time_it(bframes: str, samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """AVI keeps decoding times only."""
+    source, target = tmp_path / "source.avi", tmp_path / "out.mp4"
+    coding = ("-c:v", "libx264", "-bf", bframes, "-c:a", "libmp3lame")
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", *coding, source)
+    assert vidrain("clean", source, "-o", target).code == 0
+    assert ffmpeg_says.shown_frames(target).seconds == ffmpeg_says.shown_frames(source).seconds
+    assert ffmpeg_says.packets(target, "0:a:0").contents == ffmpeg_says.packets(source, "0:a:0").contents
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p12le", "yuv444p12le", "gray12le", "gbrp12le", "gbrp", "yuv440p10le"])
+def test_rain_of_every_depth_is_exact(pix_fmt: str, samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source, clean, rain = (tmp_path / name for name in ("source.mkv", "clean.mp4", "rain.mp4"))
+    stored = "bgr0" if pix_fmt == "gbrp" else pix_fmt
+    ffmpeg_says.quietly(
+        *("-i", samples / "odd.mp4", "-frames:v", "6", "-an", "-c:v", "ffv1", "-pix_fmt", stored, source)
+    )
+    assert vidrain("clean", source, "-o", clean, "--archive", "--rain", rain).code == 0
+    for o, again in zip(open_video(source).frames(), package.recompose(clean, rain), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(o.planes, again.planes, strict=True))
+
+
+def test_rain_that_no_format_can_hold_is_refused_beforehand(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source = tmp_path / "source.mkv"
+    coding = ("-an", "-c:v", "ffv1", "-pix_fmt", "yuv440p12le")
+    ffmpeg_says.quietly("-i", samples / "odd.mp4", "-frames:v", "2", *coding, source)
+    ran = vidrain("clean", source, "-o", tmp_path / "out.mp4", "--rain", tmp_path / "rain.mp4")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "needs yuv440p14le" in ran.err
+
+
+@pytest.mark.parametrize("late", ["0.777", "2.017"])
+def test_late_sound_from_matroska_stays_in_step(late: str, samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source, target = tmp_path / "source.mkv", tmp_path / "out.mp4"
+    ffmpeg_says.quietly(
+        *("-i", samples / "full_range.mp4", "-itsoffset", late, "-i", samples / "full_range.mp4"),
+        *("-map", "0:v", "-map", "1:a", "-c", "copy", source),
+    )
+    assert vidrain("clean", source, "-o", target).code == 0
+    due, got = (ffmpeg_says.packets(path, "0:a:0").seconds for path in (source, target))
+    assert abs(due[0] - got[0]) < 0.001
+
+
+def test_range_without_sound_or_text_in_it(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """The tracks stay empty, or are gone; the picture goes out all the same."""
+    text, source = tmp_path / "text.srt", tmp_path / "source.mp4"
+    text.write_text("1\n00:00:00,900 --> 00:00:01,000\nRain\n")
+    ffmpeg_says.quietly(
+        *("-i", samples / "full_range.mp4", "-itsoffset", "0.7", "-i", samples / "full_range.mp4", "-i", text),
+        *("-map", "0:v", "-map", "1:a", "-map", "2:s", "-c", "copy", "-c:s", "mov_text", source),
+    )
+    assert vidrain("clean", source, "-o", tmp_path / "out.mp4", "--end", "5").code == 0
+    assert len(ffmpeg_says.shown_frames(tmp_path / "out.mp4").packets) == 5
+
+
+def test_second_video_is_copied_whole_but_not_cut(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source = tmp_path / "two.mp4"
+    both = ("-i", samples / "full_range.mp4", "-i", samples / "rotated.mp4")
+    ffmpeg_says.quietly(*both, "-map", "0:v", "-map", "1:v", "-c", "copy", source)
+    assert vidrain("clean", source, "-o", tmp_path / "whole.mp4").code == 0
+    due, got = (ffmpeg_says.packets(path, "0:v:1").contents for path in (source, tmp_path / "whole.mp4"))
+    assert got == due
+    ran = vidrain("clean", source, "-o", tmp_path / "part.mp4", "--start", "5", "--end", "9")
+    assert ran.code == 0
+    assert "stream 1 (video h264) is another video, which cannot be cut" in ran.err
+
+
+def test_second_video_of_a_transport_stream_is_left_out(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source = tmp_path / "two.ts"
+    both = ("-i", samples / "full_range.mp4", "-i", samples / "rotated.mp4")
+    ffmpeg_says.quietly(*both, "-map", "0:v", "-map", "1:v", "-c", "copy", source)
+    ran = vidrain("clean", source, "-o", tmp_path / "out.mp4")
+    assert ran.code == 0
+    assert "another video in the form of a broadcast" in ran.err
+
+
+def test_partial_file_of_the_output_is_no_source(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """Left by a killed run into MKV it is playable, and somebody may want to clean it."""
+    source = tmp_path / ".x.mkv.partial.mkv"
+    ffmpeg_says.remux(samples / "vfr.mp4", source)
+    before = source.read_bytes()
+    ran = vidrain("clean", source, "-o", tmp_path / "x.mkv", "--force")
+    assert ran.code == 2
+    assert source.read_bytes() == before

@@ -42,8 +42,8 @@ def test_a_remuxed_file_passes(good: Written, tmp_path: Path) -> None:
         (("-bsf:v", "noise=drop=eq(n\\,35)"), "35 frames in the finished file, 36 were written"),
         (("-bsf:v", "setts=ts=if(eq(N\\,5)\\,PTS+180\\,PTS)"), r"a frame's time is off by [12]\.\d{3} ms"),
         (("-bsf:v", "setts=ts=PTS+180"), r"a frame's time is off by [12]\.\d{3} ms"),
-        (("-bsf:a", "noise=drop=eq(n\\,20)"), r"copied stream audio aac has 85 packets .* source's own 86"),
-        (("-bsf:a", "noise=amount=-1"), "copied stream audio aac has .* should be the source's own"),
+        (("-bsf:a", "noise=drop=eq(n\\,20)"), r"copied stream audio aac has 85 packets .* 86 in the source"),
+        (("-bsf:a", "noise=amount=-1"), "the bytes of copied stream audio aac differ"),
         (("-bsf:a", "setts=ts=PTS+480"), r"copied stream audio aac starts \+0.010 s off"),
         (("-bsf:v", "h264_metadata=matrix_coefficients=6"), "colour matrix is 6 in the finished file, should be 1"),
         (("-bsf:v", "h264_metadata=colour_primaries=9"), "colour primaries is 9 in the finished file, should be 1"),
@@ -86,7 +86,7 @@ def test_swapped_sound_tracks_are_found(tmp_path: Path) -> None:
     ffmpeg_says.quietly(
         *("-i", good.path, "-map", "0:v", "-map", "0:a:0", "-map", "0:a:1", "-c", "copy", "-c:a:1", "aac", quieter)
     )
-    with pytest.raises(OutputError, match="copied stream audio aac has"):
+    with pytest.raises(OutputError, match="copied stream audio aac"):
         verify(quieter, good.expected)
 
 

@@ -44,9 +44,8 @@ def codes(job: Job) -> list[str]:
     ("source", "target"),
     [
         ("walk.mp4", "walk.clean.mp4"),
-        ("walk.MOV", "walk.clean.MOV"),
-        ("walk.mkv", "walk.clean.mkv"),
-        ("walk.m4v", "walk.clean.m4v"),
+        ("walk.MOV", "walk.clean.mp4"),
+        ("walk.mkv", "walk.clean.mp4"),
         ("walk.avi", "walk.clean.mp4"),
         ("walk.ts", "walk.clean.mp4"),
         ("walk", "walk.clean.mp4"),
@@ -54,8 +53,17 @@ def codes(job: Job) -> list[str]:
         (".mp4", ".mp4.clean.mp4"),
     ],
 )
-def test_default_name_lies_beside_the_source(source: str, target: str) -> None:
-    assert default_output(Path("/videos") / source) == Path("/videos") / target
+def test_default_name_lies_beside_the_source(source: str, target: str, tmp_path: Path) -> None:
+    path = tmp_path / source
+    path.write_bytes((SAMPLES / "vfr.mp4").read_bytes())
+    assert default_output(open_video(path).info) == tmp_path / target
+
+
+def test_default_container_is_the_source_s_where_mp4_would_lose_a_stream(tmp_path: Path) -> None:
+    text, path = tmp_path / "text.srt", tmp_path / "walk.mkv"
+    text.write_text("1\n00:00:00,100 --> 00:00:00,900\nRain\n")
+    ffmpeg_says.quietly("-i", SAMPLES / "vfr.mp4", "-i", text, "-map", "0", "-map", "1", "-c", "copy", path)
+    assert default_output(open_video(path).info) == tmp_path / "walk.clean.mkv"
 
 
 def test_default_name_is_used_where_none_is_given(out: Path) -> None:

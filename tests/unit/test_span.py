@@ -16,7 +16,7 @@ TIME_BASES = [Fraction(1, 90000), Fraction(1, 1000), Fraction(1, 12800), Fractio
 
 def index_of(pts: list[int]) -> FrameIndex:
     times = np.asarray(pts, np.int64)
-    return FrameIndex(pts=times, keys=times[:1], count=len(pts), hidden=0, orderly=True)
+    return FrameIndex(pts=times, keys=times[:1], count=len(pts), hidden=0, timed=True, orderly=True)
 
 
 @st.composite

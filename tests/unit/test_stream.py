@@ -180,3 +180,25 @@ def test_nested_stages_hand_an_error_through() -> None:
         for item in outer:
             got.append(item)
     assert got == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("late", [0.0, 0.2])
+def test_interrupt_while_the_thread_starts_leaves_nothing_running(late: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal is handled in the main thread, which may be waiting for the new one to come up."""
+    start = threading.Thread.start
+    source, names = Source(), []
+
+    def interrupted(thread: threading.Thread) -> None:
+        names.append(thread.name)
+        starter = threading.Timer(late, start, [thread])
+        start(starter)
+        if not late:
+            starter.join()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(prefetch(source.items(), 1, "test"))
+    assert names == ["vidrain-test"]
+    assert "vidrain-test" not in [thread.name for thread in threading.enumerate()]
+    assert source.closed_in == "vidrain-test"

@@ -166,7 +166,10 @@ class Video:
                 f"video began as {info.width}x{info.height} {info.pix_fmt}; split the file where it changes"
             )
         ticks = 1 / (info.rate or 25) / info.time_base
-        pts = picture.pts if picture.pts is not None else round(index * ticks)
+        pts = picture.pts if self.index.timed else picture.dts
+        if pts is None:
+            untimed = self.index.timed or index >= len(self.index.pts)
+            pts = round(index * ticks) if untimed else int(self.index.pts[index])
         return Frame(planes_of(picture, info.layout), pts, picture.duration or 0, index)
 
 

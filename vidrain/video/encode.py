@@ -27,7 +27,7 @@ from av.video.stream import VideoStream
 from vidrain.errors import OutputError, UsageError
 from vidrain.types import ColorTags, PixelLayout, Planes, VideoInfo
 from vidrain.video.color import completed
-from vidrain.video.index import as_file
+from vidrain.video.index import PLANAR, as_file
 from vidrain.video.mux import StreamCopy
 
 CodecName = Literal["h264", "hevc", "av1", "ffv1"]
@@ -41,6 +41,13 @@ _VERYFAST: dict[str, dict[str, str]] = {
     "libx265": {"preset": "veryfast", "x265-params": "frame-threads=1:log-level=none"},
     "libsvtav1": {"preset": "8"},  # its speed next to x264 veryfast: 30 against 29 frames/s at 1080p
     "ffv1": {"level": "3", "slicecrc": "1"},
+}
+_FROM_SOURCE = "it follows the source"
+_OURS = {  # options of every encoder that would contradict the plan
+    **dict.fromkeys(("time_base", "aspect", "video_size", "framerate", "flags"), _FROM_SOURCE),
+    **dict.fromkeys(("color_range", "colorspace", "color_primaries", "color_trc"), _FROM_SOURCE),
+    **dict.fromkeys(("pixel_format", "pix_fmt"), "use --pix-fmt"),
+    "threads": "use encode.threads=N",
 }
 _UNTAGGED, _FULL_RANGE = 2, 2
 _X265_DELAY = 2  # frames by which its decoding times run ahead (x265 source, m_bframeDelay with B-frames as references)
@@ -74,12 +81,8 @@ class EncoderPlan:
     options: Mapping[str, str]
     threads: int
     color: ColorTags  # as they will be read back
+    lossless: bool  # whether the decoded file gives back exactly the planes that were written
     notes: tuple[str, ...] = ()
-
-    @property
-    def lossless(self) -> bool:
-        """Whether the decoded file gives back exactly the planes that were written."""
-        return self.encoder == "ffv1"
 
 
 def container_of(path: Path) -> str:
@@ -106,10 +109,13 @@ def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> Encoder
         settings["crf"] = str(options.crf)
     _check_options(encoder, options.options)
     for key, value in options.options.items():
+        key = "x264opts" if key == "x264-params" else key  # the same, but it refuses what it does not know
         merged = key in settings and key.endswith("-params")
         settings[key] = f"{settings[key]}:{value}" if merged else value
     color, color_notes = _color_tags(info, container, encoder)
-    plan = EncoderPlan(container, encoder, pix_fmt, settings, options.threads, color, notes + color_notes)
+    same = pix_fmt == info.layout.name or (pix_fmt, info.layout.name) == ("bgr0", "gbrp")
+    lossless = encoder == "ffv1" and same
+    plan = EncoderPlan(container, encoder, pix_fmt, settings, options.threads, color, lossless, notes + color_notes)
     _try_open(plan, info)
     return plan
 
@@ -127,17 +133,13 @@ def _color_tags(info: VideoInfo, container: str, encoder: str) -> tuple[ColorTag
     return full, (f"the source tags its colours in part: a lossless {container} states all, as {named}",)
 
 
-def archive_plan(info: VideoInfo, path: Path) -> EncoderPlan:
-    """Lossless plan for planes of `info.layout`, such as those of the rain archive."""
-    return plan_encoder(info, path, EncodeOptions(codec="ffv1"))
-
-
 def _pixel_format(info: VideoInfo, encoder: str, wanted: str | None) -> tuple[str, tuple[str, ...]]:
     """The pixel format that `encoder` is given, and what a user should know of it."""
     source, takes = info.layout.name, _formats(encoder)
     if wanted is not None:
-        if wanted not in takes:
-            raise UsageError(f"--pix-fmt {wanted}: {encoder} cannot store it; allowed: {', '.join(takes)}")
+        allowed = [name for name in takes if name in PLANAR]
+        if wanted not in allowed:
+            raise UsageError(f"--pix-fmt {wanted}: not stored by {encoder}; allowed: {', '.join(allowed)}")
         return wanted, ()
     odd = info.width % 2 or info.height % 2
     if odd and encoder != "ffv1" and any(info.layout.chroma_shift):
@@ -166,6 +168,11 @@ def _default_codec(info: VideoInfo, container: str, pix_fmt: str) -> CodecName:
     return order[0]
 
 
+def stores(codec: CodecName, pix_fmt: str) -> bool:
+    """Whether the encoder of `codec` takes this pixel format."""
+    return pix_fmt in _formats(_ENCODERS[codec])
+
+
 def _formats(encoder: str) -> tuple[str, ...]:
     return tuple(form.name for form in Codec(encoder, "w").video_formats or ())
 
@@ -175,6 +182,8 @@ def _check_options(encoder: str, options: Mapping[str, str]) -> None:
     known = CodecContext.create(encoder, "w").supported_options
     names = {option.name for option in (*known.generic, *known.private)}
     for key in options:
+        if key in _OURS:
+            raise UsageError(f"-e {key}={options[key]}: is not for the encoder to choose; {_OURS[key]}")
         if key not in names:
             near = difflib.get_close_matches(key, sorted(names), n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"see ffmpeg -h encoder={encoder}"

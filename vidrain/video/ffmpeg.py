@@ -18,24 +18,26 @@ from vidrain.video.index import as_file
 _THREE_TIMES = {"y": "clip(16+3*val,16,235)", "u": "128", "v": "128"}
 
 
-def render_comparison(source: Path, clean: Path, *, kept: range, target: Path, container: str) -> None:
-    """Write before | after | 3 x what was removed, side by side, upright, as H.264 at the times of the clean file.
+def render_comparison(source: Path, clean: Path, *, kept: range, target: Path) -> None:
+    """Write before | after | 3 x what was removed, side by side and upright, as H.264 in MP4: frame i at time i.
 
-    source: its frames `kept` are shown; clean: a finished file of just those frames. container: FFmpeg's name.
-    Raises OutputError when ffmpeg fails; an interrupt ends it.
+    source: its frames `kept` are shown; clean: a finished file of just those frames. Frames are paired by their
+    number, because a container may have rounded their times. Raises OutputError when ffmpeg fails; an interrupt ends
+    it.
     """
     before = ffmpeg.input(as_file(source))["V:0"].filter("trim", start_frame=kept.start, end_frame=kept.stop)
     after = ffmpeg.input(as_file(clean))["V:0"]
-    before, after = (_from_zero(picture).filter_multi_output("split") for picture in (before, after))
-    removed = ffmpeg.filter([before[0], after[0]], "blend", all_mode="subtract").filter("lutyuv", **_THREE_TIMES)
-    joined = ffmpeg.filter([before[1], after[1], removed], "hstack", inputs=3)
-    even = joined.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
-    options = {"vcodec": "libx264", "preset": "veryfast", "crf": 18, "fps_mode": "passthrough"}
-    _run(ffmpeg.output(even, as_file(target), format=container, **options), target)
+    before, after = (_numbered(picture).filter_multi_output("split") for picture in (before, after))
+    removed = ffmpeg.filter([before[0], after[0]], "blend", all_mode="subtract", shortest=1)
+    shown = [before[1], after[1], removed.filter("lutyuv", **_THREE_TIMES)]
+    joined = ffmpeg.filter(shown, "hstack", inputs=3, shortest=1).filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
+    # without B-frames the packets lie in the order of the frames, and can be given their times
+    options = {"vcodec": "libx264", "preset": "veryfast", "crf": 18, "bf": 0, "fps_mode": "passthrough"}
+    _run(ffmpeg.output(joined, as_file(target), format="mp4", enc_time_base="1/25", **options), target)
 
 
-def _from_zero(picture: Any) -> Any:
-    return picture.filter("setpts", "PTS-STARTPTS").filter("format", "yuv420p")
+def _numbered(picture: Any) -> Any:
+    return picture.filter("settb", "1/25").filter("setpts", "N").filter("format", "yuv420p")
 
 
 def _run(graph: Any, target: Path) -> None:
@@ -47,4 +49,4 @@ def _run(graph: Any, target: Path) -> None:
         if done.returncode:
             words.seek(0)
             said = words.readline().strip() or "it said nothing"
-            raise OutputError(f"{target}: the comparison failed, ffmpeg ended with {done.returncode} ({said})")
+            raise OutputError(f"the comparison failed, ffmpeg ended with {done.returncode} ({said}); drop --compare")

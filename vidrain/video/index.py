@@ -28,8 +28,11 @@ from vidrain.errors import InputError
 from vidrain.types import ColorTags, Family, FrameIndex, PixelLayout, VideoInfo
 
 _FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp")
-_PLANAR = {
-    layout.name: layout for family in _FAMILIES for depth in (8, 10, 12) if (layout := PixelLayout(family, depth))
+PLANAR = {
+    layout.name: layout
+    for family in _FAMILIES
+    for depth in (8, 10, 12, 14, 16)
+    if (layout := PixelLayout(family, depth))
 }
 # The same samples in another order: the move to planes changes no value.
 _REORDERED = {
@@ -106,9 +109,10 @@ def probe(path: Path) -> Source:
     """
     with open_input(path) as container:
         stream = video_stream(container, path)
-        info = _info(path, stream, _first_frame(container, stream, path))
+        first = _first_frame(container, stream, path)
+        info = _info(path, stream, first)
     with open_input(path) as container:
-        return Source(info, _index(container, video_stream(container, path), info))
+        return Source(info, _index(container, video_stream(container, path), info, first.dts))
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
@@ -134,7 +138,7 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
 
 def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
     name = frame.format.name
-    layout = _PLANAR.get(_REORDERED.get(name, name))
+    layout = PLANAR.get(_REORDERED.get(name, name))
     if layout is None:
         allowed = ", ".join(f"{family} (8, 10, 12 bit)" for family in _FAMILIES)
         raise InputError(f"{path}: pixel format {name} is not handled; allowed: {allowed}; convert it first")
@@ -165,17 +169,19 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
     )
 
 
-def _index(container: InputContainer, stream: VideoStream, info: VideoInfo) -> FrameIndex:
+def _index(container: InputContainer, stream: VideoStream, info: VideoInfo, first_decoded: int | None) -> FrameIndex:
+    """Times of all packets that are shown. first_decoded: decoding time that came with the first frame."""
     times: list[int] = []
     keys: list[int] = []
     hidden, orderly = 0, True
+    timed = "avi" not in container.format.name.split(",")
     for packet in _packets(container, stream):
         if not packet.size:
             continue
         if packet.is_discard:
             hidden += 1
             continue
-        time = packet.pts if packet.pts is not None else packet.dts
+        time = packet.pts if timed and packet.pts is not None else packet.dts
         if time is None:  # an elementary stream without any clock: count at the nominal rate
             time = round(len(times) / (info.rate or Fraction(25)) / info.time_base)
             orderly = False
@@ -186,11 +192,17 @@ def _index(container: InputContainer, stream: VideoStream, info: VideoInfo) -> F
         times.append(time)
     if not times:
         raise InputError(f"{info.path}: holds no video packets")
-    pts = np.unique(np.asarray(times, np.int64))
+    # Players show an AVI by decoding times: a frame when the packet goes in that brings it out.
+    late = first_decoded - times[0] if not timed and first_decoded is not None else 0
+    pts = np.sort(np.asarray(times, np.int64)) + late
+    distinct = len(np.unique(pts)) == len(pts)
+    steps = np.arange(len(pts))
     return FrameIndex(
-        pts=pts,
+        # equal times are moved apart by the least that there is, so that every frame has a place
+        pts=np.maximum.accumulate(pts - steps) + steps,
         keys=np.unique(np.asarray(keys, np.int64)),
         count=len(times),
         hidden=hidden,
-        orderly=orderly and len(pts) == len(times),
+        timed=timed,
+        orderly=orderly and timed and distinct,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, DataStream, Discard, Disposition, Stream
@@ -24,7 +25,7 @@ from av.video.stream import VideoStream
 
 from vidrain.errors import OutputError
 from vidrain.types import VideoInfo
-from vidrain.video.index import open_input
+from vidrain.video.index import as_file, open_input
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 _STREAM_KEYS = ("duration", "bps", "number_of_frames", "number_of_bytes", "_statistics")
 _PICTURES = {"png": "png", "mjpeg": "jpeg"}
+_TIMED_TEXT = "subtitle mov_text"
+_BLANK_LINE = b"\0\0"  # written by the muxer itself where no line is shown
 _ADTS_SYNC = 0xFFF
 
 
@@ -61,18 +64,19 @@ class CopyPlan:
 class Copied:
     """What was copied of one stream: to be compared with what is read back from the finished file.
 
-    is_cover: whether it is a picture; those are read back behind all others. rank: place among its like.
+    is_cover: whether it is a picture; those are read back behind all others.
     """
 
     kind: str
     is_cover: bool
-    rank: int
     count: int = 0
     first: Fraction | None = None  # seconds
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def add(self, packet: Packet[Stream]) -> None:
         """Count one packet in. To be called before it is muxed, which empties it."""
+        if self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE:
+            return
         if self.first is None and packet.pts is not None:
             self.first = packet.pts * Fraction(packet.time_base)
         self.count += 1
@@ -88,8 +92,11 @@ def payload(packet: Packet[Stream]) -> bytes:
     return data
 
 
-def plan_copy(info: VideoInfo, container: str) -> CopyPlan:
-    """Try each other stream of the source in a header of `container` (FFmpeg's name), written into memory."""
+def plan_copy(info: VideoInfo, container: str, *, in_part: bool = False) -> CopyPlan:
+    """Try each other stream of the source in a header of `container` (FFmpeg's name), written into memory.
+
+    in_part: whether only a span of the source is kept.
+    """
     kept: list[int] = []
     refused: list[str] = []
     notes: list[str] = []
@@ -97,7 +104,7 @@ def plan_copy(info: VideoInfo, container: str) -> CopyPlan:
         for stream in source.streams:
             if stream.index == info.stream_index or is_rebuilt(stream):
                 continue
-            if (reason := _refusal(stream, container)) is None:
+            if (reason := _refusal(stream, info.path, container, in_part)) is None:
                 kept.append(stream.index)
                 if is_cover(stream) and container != "matroska":
                     notes.append("a cover picture is kept: tags outside of MP4's standard set are left out beside it")
@@ -123,21 +130,31 @@ def _described(stream: Stream) -> str:
     return f"{stream.type} {name or 'of unknown kind'}"
 
 
-def _refusal(stream: Stream, container: str) -> str | None:
-    """Why `container` does not take `stream`, or None when it does."""
+def _refusal(stream: Stream, path: Path, container: str, in_part: bool) -> str | None:
+    """Why `container` does not take `stream` of the source at `path`, or None when it does."""
     reason = f"does not go into {container}: it is left out; an output in the source's own container keeps it"
     if is_cover(stream) and container == "mov":
         return reason  # FFmpeg takes it into the header, but never writes it
+    if isinstance(stream, VideoStream) and not is_cover(stream):
+        if in_part:
+            return "is another video, which cannot be cut without encoding it: it is left out"
+        if _is_annex_b(stream):
+            return "is another video in the form of a broadcast, which is not copied as it is: it is left out"
     try:
         with av.open(io.BytesIO(), "w", format=container, metadata_errors="surrogateescape") as trial:
-            _add(trial, stream)
+            _add(trial, stream, path)
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError, TypeError, KeyError):
         return reason
     return None
 
 
-def _add(container: OutputContainer, stream: Stream) -> Stream | None:
+def _is_annex_b(stream: VideoStream) -> bool:
+    """Whether NAL units follow start codes (ITU-T H.264 annex B): MP4 and Matroska want lengths before them."""
+    return stream.codec_context.name in ("h264", "hevc") and (stream.codec_context.extradata or b"\0")[0] == 0
+
+
+def _add(container: OutputContainer, stream: Stream, path: Path) -> Stream | None:
     """A stream like `stream` in `container`, with its metadata and disposition; None for an attachment."""
     if isinstance(stream, AttachmentStream):
         name = stream.name or stream.metadata.get("filename", "attachment")
@@ -145,7 +162,7 @@ def _add(container: OutputContainer, stream: Stream) -> Stream | None:
         return None
     if is_cover(stream) and container.format.name == "matroska":  # which keeps pictures as attachments
         kind = _PICTURES[stream.codec_context.name]
-        container.add_attachment(f"cover.{kind}", f"image/{kind}", _picture_of(stream))
+        container.add_attachment(f"cover.{kind}", f"image/{kind}", _picture_of(stream, path))
         return None
     added = container.add_stream_from_template(stream, opaque=True)
     added.metadata.update(stream_metadata(stream))
@@ -158,9 +175,9 @@ def is_cover(stream: Stream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _picture_of(stream: Stream) -> bytes:
+def _picture_of(stream: Stream, path: Path) -> bytes:
     """The coded picture of a cover; FFmpeg hands it out as a packet before all others."""
-    with open_input(Path(stream.container.name)) as source:
+    with open_input(path) as source:
         return bytes(next(source.demux(source.streams[stream.index])))
 
 
@@ -183,8 +200,10 @@ class StreamCopy:
 
     def denominators(self) -> list[int]:
         """Time base denominators of the streams copied: MP4's movie clock should hold them all."""
-        bases = [self._source.streams[index].time_base for index in self._plan.kept]
-        return [Fraction(base).denominator for base in bases if base]
+        streams = [self._source.streams[index] for index in self._plan.kept]
+        bases = [Fraction(stream.time_base).denominator for stream in streams if stream.time_base]
+        # the muxer counts sound in samples, whatever the source counted it in
+        return bases + [stream.codec_context.sample_rate for stream in streams if isinstance(stream, AudioStream)]
 
     def has_cover(self) -> bool:
         """Whether a cover picture is copied: in MP4 it excludes tags outside of the standard set."""
@@ -217,11 +236,10 @@ class StreamCopy:
         return video
 
     def _attach_one(self, container: OutputContainer, stream: Stream) -> None:
-        added = _add(container, stream)
+        added = _add(container, stream, self._info.path)
         if added is not None:
             self._targets[stream.index] = added
-            rank = sum(other.is_cover == is_cover(stream) for other in self.copied.values())
-            self.copied[stream.index] = Copied(_described(stream), is_cover(stream), rank)
+            self.copied[stream.index] = Copied(_described(stream), is_cover(stream))
 
     def _chapters(self, source: InputContainer) -> list[Chapter]:
         """The source's chapters, cut to the span that is kept."""
@@ -273,19 +291,20 @@ class StreamCopy:
         span = self._span
         if span is None:
             return True
-        if packet.pts is None or is_cover(packet.stream):
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        if ticks is None or is_cover(packet.stream):
             return True
         base = Fraction(packet.time_base)
-        begin = packet.pts * base
+        begin = ticks * base
         end = begin + max(packet.duration or 0, 1) * base
         if end <= span.start or (span.end is not None and begin >= span.end):
             return False
         shift = round(span.shift / base)
-        pts = packet.pts - shift
+        pts = packet.pts - shift if packet.pts is not None else None
         dts = packet.dts - shift if packet.dts is not None else None
         if isinstance(packet.stream, SubtitleStream) and begin < span.start:
             late = round((span.start - begin) / base)  # a line already on screen appears with the first frame
-            pts, dts = pts + late, None if dts is None else dts + late
+            pts, dts = None if pts is None else pts + late, None if dts is None else dts + late
             packet.duration = max((packet.duration or 0) - late, 1)
         packet.pts, packet.dts = pts, dts
         return True
@@ -299,3 +318,27 @@ class StreamCopy:
     def close(self) -> None:
         """Give the source back; safe to call twice."""
         self._stack.close()
+
+
+def retime(source: Path, target: Path, *, container: str, pts: Sequence[int], time_base: Fraction) -> None:
+    """Copy a video whose packets lie in the order of its frames, giving frame i the time `pts[i]`.
+
+    container: FFmpeg's name of that of `target`; pts: ticks of `time_base`. Raises OutputError where the number of
+    packets is another, or the file cannot be written.
+    """
+    options = {"movie_timescale": str(time_base.denominator)} if container != "matroska" else {"fflags": "+bitexact"}
+    with open_input(source) as numbered:
+        packets = [packet for packet in numbered.demux(video=0) if packet.size]
+        if len(packets) != len(pts):
+            raise OutputError(f"{target.name}: {len(packets)} frames instead of {len(pts)}; nothing was kept")
+        ends = [*pts[1:], pts[-1] + (pts[-1] - pts[-2] if len(pts) > 1 else 1)]
+        try:
+            with av.open(as_file(target), "w", format=container, container_options=options) as timed:
+                stream = timed.add_stream_from_template(numbered.streams.video[0], opaque=True)
+                stream.time_base = time_base
+                for packet, time, end in zip(packets, pts, ends, strict=True):
+                    packet.stream, packet.time_base = stream, time_base
+                    packet.pts, packet.dts, packet.duration = time, time, end - time
+                    timed.mux(packet)
+        except (av.error.FFmpegError, OSError) as error:
+            raise OutputError(f"{target.name}: cannot be written ({error.strerror}); check space and rights") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
-from av.stream import AttachmentStream
+from av.stream import AttachmentStream, Stream
 
 from vidrain.errors import InputError, OutputError
 from vidrain.types import VideoInfo
@@ -113,27 +113,31 @@ def _same_packets(path: Path, container: InputContainer, video_index: int, expec
         for stream in container.streams
         if not (isinstance(stream, AttachmentStream) or is_rebuilt(stream) or stream.index == video_index)
     ]
-    like = {cover: [stream for stream in others if is_cover(stream) == cover] for cover in (True, False)}
-    due = list(expected.copied.values())
-    if any(copied.rank >= len(like[copied.is_cover]) for copied in due):
-        raise OutputError(f"{path.name}: a copied stream is missing in the finished file; nothing was kept")
-    streams = [like[copied.is_cover][copied.rank] for copied in due]
-    found = {
-        stream.index: Copied(copied.kind, copied.is_cover, copied.rank)
-        for stream, copied in zip(streams, due, strict=True)
-    }
+    pairs: list[tuple[Copied, Stream]] = []
+    for cover in (False, True):  # pictures are read back behind all others
+        due = [copied for copied in expected.copied.values() if copied.is_cover == cover]
+        read = [stream for stream in others if is_cover(stream) == cover]
+        if len(read) < len(due):  # a track that nothing was written to may be gone
+            due = [copied for copied in due if copied.count]
+        if len(read) < len(due):
+            raise OutputError(f"{path.name}: a copied stream is missing in the finished file; nothing was kept")
+        pairs += zip(due, read, strict=False)
+    streams = [stream for _, stream in pairs]
+    found = {stream.index: Copied(copied.kind, copied.is_cover) for copied, stream in pairs}
     try:
         for packet in container.demux(streams) if streams else ():
             if packet.size:
                 found[packet.stream_index].add(packet)
     except av.error.FFmpegError as error:
         raise OutputError(f"{path.name}: the finished file breaks off ({error.strerror}); nothing was kept") from error
-    for copied, got in zip(due, found.values(), strict=True):
-        if got.count != copied.count or got.digest.digest() != copied.digest.digest():
+    for (copied, _), got in zip(pairs, found.values(), strict=True):
+        if got.count != copied.count:
             raise OutputError(
-                f"{path.name}: copied stream {copied.kind} has {got.count} packets in the finished file that should "
-                f"be the source's own {copied.count}; nothing was kept"
+                f"{path.name}: copied stream {copied.kind} has {got.count} packets in the finished file, "
+                f"{copied.count} in the source; nothing was kept"
             )
+        if got.digest.digest() != copied.digest.digest():
+            raise OutputError(f"{path.name}: the bytes of copied stream {copied.kind} differ; nothing was kept")
         if copied.first is not None and got.first is not None and abs(copied.first - got.first) > _MATROSKA_TICK:
             raise OutputError(
                 f"{path.name}: copied stream {copied.kind} starts {float(got.first - copied.first):+.3f} s off in the "
