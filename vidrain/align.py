@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vidrain.errors import UsageError
 from vidrain.types import Aligned
 
 Guide = npt.NDArray[np.uint8]
@@ -54,6 +55,10 @@ class AlignOptions:
     smallest_side: int = 180
     still_tolerance: int = 3
     still_lead: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale <= 1:
+            raise UsageError(f"align.scale={self.scale}: allowed: above 0, up to 1")
 
 
 @dataclass(frozen=True, eq=False)

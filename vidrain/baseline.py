@@ -10,11 +10,13 @@ alignment missed. Knows nothing of video, flow or files.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from math import inf, isnan
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidrain.errors import UsageError
 from vidrain.types import Aligned
 
 _LUMA = (0.299, 0.587, 0.114)  # BT.601; the measures only compare brightness with brightness, so any matrix will do
@@ -26,11 +28,17 @@ _SLANTS = ((0, 0, 0), (0, 1, 1), (0, 1, 2), (1, 1, 3), (1, 2, 4))
 _SMALLEST = 1e-4  # of RGB in [0, 1]: far below one code of any depth, keeps shares finite
 
 
+_WIDEST = 8  # frames; the window grows with four times the radius
+
+
 @dataclass(frozen=True)
 class BaselineOptions:
     """How much is taken for rain.
 
     radius: neighbours on each side.
+    largest_error: forward-backward error of the flow, in pixels, from which on a witness votes for the observation.
+        None, because it loses: on flat ground rain leads the flow astray and yet the warp fetches the right grey
+        (docs/quality.md has the figures).
 
     The share of the excess that is removed is, between 0 and 1, trust + line * l - the weighted sum of the
     doubts. Each measure is in luma; "against the excess" means x / (x + excess), from 0 to 1.
@@ -43,6 +51,7 @@ class BaselineOptions:
     """
 
     radius: int = 2
+    largest_error: float | None = None
     trust: float = 0.7
     spread: float = 0.4
     edge: float = 0.8
@@ -50,6 +59,13 @@ class BaselineOptions:
     thickness: float = 0.75
     opacity: float = 1.2
     line: float = 2.2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.radius <= _WIDEST:
+            raise UsageError(f"baseline.radius={self.radius}: allowed: 0 to {_WIDEST}")
+        for key, value in vars(self).items():
+            if value is not None and isnan(value):
+                raise UsageError(f"baseline.{key}={value}: is no number")
 
 
 class Baseline:
@@ -68,7 +84,7 @@ class Baseline:
         observed = aligned.observed
         if not len(aligned.witnesses):
             return torch.zeros_like(observed)
-        background, spread = _witnessed(aligned)
+        background, spread = _witnessed(aligned, inf if (limit := self.options.largest_error) is None else limit)
         gate = self._gate(luma(observed), luma(background), spread)
         return torch.sub(observed, background, out=background).clamp_(min=0).mul_(gate)
 
@@ -99,13 +115,13 @@ class Baseline:
         return terms
 
 
-def _witnessed(aligned: Aligned) -> tuple[Tensor, Tensor]:
+def _witnessed(aligned: Aligned, largest_error: float) -> tuple[Tensor, Tensor]:
     """M [3, H, W], the median of the witnesses, and the range of their luma [H, W].
 
-    Where its warp left the picture a witness votes for the observation.
+    Where its flow does not lead back, or its warp left the picture, a witness votes for the observation.
     """
     votes = [
-        torch.where(error < torch.inf, witness, aligned.observed)
+        torch.where(error < largest_error, witness, aligned.observed)
         for error, witness in zip(aligned.error, aligned.witnesses, strict=True)
     ]
     brightness = [luma(vote) for vote in votes]

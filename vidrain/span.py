@@ -10,6 +10,8 @@ from fractions import Fraction
 from vidrain.errors import UsageError
 from vidrain.types import FrameIndex
 
+_ALLOWED = "a frame such as 250, seconds such as 12.5s, or 0:01:02.5"
+_LONGEST = 40  # characters; more is no time of any video, and Python refuses to read longer numbers
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
 
@@ -31,6 +33,8 @@ def frame_at(position: str, index: FrameIndex, time_base: Fraction) -> int:
 
     Raises UsageError for a text that is neither a frame number, `12.5s`, nor `HH:MM:SS.mmm`.
     """
+    if len(position) > _LONGEST:
+        raise UsageError(f"{position[:_LONGEST]}...: is no position; allowed: {_ALLOWED}")
     if position.isdecimal():
         return int(position)
     seconds = _seconds(position)
@@ -44,4 +48,4 @@ def _seconds(position: str) -> Fraction:
         return Fraction(match[1])
     if (match := _CLOCK.fullmatch(position)) and int(match[2]) < 60 and Fraction(match[3]) < 60:
         return int(match[1] or 0) * 3600 + int(match[2]) * 60 + Fraction(match[3])
-    raise UsageError(f"{position}: is no position; allowed: a frame such as 250, seconds such as 12.5s, or 0:01:02.5")
+    raise UsageError(f"{position}: is no position; allowed: {_ALLOWED}")

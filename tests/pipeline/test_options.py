@@ -9,7 +9,9 @@ import torch
 
 from tests import ffmpeg_says
 from tests.pipeline.conftest import Vidrain
-from vidrain import __version__
+from vidrain import __version__, clean
+from vidrain.job import CleanOptions
+from vidrain.video.encode import EncodeOptions
 from vidrain.weights import PRESETS
 
 
@@ -201,3 +203,45 @@ def test_stray_argument_is_refused(short: Path, vidrain: Vidrain) -> None:
     ran = vidrain("clean", short, "another.mp4")
     assert ran.code == 2
     assert "neither an option nor key=value" in ran.err
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "baseline.radius=-1",
+        "baseline.radius=99999999999999999999",
+        "baseline.trust=nan",
+        "align.scale=0",
+        "align.scale=nan",
+        "encode.threads=-3",
+        "encode.threads=7000",
+        "start=" + "9" * 5000,
+    ],
+)
+def test_values_out_of_bounds_are_refused(pair: str, short: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    ran = vidrain("clean", short, "-o", tmp_path / "out.mp4", pair)
+    assert ran.code == 2
+    assert "allowed" in ran.err or "no number" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("x264-params=foo=bar", "change -e"),
+        ("time_base=1/7", "it follows the source"),
+        ("threads=7", "encode.threads"),
+        ("pix_fmt=gray", "--pix-fmt"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    option: str, said: str, short: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    ran = vidrain("clean", short, "-o", tmp_path / "out.mp4", "-e", option)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_archive_in_another_format_is_not_called_exact(short: Path, tmp_path: Path) -> None:
+    options = CleanOptions(archive=True, end="2", encode=EncodeOptions(pix_fmt="yuv444p"))
+    assert not clean(short, tmp_path / "out.mp4", options=options).exact

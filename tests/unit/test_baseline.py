@@ -196,3 +196,11 @@ def test_median_is_the_median(values: np.ndarray) -> None:  # type: ignore[type-
 def test_luma_weighs_the_channels_as_bt601() -> None:
     rgb = torch.tensor([1.0, 0.5, 0.25])[:, None, None]
     assert float(luma(rgb)) == pytest.approx(0.299 + 0.587 / 2 + 0.114 / 4, abs=1e-6)
+
+
+def test_a_witness_whose_flow_does_not_lead_back_has_no_say_if_asked() -> None:
+    aligned = brightened(scene())
+    astray = replace(aligned, error=torch.full_like(aligned.error, 9.0))
+    assert removed(astray, BaselineOptions()) == removed(aligned, BaselineOptions())
+    assert removed(astray, BaselineOptions(largest_error=10.0)) == removed(aligned, BaselineOptions())
+    assert removed(astray, BaselineOptions(largest_error=8.0)) == 0.0

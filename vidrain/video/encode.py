@@ -42,6 +42,7 @@ _VERYFAST: dict[str, dict[str, str]] = {
     "libsvtav1": {"preset": "8"},  # its speed next to x264 veryfast: 30 against 29 frames/s at 1080p
     "ffv1": {"level": "3", "slicecrc": "1"},
 }
+_MOST_THREADS = 64
 _FROM_SOURCE = "it follows the source"
 _OURS = {  # options of every encoder that would contradict the plan
     **dict.fromkeys(("time_base", "aspect", "video_size", "framerate", "flags"), _FROM_SOURCE),
@@ -69,6 +70,10 @@ class EncodeOptions:
     pix_fmt: str | None = None  # None: the source's
     options: dict[str, str] = field(default_factory=dict)  # passed to the encoder, such as preset: slow
     threads: int = 2  # fixed, because x264's bytes depend on it
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= _MOST_THREADS:
+            raise UsageError(f"encode.threads={self.threads}: allowed: 1 to {_MOST_THREADS}")
 
 
 @dataclass(frozen=True)

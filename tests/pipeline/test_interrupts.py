@@ -1,0 +1,62 @@
+"""Ctrl-C and SIGTERM at any moment: the process ends at once with its code, and nothing is left behind."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import ffmpeg_says
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see when handlers are in place")
+
+
+def started(source: Path, target: Path) -> subprocess.Popen[str]:
+    """A job whose process has just taken the signals into its own hands."""
+    command = [sys.executable, "-m", "vidrain", "clean", str(source), "-o", str(target), "--json"]
+    job = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not catches_sigterm(job.pid):
+        assert job.poll() is None
+        time.sleep(0.005)
+    return job
+
+
+def catches_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.split("SigCgt:")[1].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.2, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_while_libraries_are_imported(number: int, code: int, after: float, samples: Path, tmp_path: Path) -> None:
+    """numpy and torch swallow an exception raised inside of their import: the job would go on."""
+    job = started(samples / "street.mp4", tmp_path / "out.mp4")
+    time.sleep(after)
+    job.send_signal(number)
+    sent = time.monotonic()
+    _, said = job.communicate(timeout=30)
+    assert (job.returncode, said.count("\n")) == (code, 1), said
+    assert time.monotonic() - sent < 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_in_the_middle_of_large_frames(samples: Path, tmp_path: Path) -> None:
+    """A frame of 4K takes longer than the two seconds."""
+    source, target = tmp_path / "uhd.mp4", tmp_path / "out" / "out.mp4"
+    target.parent.mkdir()
+    scaled = ("-vf", "scale=3840:2160", "-an", "-c:v", "libx264", "-preset", "ultrafast")
+    ffmpeg_says.quietly("-i", samples / "street.mp4", *scaled, source)
+    job = started(source, target)
+    assert job.stdout is not None
+    job.stdout.readline()  # the plan: work begins
+    time.sleep(3)
+    job.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    job.communicate(timeout=30)
+    assert job.returncode == 130
+    assert time.monotonic() - sent < 2
+    assert list(target.parent.iterdir()) == []
