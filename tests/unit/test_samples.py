@@ -182,7 +182,7 @@ def test_rain_only_brightens_and_does_not_stay() -> None:
     wet = float(np.mean([layer > 12 for layer in layers]))
     dark = float(np.mean([layer < -12 for layer in layers]))
     assert wet > 0.05
-    assert dark < 0.1 * wet
+    assert dark < 0.15 * wet  # two encodings of moving detail differ both ways; rain only one
     same_place = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in itertools.pairwise(layers)]
     assert float(np.median(same_place)) < 0.2
 
