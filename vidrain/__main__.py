@@ -15,9 +15,9 @@ def run() -> None:
     """Entry point of the command."""
     signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
-    from vidrain.cli import main  # click takes a tenth of a second
+    from vidrain.cli import command  # click takes a tenth of a second
 
-    main()
+    command()
 
 
 def _end(number: int, frame: FrameType | None) -> None:

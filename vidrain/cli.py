@@ -37,6 +37,19 @@ def main() -> None:
     """Take the rain out of video and keep everything else exactly as it was."""
 
 
+def command() -> None:
+    """Run the command line as a program: what click finds wrong is one line too."""
+    try:
+        code = main.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except click.ClickException as error:
+        click.echo(f"vidrain: {' '.join(error.format_message().split())} See vidrain clean --help", err=True)
+        code = error.exit_code
+    raise SystemExit(code)
+
+
 @main.command(epilog=_EXITS)
 @click.argument("source", metavar="INPUT", type=_FILE)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -245,3 +247,28 @@ def test_options_that_would_be_ignored_are_refused(
 def test_archive_in_another_format_is_not_called_exact(short: Path, tmp_path: Path) -> None:
     options = CleanOptions(archive=True, end="2", encode=EncodeOptions(pix_fmt="yuv444p"))
     assert not clean(short, tmp_path / "out.mp4", options=options).exact
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("clean",), "Missing argument 'INPUT'."),
+        (("clean", "x.mp4", "--presett", "fast"), "Did you mean one of: '--preset'"),
+        (("clean", "x.mp4", "--crf", "fine"), "'fine' is not a valid integer"),
+        (("cleen", "x.mp4"), "No such command 'cleen'."),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: tuple[str, ...], said: str) -> None:
+    command = [sys.executable, "-m", "vidrain", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
+
+
+def test_help_is_shown_at_once() -> None:
+    for arguments in ((), ("--help",), ("clean", "--help")):
+        done = subprocess.run(
+            [sys.executable, "-m", "vidrain", *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == (0 if arguments else 2)
+        assert "Usage: " in done.stdout + done.stderr
