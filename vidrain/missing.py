@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from vidrain.events import Notice
 from vidrain.types import Damage
@@ -45,12 +46,23 @@ class Missing:
 
 def missing_in(video: Video, kept: range) -> Missing:
     """What is missing of the frames `kept`, once they were decoded."""
-    source = video.source
+    lost = np.zeros(len(video.index.pts), np.bool_)
+    lost[kept.start : kept.stop] = ~video.decoded.frames[kept.start : kept.stop]
+    return _missing(video.source, kept, lost)
+
+
+def missing_in_file(source: Source) -> Missing:
+    """What the file has lost, as far as that shows without decoding."""
+    count = len(source.index.pts)
+    return _missing(source, range(count), np.zeros(count, np.bool_))
+
+
+def _missing(source: Source, kept: range, lost: npt.NDArray[np.bool_]) -> Missing:
     pts, base = source.index.pts, source.info.time_base
     begin = int(pts[kept.start]) * base if kept.start else None
     end = int(pts[kept.stop]) * base if kept.stop < len(pts) else None
     behind = _behind(source)
-    found = [*_undecoded(video, kept), *_within(damaged(source), begin, end), *_within(behind, begin, end)]
+    found = [*_undecoded(source, lost), *_within(damaged(source), begin, end), *_within(behind, begin, end)]
     is_timed = source.stated_end is not None and bool(behind)
     other = [_in_words(damage) for damage in source.structure.damages if _concerns(damage, begin, end, is_timed)]
     origin = min([int(pts[0]) * base, *(start for start, _ in damaged(source))])
@@ -63,11 +75,9 @@ def damaged(source: Source) -> list[Stretch]:
     return [stretch for damage in source.structure.damages if damage.kind == "video" for stretch in damage.seconds]
 
 
-def _undecoded(video: Video, kept: range) -> list[Stretch]:
-    pts, base = video.index.pts, video.info.time_base
+def _undecoded(source: Source, lost: npt.NDArray[np.bool_]) -> list[Stretch]:
+    pts, base = source.index.pts, source.info.time_base
     last = int(pts[-1]) + (int(pts[-1] - pts[-2]) if len(pts) > 1 else 0)
-    lost = np.zeros(len(pts), np.bool_)
-    lost[kept.start : kept.stop] = ~video.decoded.frames[kept.start : kept.stop]
     return [(start * base, end * base) for start, end in stretches(lost, np.append(pts, last))]
 
 
