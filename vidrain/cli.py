@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands, so `vidrain --help` answers at once.
 """
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but parts of the source were lost,\n"
     "5 no space or output not writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
 )
+_INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."
 
 
 class Terminated(BaseException):
@@ -90,6 +92,41 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bo
     _run(work, as_json)
 
 
+@main.command(epilog=_INSPECT_EXITS)
+@click.argument("source", metavar="INPUT", type=_FILE)
+@click.option("--frames", is_flag=True, help="One line per frame: index, time in ticks, seconds, whether a key frame.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; with --frames one per frame.")
+def inspect(source: Path, frames: bool, as_json: bool) -> None:
+    """Tell what is in INPUT, what is damaged, and what clean would do."""
+
+    def work(sink: "Sink") -> int:
+        from vidrain import listing
+        from vidrain.inspection import inspect as look
+
+        found = look(source)
+        if frames:
+            each = listing.frame_facts(found.source.index, found.source.info.time_base)
+            for facts in each:
+                click.echo(json.dumps(facts) if as_json else listing.frame_line(facts))
+        else:
+            facts = listing.file_facts(found)
+            click.echo(json.dumps(facts) if as_json else "\n".join(listing.file_lines(facts)))
+        return OK if found.is_whole else PARTIAL
+
+    _run(work, as_json, bar=False)
+
+
+@main.command(epilog="Exit codes: 0 all is well, 5 nothing can be written here, 7 no model runs here.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def doctor(as_json: bool) -> None:
+    """Tell whether vidrain can work here: libraries, encoders, devices, space."""
+    from vidrain import doctor as checkup
+
+    found = checkup.diagnose()
+    click.echo(json.dumps(checkup.as_facts(found)) if as_json else "\n".join(checkup.as_lines(found)))
+    raise SystemExit(found.exit_code)
+
+
 def _keys(given: dict[str, Any]) -> dict[str, Any]:
     """Options of the command line as keys of the configuration."""
     encode = {f"encode.{name}": given.pop(name) for name in ("codec", "crf", "pix_fmt")}
@@ -101,7 +138,7 @@ def _keys(given: dict[str, Any]) -> dict[str, Any]:
     return given | encode
 
 
-def _run(work: Callable[["Sink"], int], as_json: bool) -> None:
+def _run(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True) -> None:
     """Do the work and end the process with its exit code; every error is one line."""
     # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
     # a job took five times as long.
@@ -111,7 +148,7 @@ def _run(work: Callable[["Sink"], int], as_json: bool) -> None:
     import vidrain.pipeline  # noqa: F401
     from vidrain.progress import sink_for
 
-    with sink_for(as_json) as sink:
+    with sink_for(as_json, bar=bar) as sink:
         try:
             with _stoppable():
                 code = work(sink)

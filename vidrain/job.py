@@ -82,6 +82,11 @@ class Job:
     notices: tuple[Notice, ...]  # what a user should know beforehand
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """What of the source cannot be carried along: a sentence each."""
+        return _left_out(self.video, self.copy)
+
+    @property
     def targets(self) -> dict[str, Path]:
         """Role -> final path of everything this job writes."""
         others = {role: output.target for role, output in self.others.items()}
@@ -122,7 +127,7 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         kept=kept,
         span=span,
         copy=copy,
-        notices=_notices(info, clean.plan, copy),
+        notices=_notices(video, clean.plan, copy),
     )
 
 
@@ -161,10 +166,19 @@ def _other_outputs(info: VideoInfo, options: CleanOptions, made_by: str) -> dict
     return found
 
 
-def _notices(info: VideoInfo, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, ...]:
-    assumption = conversion_for(info).assumption
-    found = [("pixel_format", message) for message in plan.notes]
-    found += [("left_out", message) for message in copy.refused]
+def _left_out(video: Video, copy: CopyPlan) -> tuple[str, ...]:
+    gps = video.source.structure.gps
+    if gps is None:
+        return copy.refused
+    many = "positions" if gps.points is None else f"{gps.points} positions"
+    return *copy.refused, f"GPS: {many} ({gps.kind}) lie outside of all streams and are left out; keep the source"
+
+
+def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, ...]:
+    info, assumption = video.info, conversion_for(video.info).assumption
+    found = [("damage", f"the source is damaged: {damage.what}") for damage in video.source.structure.damages]
+    found += [("pixel_format", message) for message in plan.notes]
+    found += [("left_out", message) for message in _left_out(video, copy)]
     found += [("streams", message) for message in copy.notes]
     found += [("colour", assumption)] if assumption else []
     if info.interlaced:

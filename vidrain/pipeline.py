@@ -13,17 +13,16 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Literal
 
-import numpy as np
-
 from vidrain.decompose import Decomposer, decompose, reach_of
 from vidrain.errors import InputError
 from vidrain.events import FileDone, Meter, Notice, OnEvent, Plan, ignore
 from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
+from vidrain.missing import Missing, missing_in
 from vidrain.outputs import Claim, claimed, publish_all
 from vidrain.stream import prefetch
 from vidrain.types import Frame
-from vidrain.video.decode import Video, open_video
+from vidrain.video.decode import open_video
 from vidrain.video.encode import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.mux import StreamCopy, retime
@@ -39,9 +38,10 @@ _COMPUTED_AHEAD = 2
 class CleanReport:
     """What was done to one video.
 
-    missing: (start, end) seconds from the first frame of what could not be decoded; status is `partial` if there are
-    any. pts_equal: every frame has exactly the source's time (less the start of a range). copied, left_out: the other
-    streams, in words. exact: whether the clean file is lossless, so that it and the rain archive give O back.
+    missing: (start, end) seconds from the first frame of what could not be decoded or is not in the file; status is
+    `partial` if there are any, or if sound or an unknown length is missing (see the notices). pts_equal: every frame
+    has exactly the source's time (less the start of a range). copied, left_out: the other streams, in words, and what
+    lies outside of them. exact: whether the clean file is lossless, so that it and the rain archive give O back.
     """
 
     source: Path
@@ -88,13 +88,13 @@ def clean(
             on_event(notice)
         exports = _write(job, decomposer, claims, on_event)
         findings = {role: verify(claims[role].partial, export.expected) for role, export in exports.items()}
-        missing = _missing(video, job.kept)
-        if job.compare is not None and not missing:
+        missing = missing_in(video, job.kept)
+        if job.compare is not None and not missing.picture:
             _compare(job, job.compare, claims, exports["clean"].expected)
         if _fingerprint(video.info.path) != before:
             raise InputError(f"{video.info.path}: changed while it was read; nothing was kept, try again")
         # with frames lost, no other program pairs the rest as we do
-        finished = {role: claim for role, claim in claims.items() if not (missing and role == "compare")}
+        finished = {role: claim for role, claim in claims.items() if not (missing.picture and role == "compare")}
         publish_all(finished.values())
     after = _late_notices(job, findings["clean"].notes, missing)
     for notice in after:
@@ -108,9 +108,9 @@ def clean(
         frames_in=len(job.kept),
         frames_out=frames_out,
         pts_equal=findings["clean"].pts_equal and not video.decoded.moved_times,
-        missing=missing,
+        missing=missing.picture,
         copied=tuple(copied.kind for copied in exports["clean"].expected.copied.values()),
-        left_out=job.copy.refused,
+        left_out=job.left_out,
         notices=(*job.notices, *after),
         model=job.model,
         encoder=job.clean.plan.encoder,
@@ -176,18 +176,7 @@ def _fingerprint(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _missing(video: Video, kept: range) -> tuple[tuple[float, float], ...]:
-    """Stretches of `kept` of which no frame came out, in seconds from the first frame of the video."""
-    lost = ~video.decoded.frames[kept.start : kept.stop]
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], lost.astype(np.int8), [0]))))
-    pts, base = video.index.pts, video.info.time_base
-    last = int(pts[-1]) + (int(pts[-1] - pts[-2]) if len(pts) > 1 else 0)
-    times = [(int(pts[i]) if i < len(pts) else last) - int(pts[0]) for i in edges + kept.start]
-    seconds = [float(time * base) for time in times]
-    return tuple(zip(seconds[::2], seconds[1::2], strict=True))
-
-
-def _late_notices(job: Job, notes: tuple[str, ...], missing: tuple[tuple[float, float], ...]) -> list[Notice]:
+def _late_notices(job: Job, notes: tuple[str, ...], missing: Missing) -> list[Notice]:
     found = [Notice(code="times", message=note) for note in notes]
     if moved := job.video.decoded.moved_times:
         message = f"{moved} frames had times that ran backwards; they were moved between their neighbours"
@@ -195,11 +184,9 @@ def _late_notices(job: Job, notes: tuple[str, ...], missing: tuple[tuple[float, 
     if job.video.decoded.damaged_packets and not missing:
         message = f"{job.video.decoded.damaged_packets} damaged packets; every frame was decoded, some may look wrong"
         found.append(Notice(code="damage", message=message))
-    if missing:
-        where = ", ".join(f"{start:.3f}-{end:.3f} s" for start, end in missing)
-        found.append(Notice(code="missing", message=f"could not be decoded and is missing: {where}"))
-        if job.compare is not None:
-            found.append(Notice(code="left_out", message="no comparison: other programs pair what is left otherwise"))
+    found += missing.notices()
+    if missing.picture and job.compare is not None:
+        found.append(Notice(code="left_out", message="no comparison: other programs pair what is left otherwise"))
     return found
 
 

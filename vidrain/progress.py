@@ -144,11 +144,11 @@ class Quiet(AbstractContextManager["Quiet"]):
 Sink = Lines | Bar | Quiet
 
 
-def sink_for(as_json: bool) -> Sink:
-    """NDJSON on standard output if asked for; else a bar where standard error is a terminal."""
+def sink_for(as_json: bool, *, bar: bool = True) -> Sink:
+    """NDJSON on standard output if asked for; else a bar where standard error is a terminal and there is progress."""
     if as_json:
         return Lines(sys.stdout)
-    return Bar() if sys.stderr.isatty() else Quiet()
+    return Bar() if bar and sys.stderr.isatty() else Quiet()
 
 
 def _error_line(message: str) -> str:

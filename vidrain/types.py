@@ -105,6 +105,42 @@ class FrameIndex:
 
 
 @dataclass(frozen=True)
+class Damage:
+    """A part of a file that is not there, or not what it should be, found without decoding.
+
+    what: a sentence. start, end: the bytes concerned, [start, end); end may lie behind the end of the file. kind: what
+    is lost with them. seconds: when, on the clock of the stream, as [start, end) stretches; empty where not known.
+    """
+
+    what: str
+    start: int
+    end: int
+    kind: Literal["video", "audio", "other"] = "other"
+    seconds: tuple[tuple[Fraction, Fraction], ...] = ()
+
+
+@dataclass(frozen=True)
+class Gps:
+    """Positions kept outside of all streams, which no muxer can carry; points is None where they were not counted."""
+
+    kind: str
+    points: int | None
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How a file is built: what is broken in it, what hides beside its streams, what else is odd but does no harm.
+
+    kind: `mp4`, `matroska`, `mpegts`; `other` was not looked into.
+    """
+
+    kind: Literal["mp4", "matroska", "mpegts", "other"]
+    damages: tuple[Damage, ...] = ()
+    gps: Gps | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Frame:
     """One observed frame O: stored planes, presentation time and index in the source.
 

@@ -206,7 +206,8 @@ def test_damage_is_named_and_the_rest_is_kept(
     assert report.status == "partial"
     assert report.missing == (pytest.approx(seconds),)
     ran = vidrain("clean", source, "-o", out, "--force")
-    assert (ran.code, ran.err) == (4, f"vidrain: note: {message}\n")
+    assert ran.code == 4
+    assert ran.err.endswith(f"vidrain: note: {message}\n")
 
 
 def test_damage_outside_of_the_range_does_not_matter(

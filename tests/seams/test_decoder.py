@@ -435,7 +435,7 @@ def _palette(path: Path) -> None:
         (_sound_with_cover, r"holds no video stream \(found: audio, video\)"),
         (_unknown_codec, "codec that FFmpeg does not know"),
         (_no_picture_decodes, "no frame of its ffv1 video can be decoded"),
-        (_headless, "is no video file that can be opened"),
+        (_headless, "the recording was not closed: its index"),
         (_palette, r"pixel format bgra is not handled; allowed: .*yuv420p"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

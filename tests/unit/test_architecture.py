@@ -18,17 +18,17 @@ FILES = [file for folder in ("vidrain", "tools") for file in sorted((ROOT / fold
 # A module imports from its own row and the rows above it, never from below.
 ROWS: tuple[frozenset[str], ...] = (
     frozenset({"types", "errors"}),
-    frozenset({"layers", "stream", "metrics", "shots", "align", "span", "outputs", "events", "video"}),
+    frozenset({"layers", "stream", "metrics", "shots", "align", "span", "outputs", "events", "missing", "video"}),
     frozenset({"baseline", "decompose", "export", "weights"}),
-    frozenset({"job", "pipeline", "archive"}),
-    frozenset({"config", "progress"}),
+    frozenset({"job", "pipeline", "archive", "inspection", "doctor"}),
+    frozenset({"config", "progress", "listing"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
 DOORSTEPS = {"__init__", "__main__"}
 
 DOORS = {
-    "av": {f"video/{name}.py" for name in ("index", "decode", "encode", "mux", "verify")},
+    "av": {f"video/{name}.py" for name in ("index", "decode", "encode", "mux", "streams", "verify")},
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},

@@ -211,6 +211,30 @@ def _try_open(plan: EncoderPlan, info: VideoInfo) -> None:
         ) from error
 
 
+def try_encoders() -> dict[str, str | None]:
+    """Encode a small grey picture with every encoder we know: its name -> None, or why it does not work."""
+    found: dict[str, str | None] = {}
+    os.environ.setdefault("SVT_LOG", "1")
+    for encoder in _ENCODERS.values():
+        try:
+            context = CodecContext.create(encoder, "w")
+            assert isinstance(context, VideoCodecContext)
+            context.width, context.height, context.pix_fmt, context.time_base = 64, 64, "yuv420p", Fraction(1, 25)
+            context.options = dict(_VERYFAST[encoder])
+            picture = VideoFrame.from_ndarray(np.full((96, 64), 128, np.uint8), "yuv420p")
+            picture.pts = 0
+            packets = [*context.encode(picture), *context.encode(None)]
+            found[encoder] = None if packets else "gives out nothing"
+        except (av.error.FFmpegError, ValueError) as error:
+            found[encoder] = str(error)
+    return found
+
+
+def ffmpeg_version() -> str:
+    """Version of the FFmpeg that came with PyAV."""
+    return str(av.ffmpeg_version_info)
+
+
 def _configure(context: VideoCodecContext, plan: EncoderPlan, info: VideoInfo) -> None:
     context.width, context.height = info.width, info.height
     context.pix_fmt = plan.pix_fmt

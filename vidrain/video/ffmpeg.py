@@ -14,6 +14,7 @@ import imageio_ffmpeg
 from vidrain.errors import OutputError
 from vidrain.video.index import as_file
 
+_PATIENCE_S = 30  # for one line; a program that hangs is none
 # A streak is a tenth of the range or less: three times brighter it is seen. Black stays at 16, ITU-R BT.601.
 _THREE_TIMES = {"y": "clip(16+3*val,16,235)", "u": "128", "v": "128"}
 
@@ -38,6 +39,16 @@ def render_comparison(source: Path, clean: Path, *, kept: range, target: Path) -
 
 def _numbered(picture: Any) -> Any:
     return picture.filter("settb", "1/25").filter("setpts", "N").filter("format", "yuv420p")
+
+
+def program() -> str:
+    """Path and version of the ffmpeg program; OutputError if there is none that runs."""
+    try:
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+        done = subprocess.run([path, "-version"], capture_output=True, check=True, timeout=_PATIENCE_S)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        raise OutputError(f"the ffmpeg program does not run ({error}); install imageio-ffmpeg anew") from error
+    return f"{done.stdout.decode(errors='replace').split()[2]} at {path}"
 
 
 def _run(graph: Any, target: Path) -> None:

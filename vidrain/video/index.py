@@ -6,16 +6,18 @@ the first frame), so the facts come from a decoded frame and the times from the 
 
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import SideData
@@ -25,7 +27,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidrain.errors import InputError
-from vidrain.types import ColorTags, Family, FrameIndex, PixelLayout, VideoInfo
+from vidrain.types import ColorTags, Damage, Family, FrameIndex, PixelLayout, Structure, VideoInfo
+from vidrain.video.structure import examine
 
 _FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp")
 PLANAR = {
@@ -34,6 +37,7 @@ PLANAR = {
     for depth in (8, 10, 12, 14, 16)
     if (layout := PixelLayout(family, depth))
 }
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 # The same samples in another order: the move to planes changes no value.
 _REORDERED = {
     "yuvj420p": "yuv420p",
@@ -57,10 +61,19 @@ _REORDERED = {
 
 @dataclass(frozen=True)
 class Source:
-    """A probed source: facts of its video stream and the index of its shown frames."""
+    """A probed source: facts of its video stream, the index of its shown frames, and how whole the file is.
+
+    end: when the last frame found ends; complete_to: decoding time of the last packet, so that frames lost behind it
+    are shown later than that; stated_end: when the file itself says that the video ends, None where it does not say or
+    where `structure` tells more exactly. All in seconds on the clock of the stream.
+    """
 
     info: VideoInfo
     index: FrameIndex
+    structure: Structure
+    end: Fraction
+    complete_to: Fraction
+    stated_end: Fraction | None
 
 
 def as_file(path: Path) -> str:
@@ -83,9 +96,17 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     except PermissionError as error:
         raise InputError(f"{path}: may not be read ({error.strerror}); check its permissions") from error
     except (av.error.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: is no video file that can be opened ({_reason(error)})") from error
+        raise InputError(f"{path}: {_why_not(path, error)}") from error
     with container:
         yield container
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """Why a file cannot be opened: what is broken in it says more than FFmpeg."""
+    with suppress(OSError):
+        for damage in examine(path).damages:
+            return f"{damage.what}; a good file of the same camera may let a repair program (untrunc) rebuild it"
+    return f"is no video file that can be opened ({_reason(error)})"
 
 
 def _reason(error: Exception) -> str:
@@ -103,7 +124,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 
 def probe(path: Path) -> Source:
-    """Facts and frame index of the video at `path`; decodes one frame, demuxes all packets.
+    """Facts and frame index of the video at `path`; decodes one frame, demuxes all packets, looks for damage.
 
     Raises InputError if the file cannot be opened, holds no video, or no frame of it decodes.
     """
@@ -112,7 +133,12 @@ def probe(path: Path) -> Source:
         first = _first_frame(container, stream, path)
         info = _info(path, stream, first)
     with open_input(path) as container:
-        return Source(info, _index(container, video_stream(container, path), info, first.dts))
+        stream = video_stream(container, path)
+        structure = examine(path)
+        index, extent = _index(container, stream, info, first.dts)
+        dated = replace(structure, damages=tuple(_dated(damage, extent, info) for damage in structure.damages))
+        end, complete_to = extent.end * info.time_base, extent.complete_to * info.time_base
+        return Source(info, index, dated, end, complete_to, _stated_end(container, stream, dated))
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
@@ -169,8 +195,47 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
     )
 
 
-def _index(container: InputContainer, stream: VideoStream, info: VideoInfo, first_decoded: int | None) -> FrameIndex:
+@dataclass(frozen=True)
+class _Extent:
+    """Where shown packets lie in the file (sorted) and their times; the end of the last, and its decoding time."""
+
+    places: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
+    end: int
+    complete_to: int
+
+
+def _stated_end(container: InputContainer, stream: VideoStream, structure: Structure) -> Fraction | None:
+    """When the head of the file says that the video ends, in seconds, where that can show that frames are missing.
+
+    Matroska may state it for each stream (tag DURATION). Otherwise the head is believed only where the file is known
+    to be damaged and nothing tells better: cameras overstate.
+    """
+    if structure.kind == "matroska" and (match := _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))):
+        hours, minutes, seconds = match.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    if structure.kind not in ("matroska", "mp4") or all(damage.seconds for damage in structure.damages):
+        return None
+    if stream.duration and stream.time_base:
+        return ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)
+    return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:
+    """`damage` with the time of its bytes where packets lie on both sides of it."""
+    before = int(np.searchsorted(extent.places, damage.start)) - 1
+    after = int(np.searchsorted(extent.places, damage.end))
+    if damage.seconds or before < 0 or after >= len(extent.places):
+        return damage
+    times = sorted(int(extent.times[place]) * info.time_base for place in (before, after))
+    return replace(damage, kind="video", seconds=((times[0], times[1]),))
+
+
+def _index(
+    container: InputContainer, stream: VideoStream, info: VideoInfo, first_decoded: int | None
+) -> tuple[FrameIndex, _Extent]:
     """Times of all packets that are shown. first_decoded: decoding time that came with the first frame."""
+    rows: list[tuple[int, int, int, int]] = []
     times: list[int] = []
     keys: list[int] = []
     hidden, orderly = 0, True
@@ -190,6 +255,8 @@ def _index(container: InputContainer, stream: VideoStream, info: VideoInfo, firs
         if packet.is_keyframe:
             keys.append(time)
         times.append(time)
+        decoded = time if packet.dts is None else packet.dts
+        rows.append((-1 if packet.pos is None else packet.pos, time, time + (packet.duration or 0), decoded))
     if not times:
         raise InputError(f"{info.path}: holds no video packets")
     # Players show an AVI by decoding times: a frame when the packet goes in that brings it out.
@@ -197,7 +264,7 @@ def _index(container: InputContainer, stream: VideoStream, info: VideoInfo, firs
     pts = np.sort(np.asarray(times, np.int64)) + late
     distinct = len(np.unique(pts)) == len(pts)
     steps = np.arange(len(pts))
-    return FrameIndex(
+    index = FrameIndex(
         # equal times are moved apart by the least that there is, so that every frame has a place
         pts=np.maximum.accumulate(pts - steps) + steps,
         keys=np.unique(np.asarray(keys, np.int64)),
@@ -206,3 +273,6 @@ def _index(container: InputContainer, stream: VideoStream, info: VideoInfo, firs
         timed=timed,
         orderly=orderly and timed and distinct,
     )
+    places, shown, ends, decoded_at = np.asarray(rows, np.int64).T
+    order = np.argsort(places, kind="stable")
+    return index, _Extent(places[order], shown[order] + late, int(ends.max()) + late, int(decoded_at[-1]) + late)

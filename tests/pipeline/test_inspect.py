@@ -1,0 +1,145 @@
+"""`vidrain inspect`: the same facts as other programs find, and what is wrong with a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import ffmpeg_says
+from tests.broken import cut, index_in_front, with_gps
+from tests.pipeline.conftest import Vidrain
+
+Inspect = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def facts(vidrain: Vidrain) -> Inspect:
+    """The one JSON object, of a run that ends with `code`."""
+
+    def run(path: Path, code: int = 0) -> dict[str, Any]:
+        ran = vidrain("inspect", path, "--json")
+        assert (ran.code, ran.err) == (code, "")
+        found: dict[str, Any] = json.loads(ran.out)
+        return found
+
+    return run
+
+
+@pytest.mark.proves("inspect", "inspect INPUT", "inspect --json")
+@pytest.mark.parametrize("sample", ["vfr.mp4", "rotated.mp4", "tenbit.mp4", "full_range.mp4", "cut.mkv", "odd.mp4"])
+def test_facts_are_those_of_ffmpeg(sample: str, samples: Path, facts: Inspect) -> None:
+    found = facts(samples / sample)
+    line = next(line for line in ffmpeg_says.streams(samples / sample) if "Video:" in line)
+    video, times = found["video"], found["times"]
+    assert f"Video: {video['codec']}" in line
+    assert f" {video['pix_fmt']}(" in line
+    assert f" {video['width']}x{video['height']}" in line
+    shown = ffmpeg_says.shown_frames(samples / sample)
+    assert times["frames"] == len(shown.packets)
+    assert times["start"] == pytest.approx(float(shown.seconds[0]))
+    steps = [float(b - a) for a, b in zip(shown.seconds, shown.seconds[1:], strict=False)]
+    assert (times["step_min"], times["step_max"]) == pytest.approx((min(steps), max(steps)))
+    assert times["variable"] == (sample == "vfr.mp4")
+    assert video["depth"] == (10 if sample == "tenbit.mp4" else 8)
+    assert video["rotation"] == (-90 if sample == "rotated.mp4" else None)
+    assert video["range"] == ("full" if sample == "full_range.mp4" else "limited")
+    assert [stream["clean"] for stream in found["streams"]] == ["cleaned"] + ["copied"] * (len(found["streams"]) - 1)
+    assert (found["whole"], found["damage"], found["missing"], found["gps"]) == (True, [], [], None)
+    assert found["size"] == (samples / sample).stat().st_size
+
+
+def test_what_clean_would_do_is_what_it_does(samples: Path, tmp_path: Path, facts: Inspect, vidrain: Vidrain) -> None:
+    source = ffmpeg_says.remux(samples / "odd.mp4", tmp_path / "odd.mp4", "-map", "0", "-t", "0.2")
+    plan = facts(source)["clean"]
+    assert list(tmp_path.iterdir()) == [source]
+    ran = vidrain("clean", source, "--json")
+    done, (first, *_) = ran.events[-1], ran.events
+    assert done["outputs"]["clean"] == plan["output"]
+    assert (first["encoder"], first["pix_fmt"]) == (plan["encoder"], plan["pix_fmt"])
+    said = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert said == [notice["message"] for notice in plan["notices"]]
+
+
+def test_what_clean_refuses_is_said(tmp_path: Path, facts: Inspect, vidrain: Vidrain) -> None:
+    source = tmp_path / "deep.mkv"
+    ffmpeg_says.quietly(
+        *("-f", "lavfi", "-i", "testsrc2=s=64x64:r=5", "-frames:v", "2", "-c:v", "ffv1"),
+        *("-pix_fmt", "yuv444p16le", "-strict", "-2", source),
+    )
+    assert "16 bits" in facts(source)["clean"]["refused"]
+    assert "clean     refuses: " in vidrain("inspect", source).out
+
+
+@pytest.mark.parametrize(("transfer", "hdr"), [("smpte2084", "PQ"), ("arib-std-b67", "HLG"), ("bt709", None)])
+def test_high_dynamic_range_is_named(transfer: str, hdr: str | None, tmp_path: Path, facts: Inspect) -> None:
+    source = tmp_path / "hdr.mp4"
+    tags = f"colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:range=limited:log-level=none"
+    ffmpeg_says.quietly(
+        *("-f", "lavfi", "-i", "testsrc2=s=128x128:r=5", "-frames:v", "3", "-pix_fmt", "yuv420p10le"),
+        *("-c:v", "libx265", "-x265-params", tags, source),
+    )
+    video = facts(source)["video"]
+    assert (video["hdr"], video["transfer"]) == (hdr, transfer)
+    assert (video["matrix"], video["primaries"], video["range"]) == ("bt2020nc", "bt2020", "limited")
+
+
+def test_hidden_frames_and_other_streams(footage: Path, facts: Inspect) -> None:
+    found = facts(footage / "real" / "windscreen.mp4")
+    assert (found["times"]["frames"], found["times"]["hidden"]) == (959, 9)
+    streams = facts(footage / "clean" / "train" / "action_gpmf.mp4")["streams"]
+    assert [stream["clean"] for stream in streams] == ["cleaned", "copied", "copied", "written anew"]
+
+
+@pytest.mark.proves("inspect --frames")
+def test_a_line_for_every_frame(samples: Path, vidrain: Vidrain) -> None:
+    ran = vidrain("inspect", samples / "vfr.mp4", "--frames", "--json")
+    assert ran.code == 0
+    shown = ffmpeg_says.shown_frames(samples / "vfr.mp4")
+    assert [frame["pts"] for frame in ran.events] == shown.pts
+    assert [frame["seconds"] for frame in ran.events] == pytest.approx([float(time) for time in shown.seconds])
+    assert [frame["index"] for frame in ran.events] == list(range(36))
+    assert [frame["key"] for frame in ran.events] == [True] + [False] * 35
+    lines = vidrain("inspect", samples / "vfr.mp4", "--frames").out.splitlines()
+    assert len(lines) == 36
+    assert lines[0].split() == ["0", "39039", "0.433767", "key"]
+    assert lines[1].split() == ["1", "42042", "0.467133", "-"]
+
+
+@pytest.mark.proves("exit 4")
+def test_damage_and_gps_are_named(samples: Path, tmp_path: Path, facts: Inspect, vidrain: Vidrain) -> None:
+    whole = index_in_front(samples / "full_range.mp4", tmp_path / "whole.mp4")
+    short = cut(whole, tmp_path / "short.mp4", whole.stat().st_size * 6 // 10)
+    found = facts(short, 4)
+    assert not found["whole"]
+    assert {damage["kind"] for damage in found["damage"]} == {"video", "audio"}
+    assert found["missing"][-1][1] == pytest.approx(1.12)
+    ran = vidrain("inspect", short)
+    assert ran.code == 4
+    assert "  missing   0." in ran.out
+    gps = with_gps(samples / "full_range.mp4", tmp_path / "gps.mp4", 9)
+    assert facts(gps)["gps"] == {"kind": "Novatek freeGPS", "points": 9}
+    assert "Novatek freeGPS, 9 positions" in vidrain("inspect", gps).out
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path, vidrain: Vidrain) -> None:
+    ran = vidrain("inspect", tmp_path / "none.mp4")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (3, "", 1)
+    ran = vidrain("inspect", tmp_path / "none.mp4", "--json")
+    assert (ran.code, ran.events[0]["event"], ran.events[0]["exit_code"]) == (3, "error", 3)
+
+
+def test_odd_names_and_titles(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source = tmp_path / "a\nb\udcff.mp4"
+    ffmpeg_says.quietly(
+        *("-i", samples / "odd.mp4", "-map", "0", "-c", "copy", "-metadata:s:v", "handler_name=\x1b[31m"),
+        tmp_path / "plain.mp4",
+    )
+    (tmp_path / "plain.mp4").rename(source)
+    ran = vidrain("inspect", source)
+    assert ran.code == 0
+    assert all(line.isprintable() for line in ran.out.splitlines())
+    assert "a?b?.mp4" in ran.out.splitlines()[0]

@@ -1,0 +1,45 @@
+"""What is known of a file before anything is done to it: facts, streams, damage, and what `clean` would do.
+
+Nothing is written and only one frame is decoded. Says nothing in words: `listing.py` does.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidrain.errors import VidrainError
+from vidrain.job import CleanOptions, Job, plan_job
+from vidrain.missing import Missing, missing_in_file
+from vidrain.video.decode import open_video
+from vidrain.video.index import Source
+from vidrain.video.streams import Contents, contents
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of one file. job: what `clean` would do by default; where it would refuse, refusal says why."""
+
+    size: int  # bytes
+    source: Source
+    contents: Contents
+    missing: Missing
+    job: Job | None
+    refusal: str | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of the file is known to be missing."""
+        return not (self.missing or self.source.structure.damages)
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Look at the file at `path`; InputError if no video in it can be read at all."""
+    video = open_video(path)
+    source, path = video.source, video.info.path
+    job, refusal = None, None
+    try:
+        job = plan_job(video, None, CleanOptions())
+    except VidrainError as error:
+        refusal = str(error)
+    kept = None if job is None else job.copy.kept
+    listed = contents(path, source.info.stream_index, kept)
+    return Inspection(path.stat().st_size, source, listed, missing_in_file(source), job, refusal)

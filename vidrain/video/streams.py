@@ -1,0 +1,72 @@
+"""Lists what a file holds: its container, its streams, and what becomes of each when the video is cleaned.
+
+Knows nothing of frames or pixels.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.stream import DataStream, Stream
+
+from vidrain.video.index import open_input
+from vidrain.video.mux import is_cover, is_rebuilt
+
+Fate = Literal["cleaned", "copied", "written anew", "left out"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One stream, and what becomes of it; None where that is not known."""
+
+    index: int
+    kind: str
+    codec: str | None
+    language: str | None
+    title: str | None
+    fate: Fate | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds; duration in seconds, as its head states it: a hint."""
+
+    format: str
+    duration: Fraction | None
+    chapters: int
+    tags: dict[str, str]
+    streams: tuple[Listed, ...]
+
+
+def contents(path: Path, video: int, kept: Collection[int] | None) -> Contents:
+    """List the file at `path`. video: index of the stream that is cleaned; kept: of those copied, None if not planned.
+
+    Raises InputError.
+    """
+    with open_input(path) as source:
+        return Contents(
+            format=source.format.name,
+            duration=Fraction(source.duration, av.time_base) if source.duration else None,
+            chapters=len(source.chapters()),
+            tags=dict(source.metadata),
+            streams=tuple(_listed(stream, video, kept) for stream in source.streams),
+        )
+
+
+def _listed(stream: Stream, video: int, kept: Collection[int] | None) -> Listed:
+    codec: str | None = stream.name if isinstance(stream, DataStream) else None
+    if stream.codec_context is not None:
+        codec = stream.codec_context.name
+    fate: Fate | None = None
+    if stream.index == video:
+        fate = "cleaned"
+    elif is_rebuilt(stream):
+        fate = "written anew"
+    elif kept is not None:
+        fate = "copied" if stream.index in kept else "left out"
+    tags = stream.metadata
+    kind = "cover" if is_cover(stream) else stream.type
+    return Listed(stream.index, kind, codec, tags.get("language"), tags.get("title") or tags.get("handler_name"), fate)
