@@ -54,9 +54,7 @@ def promises_page(main: click.Command, root: Path = promises.ROOT) -> str:
             *_table(("library", "used in", "test that fails without it"), _library_rows(root)),
             "",
             "## Exit codes",
-            *_table(
-                head, ((f"`{n}`", t, _exit(n, proven), switched.get(n, "")) for n, t in promises.EXITS.items())
-            ),
+            *_table(head, ((f"`{n}`", t, _exit(n, proven), switched.get(n, "")) for n, t in promises.EXITS.items())),
             "",
             "## Other promises",
             *_table(("promise", "proven by"), ((f"`{n}`", _nodes(proven[n])) for n in others)),

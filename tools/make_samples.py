@@ -202,9 +202,7 @@ def rain_alpha(rain: Rain, seconds: float) -> Floats:
     clear: Floats = np.ones((height, width), np.float32)
     xs, ys = rain.heads(seconds + SHUTTER_SECONDS)
     lengths = rain.speed * SHUTTER_SECONDS
-    for x, y, length, slant, sigma, opacity in zip(
-        xs, ys, lengths, rain.slant, rain.sigma, rain.opacity, strict=True
-    ):
+    for x, y, length, slant, sigma, opacity in zip(xs, ys, lengths, rain.slant, rain.sigma, rain.opacity, strict=True):
         soft = 4 * sigma + 0.2 * length  # a streak fades in and out
         reach = 3 * sigma + soft / 2
         left, right = sorted((x, x - slant * length))
