@@ -92,3 +92,12 @@ def test_bytes_made_up_do_no_harm(end: int, changes: list[tuple[int, bytes]]) ->
         data[at : at + len(value)] = value
     keep = bytes(data[: len(data) - end])
     examine_elements(io.BytesIO(keep), len(keep))
+
+
+def test_zeros_inside_of_a_cluster(live: Path, tmp_path: Path) -> None:
+    for whole in (WHOLE, live):
+        middle = whole.stat().st_size // 2
+        damages = examine(zeroed(whole, tmp_path / "zeros.mkv", middle, middle + 15000)).damages
+        assert damages
+        assert damages[0].start <= middle + 15000
+        assert examine(zeroed(whole, tmp_path / "zeros.mkv", middle)).damages

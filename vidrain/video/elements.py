@@ -13,6 +13,7 @@ from vidrain.video.boxes import read_at
 
 _MOST_ELEMENTS = 1 << 20  # in all
 _EBML, _SEGMENT, _CLUSTER, _INFO, _CUES, _DURATION = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0x1549A966, 0x1C53BB6B, 0x4489
+_LONGEST_HEAD = 12  # bytes of an identifier and a size; of a cut one less is left
 _TOP = {_EBML, _SEGMENT}
 _ANYWHERE = {0xEC, 0xBF}  # Void and CRC-32 stand on every level
 _NAMES = {
@@ -70,9 +71,15 @@ def examine_elements(file: BinaryIO, size: int) -> Structure:
     position, has_duration = segment.body, False
     damages: list[Damage] = []
     notes: list[str] = []
+    left = _MOST_ELEMENTS
     for element in _children(file, segment.body, end):
         seen.add(element.kind)
         position = size if element.end is None else element.end
+        if element.kind == _CLUSTER and left > 0:
+            stop, left = _walked(file, element, min(position, end), left)
+            if stop is not None:
+                what = f"{min(position, end) - stop} bytes of a cluster, from {stop} on, are no elements of Matroska"
+                damages.append(Damage(what, stop, min(position, end)))
         has_duration = has_duration or (element.kind == _INFO and _states_duration(file, element, size))
         if position > size and element.kind == _CLUSTER:
             damages.append(Damage(f"a cluster ends {position - size} bytes behind the end of the file", size, position))
@@ -124,6 +131,17 @@ def _children(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
         else:
             start = element.end
         yield element
+
+
+def _walked(file: BinaryIO, cluster: Element, end: int, left: int) -> tuple[int | None, int]:
+    """(where the blocks of a cluster break off, None if they fill it; how many more elements may be looked at)."""
+    start = cluster.body
+    while start < end and left > 0:
+        element = element_at(file, start, end)
+        if element is None or element.end is None or (element.end > end and end == cluster.end):
+            return (start if end - start > _LONGEST_HEAD else None), left
+        start, left = element.end, left - 1
+    return None, left
 
 
 def _states_duration(file: BinaryIO, info: Element, size: int) -> bool:
