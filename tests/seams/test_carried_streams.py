@@ -253,8 +253,8 @@ def test_sound_from_a_transport_stream_loses_only_its_headers(tmp_path: Path) ->
 
 
 def test_tags_in_an_old_encoding_keep_their_bytes(tmp_path: Path) -> None:
-    source = ffmpeg_says.remux(SAMPLES / "full_range.mp4", tmp_path / "old.mkv", "-metadata", "artist=XXXXX")
-    source.write_bytes(source.read_bytes().replace(b"XXXXX", b"M\xfcll\xe9"))
+    source = ffmpeg_says.remux(SAMPLES / "full_range.mp4", tmp_path / "old.mkv", "-metadata", "artist=Mxlle")
+    source.write_bytes(source.read_bytes().replace(b"Mxlle", b"M\xfcll\xe9"))
     written = write(source, tmp_path / "out.mkv", kept=slice(3))
     assert b"M\xfcll\xe9" in written.path.read_bytes()
 
