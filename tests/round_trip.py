@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 
 from vidrain.types import Frame
+from vidrain.video.carried import CopyPlan, plan_copy
 from vidrain.video.decode import Video, open_video
-from vidrain.video.encode import EncodeOptions, EncoderPlan, VideoWriter, plan_encoder
-from vidrain.video.mux import CopyPlan, Span, StreamCopy, plan_copy
+from vidrain.video.encode import VideoWriter
+from vidrain.video.encoder import EncodeOptions, EncoderPlan, plan_encoder
+from vidrain.video.mux import Span, StreamCopy
 from vidrain.video.verify import Expected, Verified, verify
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"

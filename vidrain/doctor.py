@@ -114,7 +114,7 @@ def _library(name: str, module: str, exit_code: int) -> Check:
 
 
 def _encoders() -> list[Check]:
-    from vidrain.video.encode import ffmpeg_version, try_encoders
+    from vidrain.video.encoder import ffmpeg_version, try_encoders
 
     checks = [Check("encoder", "FFmpeg in PyAV", ffmpeg_version(), True)]
     for name, reason in try_encoders().items():

@@ -15,7 +15,8 @@ import numpy as np
 from vidrain.layers import pack, rain_layout, rain_offset
 from vidrain.types import ColorTags, Layers, PixelLayout, Planes, VideoInfo
 from vidrain.video.color import Conversion
-from vidrain.video.encode import EncoderPlan, VideoWriter
+from vidrain.video.encode import VideoWriter
+from vidrain.video.encoder import EncoderPlan
 from vidrain.video.mux import StreamCopy
 from vidrain.video.verify import Expected
 

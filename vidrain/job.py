@@ -22,10 +22,11 @@ from vidrain.outputs import refuse_clashes
 from vidrain.shots import ShotOptions
 from vidrain.span import kept_frames
 from vidrain.types import VideoInfo
+from vidrain.video.carried import CopyPlan, plan_copy
 from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video
-from vidrain.video.encode import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
-from vidrain.video.mux import CopyPlan, Span, plan_copy
+from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
+from vidrain.video.mux import Span
 from vidrain.weights import PRESETS
 
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores

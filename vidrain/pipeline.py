@@ -23,7 +23,7 @@ from vidrain.outputs import Claim, claimed, publish_all
 from vidrain.stream import prefetch
 from vidrain.types import Frame
 from vidrain.video.decode import open_video
-from vidrain.video.encode import container_of
+from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, verify

@@ -13,7 +13,7 @@ from tests import ffmpeg_says
 from tests.pipeline.conftest import Vidrain
 from vidrain import __version__, clean
 from vidrain.job import CleanOptions
-from vidrain.video.encode import EncodeOptions
+from vidrain.video.encoder import EncodeOptions
 from vidrain.weights import PRESETS
 
 

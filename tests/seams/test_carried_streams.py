@@ -13,7 +13,8 @@ import pytest
 
 from tests import ffmpeg_says
 from tests.round_trip import SAMPLES, Written, decoded, opened, write
-from vidrain.video.mux import Span, plan_copy
+from vidrain.video.carried import plan_copy
+from vidrain.video.mux import Span
 
 CHAPTERS = """;FFMETADATA1
 title=My clip

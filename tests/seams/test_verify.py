@@ -10,7 +10,7 @@ import pytest
 from tests import ffmpeg_says
 from tests.round_trip import SAMPLES, Written, opened, write
 from vidrain.errors import OutputError
-from vidrain.video.encode import EncodeOptions
+from vidrain.video.encoder import EncodeOptions
 from vidrain.video.verify import verify
 
 

@@ -19,7 +19,8 @@ from tests.painted import read_index
 from tests.round_trip import NAMES, SAMPLES, Written, decoded, opened, write
 from vidrain.errors import OutputError, UsageError
 from vidrain.types import ColorTags, Family, PixelLayout, Planes, VideoInfo
-from vidrain.video.encode import EncodeOptions, VideoWriter, container_of, plan_encoder
+from vidrain.video.encode import VideoWriter
+from vidrain.video.encoder import EncodeOptions, container_of, plan_encoder
 
 REFUSED = {("mov", "av1"), ("mov", "ffv1")}
 HALF_A_MILLISECOND = Fraction(1, 2000)

@@ -14,7 +14,7 @@ from tests.round_trip import decoded, opened, write
 from vidrain.types import Planes
 from vidrain.video.color import conversion_for, to_codes, to_rgb
 from vidrain.video.decode import open_video
-from vidrain.video.encode import EncodeOptions
+from vidrain.video.encoder import EncodeOptions
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

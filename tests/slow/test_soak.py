@@ -10,7 +10,7 @@ import vidrain
 from tests import ffmpeg_says
 from vidrain.errors import InputError, OutputError
 from vidrain.events import Event, Progress
-from vidrain.video.encode import EncodeOptions
+from vidrain.video.encoder import EncodeOptions
 
 pytestmark = pytest.mark.slow
 

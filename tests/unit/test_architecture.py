@@ -28,7 +28,9 @@ ROWS: tuple[frozenset[str], ...] = (
 DOORSTEPS = {"__init__", "__main__"}
 
 DOORS = {
-    "av": {f"video/{name}.py" for name in ("index", "decode", "encode", "mux", "streams", "verify")},
+    "av": {
+        f"video/{name}.py" for name in ("index", "decode", "encoder", "encode", "carried", "mux", "streams", "verify")
+    },
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},

@@ -13,7 +13,7 @@ from vidrain.errors import InputError
 from vidrain.export import VideoExport, background, rain_archive
 from vidrain.layers import subtract
 from vidrain.types import Frame, Layers
-from vidrain.video.encode import EncodeOptions, plan_encoder
+from vidrain.video.encoder import EncodeOptions, plan_encoder
 
 FRAMES = 5
 

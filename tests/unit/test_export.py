@@ -13,7 +13,7 @@ from tests.round_trip import SAMPLES, opened
 from vidrain.export import PREVIEW_GAIN, VideoExport, background, rain_archive, rain_preview
 from vidrain.types import ColorTags, Frame, Layers, PixelLayout, Planes, VideoInfo
 from vidrain.video.color import conversion_for
-from vidrain.video.encode import EncodeOptions, plan_encoder
+from vidrain.video.encoder import EncodeOptions, plan_encoder
 from vidrain.video.verify import verify
 
 INFO = opened(SAMPLES / "street.mp4").info

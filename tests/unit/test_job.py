@@ -14,7 +14,7 @@ from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.job import CleanOptions, Job, clean_encoding, default_output, device_of, plan_job
 from vidrain.shots import ShotOptions
 from vidrain.video.decode import open_video
-from vidrain.video.encode import EncodeOptions
+from vidrain.video.encoder import EncodeOptions
 from vidrain.video.mux import Span
 from vidrain.weights import PRESETS
 

@@ -1,13 +1,12 @@
 """Carry every other stream of the source along: sound, subtitles, data, cover art, chapters, metadata.
 
-Packets are copied, never decoded. What the target container does not take is found out by writing its header
-into memory, before any frame is computed. Knows nothing of pixels.
+Packets are copied, never decoded; which streams there are to copy, `carried.py` has said beforehand. Knows nothing of
+pixels.
 """
 
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,12 +18,13 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import AttachmentStream, DataStream, Discard, Disposition, Stream
+from av.stream import Discard, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from vidrain.errors import OutputError
 from vidrain.types import VideoInfo
+from vidrain.video.carried import CopyPlan, add_like, described, is_cover, stream_metadata
 from vidrain.video.index import as_file, open_input
 
 if TYPE_CHECKING:
@@ -49,15 +49,6 @@ class Span:
     start: Fraction
     end: Fraction | None
     shift: Fraction
-
-
-@dataclass(frozen=True)
-class CopyPlan:
-    """Which streams ride along: indices into the source, and a sentence for each one that cannot."""
-
-    kept: tuple[int, ...]
-    refused: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass
@@ -90,100 +81,6 @@ def payload(packet: Packet[Stream]) -> bytes:
     if is_adts and len(data) > 7 and int.from_bytes(data[:2], "big") >> 4 == _ADTS_SYNC:
         return data[7 if data[1] & 1 else 9 :]
     return data
-
-
-def plan_copy(info: VideoInfo, container: str, *, in_part: bool = False) -> CopyPlan:
-    """Try each other stream of the source in a header of `container` (FFmpeg's name), written into memory.
-
-    in_part: whether only a span of the source is kept.
-    """
-    kept: list[int] = []
-    refused: list[str] = []
-    notes: list[str] = []
-    with open_input(info.path) as source:
-        for stream in source.streams:
-            if stream.index == info.stream_index or is_rebuilt(stream):
-                continue
-            if (reason := _refusal(stream, info.path, container, in_part)) is None:
-                kept.append(stream.index)
-                if is_cover(stream) and container != "matroska":
-                    notes.append("a cover picture is kept: tags outside of MP4's standard set are left out beside it")
-                if isinstance(stream, VideoStream) and not is_cover(stream):
-                    notes.append(f"stream {stream.index} is another video: it is copied with its rain")
-            else:
-                refused.append(f"stream {stream.index} ({_described(stream)}) {reason}")
-    return CopyPlan(tuple(kept), tuple(refused), tuple(notes))
-
-
-def is_rebuilt(stream: Stream) -> bool:
-    """Whether the muxer writes this stream by itself: the timecode track from the video's tag, chapter titles.
-
-    FFmpeg has no codec for a timecode track; a track of chapter titles it hands on as data not to be read.
-    """
-    if not isinstance(stream, DataStream):
-        return False
-    return (stream.name is None and "timecode" in stream.metadata) or stream.discard == Discard.all
-
-
-def _described(stream: Stream) -> str:
-    name = stream.name if isinstance(stream, DataStream) else stream.codec_context and stream.codec_context.name
-    return f"{stream.type} {name or 'of unknown kind'}"
-
-
-def _refusal(stream: Stream, path: Path, container: str, in_part: bool) -> str | None:
-    """Why `container` does not take `stream` of the source at `path`, or None when it does."""
-    reason = f"does not go into {container}: it is left out; an output in the source's own container keeps it"
-    if is_cover(stream) and container == "mov":
-        return reason  # FFmpeg takes it into the header, but never writes it
-    if isinstance(stream, VideoStream) and not is_cover(stream):
-        if in_part:
-            return "is another video, which cannot be cut without encoding it: it is left out"
-        if _is_annex_b(stream):
-            return "is another video in the form of a broadcast, which is not copied as it is: it is left out"
-    try:
-        with av.open(io.BytesIO(), "w", format=container, metadata_errors="surrogateescape") as trial:
-            _add(trial, stream, path)
-            trial.start_encoding()
-    except (av.error.FFmpegError, ValueError, TypeError, KeyError):
-        return reason
-    return None
-
-
-def _is_annex_b(stream: VideoStream) -> bool:
-    """Whether NAL units follow start codes (ITU-T H.264 annex B): MP4 and Matroska want lengths before them."""
-    return stream.codec_context.name in ("h264", "hevc") and (stream.codec_context.extradata or b"\0")[0] == 0
-
-
-def _add(container: OutputContainer, stream: Stream, path: Path) -> Stream | None:
-    """A stream like `stream` in `container`, with its metadata and disposition; None for an attachment."""
-    if isinstance(stream, AttachmentStream):
-        name = stream.name or stream.metadata.get("filename", "attachment")
-        container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
-        return None
-    if is_cover(stream) and container.format.name == "matroska":  # which keeps pictures as attachments
-        kind = _PICTURES[stream.codec_context.name]
-        container.add_attachment(f"cover.{kind}", f"image/{kind}", _picture_of(stream, path))
-        return None
-    added = container.add_stream_from_template(stream, opaque=True)
-    added.metadata.update(stream_metadata(stream))
-    added.disposition = stream.disposition
-    return added
-
-
-def is_cover(stream: Stream) -> bool:
-    """Whether this is a picture that belongs to the file, not a video."""
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
-def _picture_of(stream: Stream, path: Path) -> bytes:
-    """The coded picture of a cover; FFmpeg hands it out as a packet before all others."""
-    with open_input(path) as source:
-        return bytes(next(source.demux(source.streams[stream.index])))
-
-
-def stream_metadata(stream: Stream) -> dict[str, str]:
-    """The tags of a stream that stay true in a copy: not the statistics that Matroska writes anew."""
-    return {key: value for key, value in stream.metadata.items() if not key.lower().startswith(_STREAM_KEYS)}
 
 
 class StreamCopy:
@@ -236,10 +133,10 @@ class StreamCopy:
         return video
 
     def _attach_one(self, container: OutputContainer, stream: Stream) -> None:
-        added = _add(container, stream, self._info.path)
+        added = add_like(container, stream, self._info.path)
         if added is not None:
             self._targets[stream.index] = added
-            self.copied[stream.index] = Copied(_described(stream), is_cover(stream))
+            self.copied[stream.index] = Copied(described(stream), is_cover(stream))
 
     def _chapters(self, source: InputContainer) -> list[Chapter]:
         """The source's chapters, cut to the span that is kept."""

@@ -12,8 +12,8 @@ from typing import Literal
 import av
 from av.stream import DataStream, Stream
 
+from vidrain.video.carried import is_cover, is_rebuilt
 from vidrain.video.index import open_input
-from vidrain.video.mux import is_cover, is_rebuilt
 
 Fate = Literal["cleaned", "copied", "written anew", "left out"]
 

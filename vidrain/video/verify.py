@@ -15,8 +15,9 @@ from av.stream import AttachmentStream, Stream
 
 from vidrain.errors import InputError, OutputError
 from vidrain.types import VideoInfo
+from vidrain.video.carried import is_cover, is_rebuilt
 from vidrain.video.index import Source, open_input, probe
-from vidrain.video.mux import Copied, is_cover, is_rebuilt
+from vidrain.video.mux import Copied
 
 _MATROSKA_TICK = Fraction(1, 1000)  # Matroska keeps times in whole milliseconds
 _UNTAGGED = 2

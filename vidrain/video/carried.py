@@ -1,0 +1,126 @@
+"""Which other streams of the source can ride along in a container: tried out before any frame is computed.
+
+What the target container does not take is found out by writing its header into memory. Copies nothing by itself:
+`mux.py` does.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.stream import AttachmentStream, DataStream, Discard, Disposition, Stream
+from av.video.stream import VideoStream
+
+from vidrain.types import VideoInfo
+from vidrain.video.index import open_input
+
+_STREAM_KEYS = ("duration", "bps", "number_of_frames", "number_of_bytes", "_statistics")
+_PICTURES = {"png": "png", "mjpeg": "jpeg"}
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """Which streams ride along: indices into the source, and a sentence for each one that cannot."""
+
+    kept: tuple[int, ...]
+    refused: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def plan_copy(info: VideoInfo, container: str, *, in_part: bool = False) -> CopyPlan:
+    """Try each other stream of the source in a header of `container` (FFmpeg's name), written into memory.
+
+    in_part: whether only a span of the source is kept.
+    """
+    kept: list[int] = []
+    refused: list[str] = []
+    notes: list[str] = []
+    with open_input(info.path) as source:
+        for stream in source.streams:
+            if stream.index == info.stream_index or is_rebuilt(stream):
+                continue
+            if (reason := _refusal(stream, info.path, container, in_part)) is None:
+                kept.append(stream.index)
+                if is_cover(stream) and container != "matroska":
+                    notes.append("a cover picture is kept: tags outside of MP4's standard set are left out beside it")
+                if isinstance(stream, VideoStream) and not is_cover(stream):
+                    notes.append(f"stream {stream.index} is another video: it is copied with its rain")
+            else:
+                refused.append(f"stream {stream.index} ({described(stream)}) {reason}")
+    return CopyPlan(tuple(kept), tuple(refused), tuple(notes))
+
+
+def is_rebuilt(stream: Stream) -> bool:
+    """Whether the muxer writes this stream by itself: the timecode track from the video's tag, chapter titles.
+
+    FFmpeg has no codec for a timecode track; a track of chapter titles it hands on as data not to be read.
+    """
+    if not isinstance(stream, DataStream):
+        return False
+    return (stream.name is None and "timecode" in stream.metadata) or stream.discard == Discard.all
+
+
+def described(stream: Stream) -> str:
+    """Kind and codec of a stream in two words."""
+    name = stream.name if isinstance(stream, DataStream) else stream.codec_context and stream.codec_context.name
+    return f"{stream.type} {name or 'of unknown kind'}"
+
+
+def _refusal(stream: Stream, path: Path, container: str, in_part: bool) -> str | None:
+    """Why `container` does not take `stream` of the source at `path`, or None when it does."""
+    reason = f"does not go into {container}: it is left out; an output in the source's own container keeps it"
+    if is_cover(stream) and container == "mov":
+        return reason  # FFmpeg takes it into the header, but never writes it
+    if isinstance(stream, VideoStream) and not is_cover(stream):
+        if in_part:
+            return "is another video, which cannot be cut without encoding it: it is left out"
+        if _is_annex_b(stream):
+            return "is another video in the form of a broadcast, which is not copied as it is: it is left out"
+    try:
+        with av.open(io.BytesIO(), "w", format=container, metadata_errors="surrogateescape") as trial:
+            add_like(trial, stream, path)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError, TypeError, KeyError):
+        return reason
+    return None
+
+
+def _is_annex_b(stream: VideoStream) -> bool:
+    """Whether NAL units follow start codes (ITU-T H.264 annex B): MP4 and Matroska want lengths before them."""
+    return stream.codec_context.name in ("h264", "hevc") and (stream.codec_context.extradata or b"\0")[0] == 0
+
+
+def add_like(container: OutputContainer, stream: Stream, path: Path) -> Stream | None:
+    """A stream like `stream` in `container`, with its metadata and disposition; None for an attachment."""
+    if isinstance(stream, AttachmentStream):
+        name = stream.name or stream.metadata.get("filename", "attachment")
+        container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+        return None
+    if is_cover(stream) and container.format.name == "matroska":  # which keeps pictures as attachments
+        kind = _PICTURES[stream.codec_context.name]
+        container.add_attachment(f"cover.{kind}", f"image/{kind}", _picture_of(stream, path))
+        return None
+    added = container.add_stream_from_template(stream, opaque=True)
+    added.metadata.update(stream_metadata(stream))
+    added.disposition = stream.disposition
+    return added
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether this is a picture that belongs to the file, not a video."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _picture_of(stream: Stream, path: Path) -> bytes:
+    """The coded picture of a cover; FFmpeg hands it out as a packet before all others."""
+    with open_input(path) as source:
+        return bytes(next(source.demux(source.streams[stream.index])))
+
+
+def stream_metadata(stream: Stream) -> dict[str, str]:
+    """The tags of a stream that stay true in a copy: not the statistics that Matroska writes anew."""
+    return {key: value for key, value in stream.metadata.items() if not key.lower().startswith(_STREAM_KEYS)}
