@@ -40,6 +40,5 @@ def inspect(path: str | Path) -> Inspection:
         job = plan_job(video, None, CleanOptions())
     except VidrainError as error:
         refusal = str(error)
-    kept = None if job is None else job.copy.kept
-    listed = contents(path, source.info.stream_index, kept)
+    listed = contents(path, source.info.stream_index, None if job is None else job.copy)
     return Inspection(path.stat().st_size, source, listed, missing_in_file(source), job, refusal)

@@ -95,9 +95,9 @@ class Job:
 
 
 def default_output(info: VideoInfo) -> Path:
-    """`IN.clean.mp4` beside the source; a source in MOV or MKV keeps its container if MP4 would lose a stream."""
+    """`IN.clean.mp4` beside the source; a source in MOV or MKV keeps its container if MP4 would change a stream."""
     own = info.path.suffix
-    keeps = own.lower() in (".mov", ".mkv") and plan_copy(info, "mp4").refused
+    keeps = own.lower() in (".mov", ".mkv") and plan_copy(info, "mp4").losses
     return info.path.with_name(f"{info.path.stem}.clean{own if keeps else '.mp4'}")
 
 
@@ -181,6 +181,10 @@ def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, .
     found += [("pixel_format", message) for message in plan.notes]
     found += [("left_out", message) for message in _left_out(video, copy)]
     found += [("streams", message) for message in copy.notes]
+    found += [
+        ("converted", f"stream {index}: its text becomes {codec}, which {plan.container} takes; styling may be lost")
+        for index, codec in copy.converted.items()
+    ]
     found += [("colour", assumption)] if assumption else []
     if info.interlaced:
         found.append(("interlaced", "the source is interlaced: its lines are cleaned and stored as whole frames"))

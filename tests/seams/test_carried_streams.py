@@ -94,7 +94,7 @@ def chapters(path: Path) -> list[tuple[float, float, str]]:
 
 def lines(path: Path) -> list[tuple[float, float, str]]:
     """(start, end, text) of the subtitles, as the program shows them."""
-    text = ffmpeg_says.quietly("-i", path, "-map", "0:s", "-f", "srt", "-").decode()
+    text = ffmpeg_says.quietly("-copyts", "-i", path, "-map", "0:s", "-f", "srt", "-").decode()
 
     def seconds(clock: str) -> float:
         hours, minutes, rest = clock.replace(",", ".").split(":")
@@ -162,13 +162,12 @@ def test_the_display_matrix_arrives_to_the_last_number(rich_mp4: Path, tmp_path:
 
 def test_what_mp4_does_not_take_is_named_before_the_first_frame(rich_mkv: Path, tmp_path: Path) -> None:
     plan = plan_copy(opened(rich_mkv).info, "mp4")
-    assert len(plan.refused) == 2
-    assert plan.refused[0].startswith("stream 3 (subtitle srt) does not go into mp4: it is left out")
-    assert re.match(r"stream \d \(attachment .*\) does not go into mp4", plan.refused[1])
+    assert len(plan.refused) == 1
+    assert re.match(r"stream \d \(attachment .*\) does not go into mp4: it is left out", plan.refused[0])
     written = write(rich_mkv, tmp_path / "out.mp4")
     assert written.copy == plan
     streams = kind_and_flags(written.path)
-    assert [line for line in streams if "Subtitle" in line or "Attachment" in line] == []
+    assert [line for line in streams if "Attachment" in line] == []
     assert sum("Audio: aac" in line for line in streams) == 2
     assert any("Video: png" in line and "(attached pic)" in line for line in streams)
 
@@ -215,14 +214,14 @@ def test_mov_takes_neither_cover_nor_font(covered_mp4: Path, rich_mkv: Path, tmp
     assert len(written.copy.refused) == 1
     assert written.copy.refused[0].startswith("stream 2 (video png) does not go into mov: it is left out")
     assert written.copy.notes == ()
-    assert len(plan_copy(opened(rich_mkv).info, "mov").refused) == 3
+    assert len(plan_copy(opened(rich_mkv).info, "mov").refused) == 2
 
 
-def test_timed_text_of_mp4_does_not_go_into_mkv(rich_mp4: Path, tmp_path: Path) -> None:
+def test_timed_text_of_mp4_becomes_subrip_in_mkv(rich_mp4: Path, tmp_path: Path) -> None:
     written = write(rich_mp4, tmp_path / "out.mkv")
-    assert written.copy.kept == (1, 2)
-    assert len(written.copy.refused) == 1
-    assert written.copy.refused[0].startswith("stream 3 (subtitle mov_text) does not go into matroska")
+    assert (written.copy.kept, written.copy.converted, written.copy.refused) == ((1, 2), {3: "subrip"}, ())
+    assert lines(written.path) == lines(rich_mp4)
+    assert any(line.startswith("(ita): Subtitle: subrip") for line in kind_and_flags(written.path))
     assert chapters(written.path) == [(0, 0.7, "One"), (0.7, 1.76, "Two")]
 
 

@@ -29,7 +29,8 @@ DOORSTEPS = {"__init__", "__main__"}
 
 DOORS = {
     "av": {
-        f"video/{name}.py" for name in ("index", "decode", "encoder", "encode", "carried", "mux", "streams", "verify")
+        f"video/{name}.py"
+        for name in ("index", "decode", "encoder", "encode", "carried", "subtitles", "mux", "streams", "verify")
     },
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},

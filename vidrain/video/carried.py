@@ -7,16 +7,19 @@ What the target container does not take is found out by writing its header into 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 from av.container import OutputContainer
 from av.stream import AttachmentStream, DataStream, Discard, Disposition, Stream
+from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from vidrain.types import VideoInfo
 from vidrain.video.index import open_input
+from vidrain.video.subtitles import add_text, text_for
 
 _STREAM_KEYS = ("duration", "bps", "number_of_frames", "number_of_bytes", "_statistics")
 _PICTURES = {"png": "png", "mjpeg": "jpeg"}
@@ -24,11 +27,20 @@ _PICTURES = {"png": "png", "mjpeg": "jpeg"}
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """Which streams ride along: indices into the source, and a sentence for each one that cannot."""
+    """Which streams ride along: indices into the source, and a sentence for each one that cannot.
+
+    kept: as they are; converted: text subtitles that become another codec, by FFmpeg's name of it.
+    """
 
     kept: tuple[int, ...]
     refused: tuple[str, ...]
     notes: tuple[str, ...]
+    converted: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def losses(self) -> bool:
+        """Whether anything is left out, or not as it was."""
+        return bool(self.refused or self.converted)
 
 
 def plan_copy(info: VideoInfo, container: str, *, in_part: bool = False) -> CopyPlan:
@@ -39,6 +51,7 @@ def plan_copy(info: VideoInfo, container: str, *, in_part: bool = False) -> Copy
     kept: list[int] = []
     refused: list[str] = []
     notes: list[str] = []
+    converted: dict[int, str] = {}
     with open_input(info.path) as source:
         for stream in source.streams:
             if stream.index == info.stream_index or is_rebuilt(stream):
@@ -49,9 +62,11 @@ def plan_copy(info: VideoInfo, container: str, *, in_part: bool = False) -> Copy
                     notes.append("a cover picture is kept: tags outside of MP4's standard set are left out beside it")
                 if isinstance(stream, VideoStream) and not is_cover(stream):
                     notes.append(f"stream {stream.index} is another video: it is copied with its rain")
+            elif (text := _text_instead(stream, container)) is not None:
+                converted[stream.index] = text
             else:
                 refused.append(f"stream {stream.index} ({described(stream)}) {reason}")
-    return CopyPlan(tuple(kept), tuple(refused), tuple(notes))
+    return CopyPlan(tuple(kept), tuple(refused), tuple(notes), converted)
 
 
 def is_rebuilt(stream: Stream) -> bool:
@@ -80,13 +95,26 @@ def _refusal(stream: Stream, path: Path, container: str, in_part: bool) -> str |
             return "is another video, which cannot be cut without encoding it: it is left out"
         if _is_annex_b(stream):
             return "is another video in the form of a broadcast, which is not copied as it is: it is left out"
+    return None if _takes(container, lambda trial: add_like(trial, stream, path)) else reason
+
+
+def _text_instead(stream: Stream, container: str) -> str | None:
+    """The codec of text subtitles that `container` takes in place of `stream`, or None where there is none."""
+    codec = text_for(stream, container)
+    if codec is None or not _takes(container, lambda trial: add_converted(trial, stream, codec)):
+        return None
+    return codec
+
+
+def _takes(container: str, add: Callable[[OutputContainer], object]) -> bool:
+    """Whether the header of `container` can be written with what `add` puts in."""
     try:
         with av.open(io.BytesIO(), "w", format=container, metadata_errors="surrogateescape") as trial:
-            add_like(trial, stream, path)
+            add(trial)
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError, TypeError, KeyError):
-        return reason
-    return None
+        return False
+    return True
 
 
 def _is_annex_b(stream: VideoStream) -> bool:
@@ -104,7 +132,18 @@ def add_like(container: OutputContainer, stream: Stream, path: Path) -> Stream |
         kind = _PICTURES[stream.codec_context.name]
         container.add_attachment(f"cover.{kind}", f"image/{kind}", _picture_of(stream, path))
         return None
-    added = container.add_stream_from_template(stream, opaque=True)
+    return _labelled(container.add_stream_from_template(stream, opaque=True), stream)
+
+
+def add_converted(container: OutputContainer, stream: Stream, codec: str) -> SubtitleStream:
+    """A stream of text subtitles for the text of `stream`, with its metadata and disposition."""
+    assert isinstance(stream, SubtitleStream)
+    added = add_text(container, stream, codec)
+    _labelled(added, stream)
+    return added
+
+
+def _labelled(added: Stream, stream: Stream) -> Stream:
     added.metadata.update(stream_metadata(stream))
     added.disposition = stream.disposition
     return added

@@ -8,9 +8,10 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,19 +25,20 @@ from av.video.stream import VideoStream
 
 from vidrain.errors import OutputError
 from vidrain.types import VideoInfo
-from vidrain.video.carried import CopyPlan, add_like, described, is_cover, stream_metadata
+from vidrain.video.carried import CopyPlan, add_converted, add_like, described, is_cover, stream_metadata
 from vidrain.video.index import as_file, open_input
+from vidrain.video.subtitles import TICK, converted
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
 # Written anew by every muxer; the source's would be wrong in the copy.
 _CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-_STREAM_KEYS = ("duration", "bps", "number_of_frames", "number_of_bytes", "_statistics")
-_PICTURES = {"png": "png", "mjpeg": "jpeg"}
 _TIMED_TEXT = "subtitle mov_text"
+_TEXTS = (_TIMED_TEXT, "subtitle subrip", "subtitle srt")
 _BLANK_LINE = b"\0\0"  # written by the muxer itself where no line is shown
 _ADTS_SYNC = 0xFFF
+_AT_ONCE = Fraction(-1 << 63)  # seconds; before any time that there is
 
 
 @dataclass(frozen=True)
@@ -55,21 +57,25 @@ class Span:
 class Copied:
     """What was copied of one stream: to be compared with what is read back from the finished file.
 
-    is_cover: whether it is a picture; those are read back behind all others.
+    is_cover: whether it is a picture; those are read back behind all others. times: of each line of text subtitles.
     """
 
     kind: str
     is_cover: bool
     count: int = 0
     first: Fraction | None = None  # seconds
+    times: list[Fraction] = field(default_factory=list)
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def add(self, packet: Packet[Stream]) -> None:
         """Count one packet in. To be called before it is muxed, which empties it."""
         if self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE:
             return
-        if self.first is None and packet.pts is not None:
-            self.first = packet.pts * Fraction(packet.time_base)
+        if packet.pts is not None:
+            seconds = packet.pts * Fraction(packet.time_base)
+            self.first = seconds if self.first is None else self.first
+            if self.kind in _TEXTS:
+                self.times.append(seconds)
         self.count += 1
         self.digest.update(payload(packet))
 
@@ -99,6 +105,7 @@ class StreamCopy:
         """Time base denominators of the streams copied: MP4's movie clock should hold them all."""
         streams = [self._source.streams[index] for index in self._plan.kept]
         bases = [Fraction(stream.time_base).denominator for stream in streams if stream.time_base]
+        bases += [TICK.denominator] if self._plan.converted else []
         # the muxer counts sound in samples, whatever the source counted it in
         return bases + [stream.codec_context.sample_rate for stream in streams if isinstance(stream, AudioStream)]
 
@@ -110,6 +117,7 @@ class StreamCopy:
         """Add all streams in the order of the source, the video through `add_video` in its own place."""
         self._container = container
         video: VideoStream | None = None
+        texts: list[Iterator[Packet[Stream]]] = []
         for stream in self._source.streams:
             if stream.index == self._info.stream_index:
                 video = add_video()
@@ -119,17 +127,19 @@ class StreamCopy:
                 video.disposition = stream.disposition
             elif stream.index in self._plan.kept:
                 self._attach_one(container, stream)
+            elif stream.index in self._plan.converted:
+                texts.append(self._attach_text(container, stream))
         if video is None:
             raise OutputError(f"{self._info.path}: stream {self._info.stream_index} is gone; the source has changed")
         container.set_chapters(self._chapters(self._source))
         kept = {key: value for key, value in self._source.metadata.items() if key.lower() not in _CONTAINER_KEYS}
         container.metadata.update(kept)
         for stream in self._source.streams:
-            if stream.index not in self._targets:
+            if stream.index not in self._plan.kept or stream.index not in self._targets:
                 stream.discard = Discard.all  # the demuxer then skips their bytes
-        streams = [self._source.streams[index] for index in self._targets]
-        if streams:
-            self._packets = iter(self._source.demux(streams))
+        streams = [self._source.streams[index] for index in self._targets if index in self._plan.kept]
+        copied = self._unbroken(self._source.demux(streams)) if streams else ()
+        self._packets = merge(copied, *texts, key=_decoded_at)
         return video
 
     def _attach_one(self, container: OutputContainer, stream: Stream) -> None:
@@ -137,6 +147,22 @@ class StreamCopy:
         if added is not None:
             self._targets[stream.index] = added
             self.copied[stream.index] = Copied(described(stream), is_cover(stream))
+
+    def _attach_text(self, container: OutputContainer, stream: Stream) -> Iterator[Packet[Stream]]:
+        """Add a stream for the text of `stream`; all of it is converted here, before any frame is computed."""
+        codec = self._plan.converted[stream.index]
+        self._targets[stream.index] = added = add_converted(container, stream, codec)
+        self.copied[stream.index] = Copied(f"subtitle {codec}", is_cover=False)
+        packets = list(converted(self._info.path, stream.index, added.codec_context))
+        for packet in packets:
+            packet.stream = stream  # as if it was read from there
+        return iter(packets)
+
+    @staticmethod
+    def _unbroken(packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        """Packets up to where the container breaks off: what came before that is kept."""
+        with suppress(av.error.FFmpegError):
+            yield from packets
 
     def _chapters(self, source: InputContainer) -> list[Chapter]:
         """The source's chapters, cut to the span that is kept."""
@@ -158,8 +184,7 @@ class StreamCopy:
     def write_until(self, seconds: Fraction) -> None:
         """Copy packets that begin up to `seconds` on the clock of the output."""
         while (packet := self._next()) is not None:
-            ticks = packet.dts if packet.dts is not None else packet.pts
-            if ticks is not None and ticks * Fraction(packet.time_base) > seconds:
+            if _decoded_at(packet) > seconds:
                 return
             self._held = None
             self._mux(packet)
@@ -173,10 +198,7 @@ class StreamCopy:
     def _next(self) -> Packet[Stream] | None:
         """The packet that comes next, already moved to the clock of the output; stays next until taken."""
         while self._held is None:
-            try:
-                packet = next(self._packets, None)
-            except av.error.FFmpegError:  # the container breaks off: what came before it is kept
-                packet = None
+            packet = next(self._packets, None)
             if packet is None:
                 return None
             if packet.size and self._moved(packet):
@@ -215,6 +237,12 @@ class StreamCopy:
     def close(self) -> None:
         """Give the source back; safe to call twice."""
         self._stack.close()
+
+
+def _decoded_at(packet: Packet[Stream]) -> Fraction:
+    """When a packet is due, in seconds; one that does not say so is due at once."""
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return _AT_ONCE if ticks is None else ticks * Fraction(packet.time_base)
 
 
 def retime(source: Path, target: Path, *, container: str, pts: Sequence[int], time_base: Fraction) -> None:

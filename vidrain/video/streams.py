@@ -3,7 +3,6 @@
 Knows nothing of frames or pixels.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Literal
 import av
 from av.stream import DataStream, Stream
 
-from vidrain.video.carried import is_cover, is_rebuilt
+from vidrain.video.carried import CopyPlan, is_cover, is_rebuilt
 from vidrain.video.index import open_input
 
-Fate = Literal["cleaned", "copied", "written anew", "left out"]
+Fate = Literal["cleaned", "copied", "converted", "written anew", "left out"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ class Contents:
     streams: tuple[Listed, ...]
 
 
-def contents(path: Path, video: int, kept: Collection[int] | None) -> Contents:
-    """List the file at `path`. video: index of the stream that is cleaned; kept: of those copied, None if not planned.
+def contents(path: Path, video: int, plan: CopyPlan | None) -> Contents:
+    """List the file at `path`. video: index of the stream that is cleaned; plan: for the others, None if there is none.
 
     Raises InputError.
     """
@@ -52,11 +51,11 @@ def contents(path: Path, video: int, kept: Collection[int] | None) -> Contents:
             duration=Fraction(source.duration, av.time_base) if source.duration else None,
             chapters=len(source.chapters()),
             tags=dict(source.metadata),
-            streams=tuple(_listed(stream, video, kept) for stream in source.streams),
+            streams=tuple(_listed(stream, video, plan) for stream in source.streams),
         )
 
 
-def _listed(stream: Stream, video: int, kept: Collection[int] | None) -> Listed:
+def _listed(stream: Stream, video: int, plan: CopyPlan | None) -> Listed:
     codec: str | None = stream.name if isinstance(stream, DataStream) else None
     if stream.codec_context is not None:
         codec = stream.codec_context.name
@@ -65,8 +64,9 @@ def _listed(stream: Stream, video: int, kept: Collection[int] | None) -> Listed:
         fate = "cleaned"
     elif is_rebuilt(stream):
         fate = "written anew"
-    elif kept is not None:
-        fate = "copied" if stream.index in kept else "left out"
+    elif plan is not None:
+        fate = "copied" if stream.index in plan.kept else "left out"
+        fate = "converted" if stream.index in plan.converted else fate
     tags = stream.metadata
     kind = "cover" if is_cover(stream) else stream.type
     return Listed(stream.index, kind, codec, tags.get("language"), tags.get("title") or tags.get("handler_name"), fate)

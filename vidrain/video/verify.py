@@ -144,3 +144,7 @@ def _same_packets(path: Path, container: InputContainer, video_index: int, expec
                 f"{path.name}: copied stream {copied.kind} starts {float(got.first - copied.first):+.3f} s off in the "
                 "finished file; nothing was kept"
             )
+        if any(abs(due - at) > _MATROSKA_TICK for due, at in zip(copied.times, got.times, strict=True)):
+            raise OutputError(
+                f"{path.name}: a line of {copied.kind} is shown at another time in the finished file; nothing was kept"
+            )
