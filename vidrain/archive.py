@@ -14,13 +14,14 @@ from vidrain.types import Frame
 from vidrain.video.decode import open_video
 
 
-def recompose(clean: str | Path, rain: str | Path) -> Iterator[Frame]:
+def recompose(clean: str | Path, rain: str | Path, *, video: int = 0) -> Iterator[Frame]:
     """The observed frames, from a clean file made with `--archive` and the rain archive of the same run.
 
-    Frames come in order with the times of `clean`. Raises InputError where the two do not belong together: another
-    size, pixel format, or number of frames, or a clean file that is not lossless.
+    video: which video of `clean`, where there are several. Frames come in order with its times. Raises InputError where
+    the two do not belong together: another size, pixel format, or number of frames, or a clean file that is not
+    lossless.
     """
-    background, archive = open_video(clean), open_video(rain)
+    background, archive = open_video(clean, track=video), open_video(rain)
     b, r = background.info, archive.info
     if b.codec != "ffv1" or r.codec != "ffv1":
         raise InputError(f"{clean} is {b.codec}, {rain} is {r.codec}: only FFV1 is exact; clean again with --archive")

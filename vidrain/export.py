@@ -93,6 +93,7 @@ class VideoExport:
             container=self._plan.container,
             pts=self._pts,
             copied=self._copy.copied if self._copy else {},
+            track=self._copy.track if self._copy else 0,
         )
 
     def __enter__(self) -> Self:

@@ -29,6 +29,7 @@ from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan
 from vidrain.video.mux import Span
 from vidrain.weights import PRESETS
 
+ALL = "all"
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
 _HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
@@ -51,6 +52,7 @@ class CleanOptions:
     start: str | None = None
     end: str | None = None
     keep_pts: bool = False
+    video: str = "0"  # which video of the file, or all
     force: bool = False
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     baseline: BaselineOptions = field(default_factory=BaselineOptions)
@@ -110,6 +112,12 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         )
     target = output or default_output(info)
     refuse_clashes(info.path, [path for path in (target, options.rain, options.rain_preview, options.compare) if path])
+    return plan_into(target, video, options)
+
+
+def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
+    """The rest of `plan_job`, for a video whose depth and target are known to be good."""
+    info = video.info
     model = options.model or PRESETS[options.preset]
     made_by = f"{__version__} {model}"
     clean = Output(target, background(info, made_by), plan_encoder(info, target, clean_encoding(options)))
@@ -128,7 +136,7 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         kept=kept,
         span=span,
         copy=copy,
-        notices=_notices(video, clean.plan, copy),
+        notices=_notices(video, clean.plan, copy, every=options.video == ALL),
     )
 
 
@@ -175,12 +183,21 @@ def _left_out(video: Video, copy: CopyPlan) -> tuple[str, ...]:
     return *copy.refused, f"GPS: {many} ({gps.kind}) lie outside of all streams and are left out; keep the source"
 
 
-def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, ...]:
+def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan, *, every: bool) -> tuple[Notice, ...]:
+    """What a user should know. every: whether the other videos are cleaned as well."""
     info, assumption = video.info, conversion_for(video.info).assumption
     found = [("damage", f"the source is damaged: {damage.what}") for damage in video.source.structure.damages]
     found += [("pixel_format", message) for message in plan.notes]
     found += [("left_out", message) for message in _left_out(video, copy)]
     found += [("streams", message) for message in copy.notes]
+    if not every:
+        found += [
+            (
+                "streams",
+                f"stream {index} is another video: it is copied with its rain; --video {track} or all cleans it",
+            )
+            for index, track in copy.videos.items()
+        ]
     found += [
         ("converted", f"stream {index}: its text becomes {codec}, which {plan.container} takes; styling may be lost")
         for index, codec in copy.converted.items()

@@ -84,6 +84,8 @@ def file_facts(found: Inspection) -> dict[str, Any]:
                 "index": stream.index,
                 "kind": stream.kind,
                 "codec": stream.codec,
+                "track": stream.track,
+                "size": None if stream.size is None else list(stream.size),
                 "language": stream.language,
                 "title": stream.title,
                 "clean": stream.fate,
@@ -181,8 +183,12 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         f"  times     {times['frames']} frames, {times['keyframes']} key, {times['hidden']} hidden; {kind} rate "
         f"({steps}); from {times['start']:.6f} to {times['end']:.6f} s, time base {times['time_base']}"
     )
+    several = sum(stream["track"] is not None for stream in facts["streams"]) > 1
     for stream in facts["streams"]:
-        what = " ".join(filter(None, (stream["kind"], stream["codec"], stream["language"], stream["title"])))
+        size = "x".join(map(str, stream["size"] or ()))
+        video = f"(--video {stream['track']})" if several and stream["track"] is not None else ""
+        parts = (stream["kind"], stream["codec"], size, stream["language"], stream["title"], video)
+        what = " ".join(filter(None, parts))
         yield f"  stream {stream['index']}  {what}: {stream['clean'] or 'not known'}"
     if facts["gps"] is not None:
         points = "positions" if facts["gps"]["points"] is None else f"{facts['gps']['points']} positions"

@@ -5,9 +5,9 @@ report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -19,14 +19,15 @@ from vidrain.events import FileDone, Meter, Notice, OnEvent, Plan, ignore
 from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
 from vidrain.missing import Missing, missing_in
-from vidrain.outputs import Claim, claimed, publish_all
+from vidrain.outputs import claimed, publish_all
 from vidrain.stream import prefetch
+from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_what_needs_one, spare_for, time_error
 from vidrain.types import Frame
 from vidrain.video.decode import open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.mux import StreamCopy, retime
-from vidrain.video.verify import Expected, verify
+from vidrain.video.verify import Expected, Verified, verify
 from vidrain.weights import load_model
 
 # Frames; with the window and the encoder's lookahead these bound the memory of a job.
@@ -36,8 +37,9 @@ _COMPUTED_AHEAD = 2
 
 @dataclass(frozen=True, kw_only=True)
 class CleanReport:
-    """What was done to one video.
+    """What was done to one file.
 
+    videos: which of its videos were cleaned; frames are those of all of them.
     missing: (start, end) seconds from the first frame of what could not be decoded or is not in the file; status is
     `partial` if there are any, or if sound or an unknown length is missing (see the notices). pts_equal: every frame
     has exactly the source's time (less the start of a range). copied, left_out: the other streams, in words, and what
@@ -47,6 +49,7 @@ class CleanReport:
     source: Path
     outputs: dict[str, Path]  # role (clean, rain, rain_preview, compare) -> path
     status: Literal["ok", "partial"]
+    videos: tuple[int, ...]
     frames_in: int
     frames_out: int
     pts_equal: bool
@@ -76,62 +79,120 @@ def clean(
     outputs appear under their names together, finished and verified, or not at all. Raises VidrainError.
     """
     began = monotonic()
-    options = options or CleanOptions()
-    video = open_video(source)
-    before = _fingerprint(video.info.path)
-    job = plan_job(video, Path(output) if output is not None else None, options)
-    decomposer = load_model(job.model, options.weights, options.baseline)
+    options, path = options or CleanOptions(), Path(source)
+    videos = [open_video(path, track=track) for track in chosen_tracks(path, options.video)]
+    before = _fingerprint(path)
+    jobs = [plan_job(video, Path(output) if output is not None else None, options) for video in videos]
+    refuse_what_needs_one(jobs, options)
+    decomposer = load_model(jobs[0].model, options.weights, options.baseline)
     with ExitStack() as stack:
-        claims = {role: stack.enter_context(claimed(path, force=options.force)) for role, path in job.targets.items()}
-        on_event(_plan(job))
-        for notice in job.notices:
+        claims = {
+            role: stack.enter_context(claimed(target, force=options.force)) for role, target in jobs[0].targets.items()
+        }
+        on_event(_plan(jobs))
+        notices = list(dict.fromkeys(notice for job in jobs for notice in job.notices))
+        for notice in notices:
             on_event(notice)
-        exports = _write(job, decomposer, claims, on_event)
-        findings = {role: verify(claims[role].partial, export.expected) for role, export in exports.items()}
-        missing = missing_in(video, job.kept)
-        if job.compare is not None and not missing.picture:
-            _compare(job, job.compare, claims, exports["clean"].expected)
-        if _fingerprint(video.info.path) != before:
-            raise InputError(f"{video.info.path}: changed while it was read; nothing was kept, try again")
+        partials = {role: claim.partial for role, claim in claims.items()}
+        if len(jobs) > 1:
+            partials["spare"] = stack.enter_context(claimed(spare_for(claims["clean"].target), force=True)).partial
+        done = _passes(jobs, partials, decomposer, options, on_event)
+        if _fingerprint(path) != before:
+            raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
         # with frames lost, no other program pairs the rest as we do
-        finished = {role: claim for role, claim in claims.items() if not (missing.picture and role == "compare")}
+        lost = any(each.missing.picture for each in done)
+        finished = {role: claim for role, claim in claims.items() if not (lost and role == "compare")}
         publish_all(finished.values())
-    after = _late_notices(job, findings["clean"].notes, missing)
-    for notice in after:
+    late = list(dict.fromkeys(notice for each in done for notice in each.notices()))
+    for notice in late:
         on_event(notice)
-    seconds = monotonic() - began
-    frames_out = len(exports["clean"].expected.pts)
-    report = CleanReport(
-        source=video.info.path,
-        outputs={role: claim.target for role, claim in finished.items()},
-        status="partial" if missing else "ok",
-        frames_in=len(job.kept),
-        frames_out=frames_out,
-        pts_equal=findings["clean"].pts_equal and not video.decoded.moved_times,
-        missing=missing.picture,
-        copied=tuple(copied.kind for copied in exports["clean"].expected.copied.values()),
-        left_out=job.left_out,
-        notices=(*job.notices, *after),
-        model=job.model,
-        encoder=job.clean.plan.encoder,
-        pix_fmt=job.clean.plan.pix_fmt,
-        exact=job.clean.plan.lossless,
-        seconds=seconds,
-        fps=frames_out / seconds,
-        peak_memory_mib=_peak_memory_mib(),
-    )
+    outputs = {role: claim.target for role, claim in finished.items()}
+    report = _report(done, outputs, (*notices, *late), seconds=monotonic() - began)
     on_event(_done(report))
     return report
 
 
-def _write(job: Job, decomposer: Decomposer, claims: Mapping[str, Claim], on_event: OnEvent) -> dict[str, VideoExport]:
+@dataclass(frozen=True)
+class _Pass:
+    """One video cleaned: what was done, written and found. The source of `job` may be the result of another pass."""
+
+    job: Job
+    clean: Expected
+    found: Verified
+    missing: Missing
+
+    def notices(self) -> list[Notice]:
+        """What shows only afterwards."""
+        return _late_notices(self.job, self.found.notes, self.missing)
+
+
+def _passes(
+    jobs: Sequence[Job], partials: Mapping[str, Path], decomposer: Decomposer, options: CleanOptions, on_event: OnEvent
+) -> list[_Pass]:
+    """Run the jobs, each on the result of the one before; results lie in two places in turn, the last in `clean`."""
+    meter = Meter(sum(len(job.kept) for job in jobs))
+    done: list[_Pass] = []
+    made: Path | None = None
+    path = jobs[0].video.info.path
+    for left, job in zip(reversed(range(len(jobs))), jobs, strict=True):
+        current = job if made is None else continued(job, made, options)
+        made = partials["spare" if left % 2 else "clean"]
+        with named_as_source(current, path):
+            each = _pass(current, {**partials, "clean": made}, decomposer, meter, on_event)
+        is_exact = each.found.pts_equal and not time_error(job.video, current.video)
+        done.append(replace(each, found=replace(each.found, pts_equal=is_exact)))
+    return done
+
+
+def _pass(job: Job, partials: Mapping[str, Path], decomposer: Decomposer, meter: Meter, on_event: OnEvent) -> _Pass:
+    """Clean one video and check every file that was written."""
+    exports = _write(job, decomposer, partials, meter, on_event)
+    findings = {role: verify(partials[role], export.expected) for role, export in exports.items()}
+    missing = missing_in(job.video, job.kept)
+    clean = exports["clean"].expected
+    if job.compare is not None and not missing.picture:
+        _compare(job, job.compare, partials, clean)
+    return _Pass(job, clean, findings["clean"], missing)
+
+
+def _report(
+    done: Sequence[_Pass], outputs: dict[str, Path], notices: tuple[Notice, ...], *, seconds: float
+) -> CleanReport:
+    """What to say of all passes together."""
+    first = done[0]
+    frames_out = sum(len(each.clean.pts) for each in done)
+    cleaned = {each.job.video.info.stream_index for each in done}
+    return CleanReport(
+        source=first.job.video.info.path,
+        outputs=outputs,
+        status="partial" if any(each.missing for each in done) else "ok",
+        videos=tuple(each.job.video.info.track for each in done),
+        frames_in=sum(len(each.job.kept) for each in done),
+        frames_out=frames_out,
+        pts_equal=all(each.found.pts_equal and not each.job.video.decoded.moved_times for each in done),
+        missing=tuple(sorted({stretch for each in done for stretch in each.missing.picture})),
+        copied=tuple(copied.kind for index, copied in first.clean.copied.items() if index not in cleaned),
+        left_out=first.job.left_out,
+        notices=notices,
+        model=first.job.model,
+        encoder=", ".join(dict.fromkeys(each.job.clean.plan.encoder for each in done)),
+        pix_fmt=", ".join(dict.fromkeys(each.job.clean.plan.pix_fmt for each in done)),
+        exact=all(each.job.clean.plan.lossless for each in done),
+        seconds=seconds,
+        fps=frames_out / seconds,
+        peak_memory_mib=_peak_memory_mib(),
+    )
+
+
+def _write(
+    job: Job, decomposer: Decomposer, partials: Mapping[str, Path], meter: Meter, on_event: OnEvent
+) -> dict[str, VideoExport]:
     """Decode, decompose and encode: three threads, bounded queues between them. Returns the finished exports."""
     with ExitStack() as stack:
-        exports = {role: stack.enter_context(export) for role, export in _exports(job, claims).items()}
+        exports = {role: stack.enter_context(export) for role, export in _exports(job, partials).items()}
         frames = prefetch(_context(job, reach_of(decomposer.radius)), _DECODED_AHEAD, "decode")
         decoded = stack.enter_context(closing(frames))
         computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)
-        meter = Meter(len(job.kept))
         for layers in stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose"))):
             for export in exports.values():
                 export.write(layers)
@@ -141,13 +202,13 @@ def _write(job: Job, decomposer: Decomposer, claims: Mapping[str, Claim], on_eve
     return exports
 
 
-def _exports(job: Job, claims: Mapping[str, Claim]) -> dict[str, VideoExport]:
+def _exports(job: Job, partials: Mapping[str, Path]) -> dict[str, VideoExport]:
     info = job.video.info
     shift = round(job.span.shift / info.time_base) if job.span else 0
     copy = StreamCopy(info, job.copy, span=job.span)
-    exports = {"clean": VideoExport(claims["clean"].partial, job.clean.plan, job.clean.picked, shift=shift, copy=copy)}
+    exports = {"clean": VideoExport(partials["clean"], job.clean.plan, job.clean.picked, shift=shift, copy=copy)}
     for role, other in job.others.items():
-        exports[role] = VideoExport(claims[role].partial, other.plan, other.picked, shift=shift)
+        exports[role] = VideoExport(partials[role], other.plan, other.picked, shift=shift)
     return exports
 
 
@@ -159,13 +220,14 @@ def _context(job: Job, reach: int) -> Iterator[Frame]:
         yield frame
 
 
-def _compare(job: Job, target: Path, claims: Mapping[str, Claim], clean: Expected) -> None:
+def _compare(job: Job, target: Path, partials: Mapping[str, Path], clean: Expected) -> None:
     """Render the comparison by frame numbers, then give its frames the times of the clean file."""
     with TemporaryDirectory(prefix="vidrain-") as folder:
         numbered = Path(folder) / "numbered.mp4"
-        render_comparison(job.video.info.path, claims["clean"].partial, kept=job.kept, target=numbered)
-        partial, base = claims["compare"].partial, clean.info.time_base
-        retime(numbered, partial, container=container_of(target), pts=clean.pts, time_base=base)
+        info, base = job.video.info, clean.info.time_base
+        tracks = (info.track, clean.track)
+        render_comparison(info.path, partials["clean"], kept=job.kept, tracks=tracks, target=numbered)
+        retime(numbered, partials["compare"], container=container_of(target), pts=clean.pts, time_base=base)
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:
@@ -190,7 +252,8 @@ def _late_notices(job: Job, notes: tuple[str, ...], missing: Missing) -> list[No
     return found
 
 
-def _plan(job: Job) -> Plan:
+def _plan(jobs: Sequence[Job]) -> Plan:
+    job = jobs[0]
     info = job.video.info
     return Plan(
         source=str(info.path),
@@ -200,7 +263,7 @@ def _plan(job: Job) -> Plan:
         pix_fmt=job.clean.plan.pix_fmt,
         width=info.width,
         height=info.height,
-        frames=len(job.kept),
+        frames=sum(len(job.kept) for job in jobs),
     )
 
 

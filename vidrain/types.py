@@ -86,6 +86,7 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None  # nine ints (16.16 and 2.30 fixed point), row major
     interlaced: bool
     side_data: tuple[str, ...]  # kinds of side data on the first frame, such as HDR mastering data
+    track: int = 0  # place among the videos of the file; covers do not count
 
 
 @dataclass(frozen=True, kw_only=True)

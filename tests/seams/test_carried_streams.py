@@ -232,7 +232,7 @@ def test_a_second_video_is_copied_and_said(tmp_path: Path) -> None:
         *("-c", "copy", source),
     )
     written = write(source, tmp_path / "out.mkv")
-    assert written.copy.notes == ("stream 1 is another video: it is copied with its rain",)
+    assert written.copy.videos == {1: 1}
     assert ffmpeg_says.packets(written.path, "0:v:1").contents == ffmpeg_says.packets(source, "0:v:1").contents
 
 

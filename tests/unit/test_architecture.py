@@ -20,7 +20,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"types", "errors"}),
     frozenset({"layers", "stream", "metrics", "shots", "align", "span", "outputs", "events", "missing", "video"}),
     frozenset({"baseline", "decompose", "export", "weights"}),
-    frozenset({"job", "pipeline", "archive", "inspection", "doctor"}),
+    frozenset({"job", "tracks", "pipeline", "archive", "inspection", "doctor"}),
     frozenset({"config", "progress", "listing"}),
     frozenset({"cli"}),
 )

@@ -184,8 +184,8 @@ def test_what_the_container_does_not_take_is_pointed_out(tmp_path: Path, out: Pa
     words.write_text("1\n00:00:00,000 --> 00:00:01,000\nrain\n")
     ffmpeg_says.quietly("-i", SAMPLES / "full_range.mp4", "-i", words, "-c", "copy", "-c:s", "ass", source)
     job = plan_job(open_video(source), out, CleanOptions())
-    assert codes(job) == ["left_out"]
-    assert "subtitle" in job.notices[0].message
+    assert codes(job) == ["converted"]
+    assert "its text becomes mov_text" in job.notices[0].message
     assert codes(plan_job(open_video(source), out.with_suffix(".mkv"), CleanOptions())) == []
 
 

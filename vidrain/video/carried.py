@@ -29,13 +29,15 @@ _PICTURES = {"png": "png", "mjpeg": "jpeg"}
 class CopyPlan:
     """Which streams ride along: indices into the source, and a sentence for each one that cannot.
 
-    kept: as they are; converted: text subtitles that become another codec, by FFmpeg's name of it.
+    kept: as they are; converted: text subtitles that become another codec, by FFmpeg's name of it; videos: which of
+    those kept are videos as well, and their numbers among the videos of the source.
     """
 
     kept: tuple[int, ...]
     refused: tuple[str, ...]
     notes: tuple[str, ...]
     converted: Mapping[int, str] = field(default_factory=dict)
+    videos: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def losses(self) -> bool:
@@ -53,6 +55,7 @@ def plan_copy(info: VideoInfo, container: str, *, in_part: bool = False) -> Copy
     notes: list[str] = []
     converted: dict[int, str] = {}
     with open_input(info.path) as source:
+        videos = [stream.index for stream in source.streams.video if not is_cover(stream)]
         for stream in source.streams:
             if stream.index == info.stream_index or is_rebuilt(stream):
                 continue
@@ -60,13 +63,12 @@ def plan_copy(info: VideoInfo, container: str, *, in_part: bool = False) -> Copy
                 kept.append(stream.index)
                 if is_cover(stream) and container != "matroska":
                     notes.append("a cover picture is kept: tags outside of MP4's standard set are left out beside it")
-                if isinstance(stream, VideoStream) and not is_cover(stream):
-                    notes.append(f"stream {stream.index} is another video: it is copied with its rain")
             elif (text := _text_instead(stream, container)) is not None:
                 converted[stream.index] = text
             else:
                 refused.append(f"stream {stream.index} ({described(stream)}) {reason}")
-    return CopyPlan(tuple(kept), tuple(refused), tuple(notes), converted)
+    tracks = {index: track for track, index in enumerate(videos) if index in kept}
+    return CopyPlan(tuple(kept), tuple(refused), tuple(notes), converted, tracks)
 
 
 def is_rebuilt(stream: Stream) -> bool:

@@ -69,7 +69,7 @@ class Video:
         """Decoded frames with the times the decoder reports, from the last safe seek point before `first`."""
         following = first
         with open_input(self.info.path) as container:
-            stream = video_stream(container, self.info.path)
+            stream = video_stream(container, self.info.path, self.info.track)
             stream.thread_type = threads  # by default frame threads: half as fast again as slices
             start = self._seek_point(first)
             packets = container.demux(stream) if start is None else self._from_key(container, stream, start)
@@ -173,9 +173,9 @@ class Video:
         return Frame(planes_of(picture, info.layout), pts, picture.duration or 0, index)
 
 
-def open_video(path: str | Path) -> Video:
-    """Probe `path` and make it ready to be decoded. Raises InputError."""
-    source = probe(Path(path))
+def open_video(path: str | Path, *, track: int = 0) -> Video:
+    """Probe `path` and make its video number `track` ready to be decoded. Raises InputError, UsageError."""
+    source = probe(Path(path), track)
     return Video(source, Decoded(np.zeros(len(source.index.pts), np.bool_)))
 
 

@@ -19,15 +19,15 @@ _PATIENCE_S = 30  # for one line; a program that hangs is none
 _THREE_TIMES = {"y": "clip(16+3*val,16,235)", "u": "128", "v": "128"}
 
 
-def render_comparison(source: Path, clean: Path, *, kept: range, target: Path) -> None:
+def render_comparison(source: Path, clean: Path, *, kept: range, tracks: tuple[int, int], target: Path) -> None:
     """Write before | after | 3 x what was removed, side by side and upright, as H.264 in MP4: frame i at time i.
 
-    source: its frames `kept` are shown; clean: a finished file of just those frames. Frames are paired by their
-    number, because a container may have rounded their times. Raises OutputError when ffmpeg fails; an interrupt ends
-    it.
+    source: its frames `kept` are shown; clean: a finished file of just those frames; tracks: which video of each,
+    covers not counted. Frames are paired by their number, because a container may have rounded their times. Raises
+    OutputError when ffmpeg fails; an interrupt ends it.
     """
-    before = ffmpeg.input(as_file(source))["V:0"].filter("trim", start_frame=kept.start, end_frame=kept.stop)
-    after = ffmpeg.input(as_file(clean))["V:0"]
+    before = ffmpeg.input(as_file(source))[f"V:{tracks[0]}"].filter("trim", start_frame=kept.start, end_frame=kept.stop)
+    after = ffmpeg.input(as_file(clean))[f"V:{tracks[1]}"]
     before, after = (_numbered(picture).filter_multi_output("split") for picture in (before, after))
     removed = ffmpeg.filter([before[0], after[0]], "blend", all_mode="subtract", shortest=1)
     shown = [before[1], after[1], removed.filter("lutyuv", **_THREE_TIMES)]

@@ -26,7 +26,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidrain.errors import InputError
+from vidrain.errors import InputError, UsageError
 from vidrain.types import ColorTags, Damage, Family, FrameIndex, PixelLayout, Structure, VideoInfo
 from vidrain.video.structure import examine
 
@@ -114,26 +114,46 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first video stream that is not cover art; InputError if there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    kinds = ", ".join(stream.type for stream in container.streams) or "no streams at all"
-    raise InputError(f"{path}: holds no video stream (found: {kinds})")
+def video_tracks(path: Path) -> list[str]:
+    """A word or two on each video of a file that is not cover art, in their order; InputError if there is none."""
+    with open_input(path) as container:
+        return [_in_words(stream) for stream in _videos(container, path)]
 
 
-def probe(path: Path) -> Source:
-    """Facts and frame index of the video at `path`; decodes one frame, demuxes all packets, looks for damage.
+def _videos(container: InputContainer, path: Path) -> list[VideoStream]:
+    found = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not found:
+        kinds = ", ".join(stream.type for stream in container.streams) or "no streams at all"
+        raise InputError(f"{path}: holds no video stream (found: {kinds})")
+    return found
 
-    Raises InputError if the file cannot be opened, holds no video, or no frame of it decodes.
+
+def _in_words(stream: VideoStream) -> str:
+    context = stream.codec_context
+    return "of an unknown codec" if context is None else f"{context.name} {context.width}x{context.height}"
+
+
+def video_stream(container: InputContainer, path: Path, track: int = 0) -> VideoStream:
+    """Video number `track` of those that are not cover art; UsageError if there are not so many."""
+    videos = _videos(container, path)
+    if track >= len(videos):
+        found = ", ".join(f"{number} ({_in_words(stream)})" for number, stream in enumerate(videos))
+        raise UsageError(f"--video {track}: {path} has no such video; it has: {found}")
+    return videos[track]
+
+
+def probe(path: Path, track: int = 0) -> Source:
+    """Facts and frame index of video `track` of the file at `path`; decodes one frame, demuxes it, looks for damage.
+
+    Raises InputError if the file cannot be opened, holds no video, or no frame of it decodes; UsageError for a track
+    that it does not have.
     """
     with open_input(path) as container:
-        stream = video_stream(container, path)
+        stream = video_stream(container, path, track)
         first = _first_frame(container, stream, path)
-        info = _info(path, stream, first)
+        info = _info(path, stream, first, track)
     with open_input(path) as container:
-        stream = video_stream(container, path)
+        stream = video_stream(container, path, track)
         structure = examine(path)
         index, extent = _index(container, stream, info, first.dts)
         dated = replace(structure, damages=tuple(_dated(damage, extent, info) for damage in structure.damages))
@@ -162,7 +182,7 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
         yield from container.demux(stream)
 
 
-def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
+def _info(path: Path, stream: VideoStream, frame: VideoFrame, track: int) -> VideoInfo:
     name = frame.format.name
     layout = PLANAR.get(_REORDERED.get(name, name))
     if layout is None:
@@ -192,6 +212,7 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
         display_matrix=struct.unpack("=9i", matrix) if matrix is not None else None,
         interlaced=bool(frame.interlaced_frame),
         side_data=tuple(kind.name for kind in side_data),
+        track=track,
     )
 
 

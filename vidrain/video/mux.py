@@ -109,6 +109,11 @@ class StreamCopy:
         # the muxer counts sound in samples, whatever the source counted it in
         return bases + [stream.codec_context.sample_rate for stream in streams if isinstance(stream, AudioStream)]
 
+    @property
+    def track(self) -> int:
+        """Place of the video among the videos of the output."""
+        return sum(other < self._info.track for other in self._plan.videos.values())
+
     def has_cover(self) -> bool:
         """Whether a cover picture is copied: in MP4 it excludes tags outside of the standard set."""
         return any(is_cover(self._source.streams[index]) for index in self._plan.kept)

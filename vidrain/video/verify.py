@@ -13,7 +13,7 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import AttachmentStream, Stream
 
-from vidrain.errors import InputError, OutputError
+from vidrain.errors import InputError, OutputError, UsageError
 from vidrain.types import VideoInfo
 from vidrain.video.carried import is_cover, is_rebuilt
 from vidrain.video.index import Source, open_input, probe
@@ -28,7 +28,8 @@ class Expected:
     """What a finished file must hold.
 
     pts: times of all frames written, in ticks of `info.time_base`; info: facts of the planes written.
-    pix_fmt: what the encoder was given. copied: per source stream what was copied.
+    pix_fmt: what the encoder was given. copied: per source stream what was copied. track: place of the video among
+    those of the file.
     """
 
     info: VideoInfo
@@ -36,6 +37,7 @@ class Expected:
     container: str
     pts: Sequence[int]
     copied: Mapping[int, Copied]
+    track: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Verified:
 def verify(path: Path, expected: Expected) -> Verified:
     """Check the file at `path` against `expected`; OutputError names the first thing that differs."""
     try:
-        found = probe(path)
-    except InputError as error:
+        found = probe(path, expected.track)
+    except (InputError, UsageError) as error:
         raise OutputError(f"the finished file cannot be read back: {error}") from error
     _same_facts(path, found.info, expected)
     worst = _largest_time_error(path, found, expected)
