@@ -66,6 +66,7 @@ def command() -> None:
 @click.option("--codec", type=click.Choice(["h264", "hevc", "av1", "ffv1"]), help="Codec  [that of INPUT, else h264].")
 @click.option("--crf", type=int, help="Quality of the encoder, less is better  [18].")
 @click.option("--pix-fmt", help="Pixel format of the clean video  [that of INPUT].")
+@click.option("--pad", is_flag=True, default=None, help="Repeat the last row or column of a picture of odd size.")
 @click.option("-e", "encoder", metavar="KEY=VALUE", multiple=True, help="Option of the encoder, such as preset=slow.")
 @click.option("--start", metavar="T", help="First frame kept: 250 (a frame), 12.5s or 0:01:02.5.")
 @click.option("--end", metavar="T", help="First frame not kept any more, likewise.")

@@ -65,6 +65,29 @@ def rain_preview(info: VideoInfo, conversion: Conversion, made_by: str) -> Picke
     return Picked(replace(info, layout=layout, color=color), planes, tags)
 
 
+def crop_tag(track: int) -> str:
+    """Name of the tag that keeps the true size of a padded video; the first of a file has the plain one."""
+    return "vidrain_crop" if not track else f"vidrain_crop_{track}"
+
+
+def padded(picked: Picked) -> Picked:
+    """The same picture with the last row and column repeated where its size is odd, the true size kept as a tag."""
+    info = picked.info
+    if not (info.width % 2 or info.height % 2):
+        return picked
+    even = replace(info, width=info.width + info.width % 2, height=info.height + info.height % 2)
+    shapes = even.layout.plane_shapes(even.width, even.height)
+
+    def planes(layers: Layers) -> Planes:
+        given = zip(picked.planes(layers), shapes, strict=True)
+        return tuple(
+            np.pad(plane, ((0, rows - plane.shape[0]), (0, columns - plane.shape[1])), "edge")
+            for plane, (rows, columns) in given
+        )
+
+    return Picked(even, planes, {**picked.tags, crop_tag(info.track): f"{info.width}x{info.height}"})
+
+
 class VideoExport:
     """Writes what is picked of each frame's layers as a video; a context manager that finishes the file on success.
 

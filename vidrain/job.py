@@ -17,7 +17,7 @@ from vidrain.baseline import BaselineOptions
 from vidrain.decompose import DecomposeOptions
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
-from vidrain.export import Picked, background, rain_archive, rain_preview
+from vidrain.export import Picked, background, crop_tag, padded, rain_archive, rain_preview
 from vidrain.outputs import refuse_clashes
 from vidrain.shots import ShotOptions
 from vidrain.span import kept_frames
@@ -49,6 +49,7 @@ class CleanOptions:
     rain_preview: Path | None = None
     compare: Path | None = None
     archive: bool = False
+    pad: bool = False  # odd sizes to even ones
     start: str | None = None
     end: str | None = None
     keep_pts: bool = False
@@ -68,6 +69,11 @@ class Output:
     picked: Picked
     plan: EncoderPlan
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as stored."""
+        return self.picked.info.width, self.picked.info.height
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -83,6 +89,11 @@ class Job:
     span: Span | None  # the same in seconds, for the other streams; None keeps all
     copy: CopyPlan
     notices: tuple[Notice, ...]  # what a user should know beforehand
+
+    @property
+    def true_size(self) -> tuple[int, int]:
+        """Width and height of the picture, stored, before any padding."""
+        return self.video.info.width, self.video.info.height
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -120,9 +131,12 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
     info = video.info
     model = options.model or PRESETS[options.preset]
     made_by = f"{__version__} {model}"
-    clean = Output(target, background(info, made_by), plan_encoder(info, target, clean_encoding(options)))
+    picked = _sized(background(info, made_by), options)
+    clean = Output(target, picked, plan_encoder(picked.info, target, clean_encoding(options)))
     if options.compare is not None:
         container_of(options.compare)
+        if clean.size != (info.width, info.height):
+            raise UsageError("--compare lays pictures of one size side by side; drop it, or --pad")
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
     span = _span(video, kept, options)
     copy = plan_copy(info, clean.plan.container, in_part=span is not None)
@@ -136,7 +150,7 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
         kept=kept,
         span=span,
         copy=copy,
-        notices=_notices(video, clean.plan, copy, every=options.video == ALL),
+        notices=_notices(video, clean, copy, every=options.video == ALL),
     )
 
 
@@ -169,10 +183,14 @@ def _other_outputs(info: VideoInfo, options: CleanOptions, made_by: str) -> dict
         plan = plan_encoder(picked.info, target, EncodeOptions(codec="ffv1", threads=threads))
         found["rain"] = Output(target, picked, plan)
     if (target := options.rain_preview) is not None:
-        picked = rain_preview(info, conversion_for(info), made_by)
+        picked = _sized(rain_preview(info, conversion_for(info), made_by), options)
         plan = plan_encoder(picked.info, target, EncodeOptions(codec="h264", threads=threads))
         found["rain_preview"] = Output(target, picked, plan)
     return found
+
+
+def _sized(picked: Picked, options: CleanOptions) -> Picked:
+    return padded(picked) if options.pad else picked
 
 
 def _left_out(video: Video, copy: CopyPlan) -> tuple[str, ...]:
@@ -183,11 +201,16 @@ def _left_out(video: Video, copy: CopyPlan) -> tuple[str, ...]:
     return *copy.refused, f"GPS: {many} ({gps.kind}) lie outside of all streams and are left out; keep the source"
 
 
-def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan, *, every: bool) -> tuple[Notice, ...]:
+def _notices(video: Video, clean: Output, copy: CopyPlan, *, every: bool) -> tuple[Notice, ...]:
     """What a user should know. every: whether the other videos are cleaned as well."""
     info, assumption = video.info, conversion_for(video.info).assumption
     found = [("damage", f"the source is damaged: {damage.what}") for damage in video.source.structure.damages]
-    found += [("pixel_format", message) for message in plan.notes]
+    found += [("pixel_format", message) for message in clean.plan.notes]
+    if clean.size != (info.width, info.height):
+        named = (
+            f"{info.width}x{info.height} is stored as {clean.size[0]}x{clean.size[1]}, the last row or column repeated"
+        )
+        found.append(("padded", f"{named}; tag {crop_tag(info.track)} keeps the true size"))
     found += [("left_out", message) for message in _left_out(video, copy)]
     found += [("streams", message) for message in copy.notes]
     if not every:
@@ -199,7 +222,10 @@ def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan, *, every: bool) ->
             for index, track in copy.videos.items()
         ]
     found += [
-        ("converted", f"stream {index}: its text becomes {codec}, which {plan.container} takes; styling may be lost")
+        (
+            "converted",
+            f"stream {index}: its text becomes {codec}, which {clean.plan.container} takes; styling may be lost",
+        )
         for index, codec in copy.converted.items()
     ]
     found += [("colour", assumption)] if assumption else []

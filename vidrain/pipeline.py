@@ -61,6 +61,7 @@ class CleanReport:
     encoder: str
     pix_fmt: str
     exact: bool
+    crops: dict[int, tuple[int, int]]  # video -> its true width and height, where it was padded
     seconds: float
     fps: float
     peak_memory_mib: float
@@ -178,6 +179,9 @@ def _report(
         encoder=", ".join(dict.fromkeys(each.job.clean.plan.encoder for each in done)),
         pix_fmt=", ".join(dict.fromkeys(each.job.clean.plan.pix_fmt for each in done)),
         exact=all(each.job.clean.plan.lossless for each in done),
+        crops={
+            each.job.video.info.track: each.job.true_size for each in done if each.job.clean.size != each.job.true_size
+        },
         seconds=seconds,
         fps=frames_out / seconds,
         peak_memory_mib=_peak_memory_mib(),
