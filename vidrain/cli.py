@@ -71,6 +71,9 @@ def command() -> None:
 @click.option("--start", metavar="T", help="First frame kept: 250 (a frame), 12.5s or 0:01:02.5.")
 @click.option("--end", metavar="T", help="First frame not kept any more, likewise.")
 @click.option("--keep-pts", is_flag=True, default=None, help="With --start: keep the times instead of starting at 0.")
+@click.option(
+    "--cfr", metavar="N", help="Constant frame rate, such as 25 or 30000/1001: frames are repeated or dropped."
+)
 @click.option("--video", metavar="N|all", help="Which video, where there are several: 0 is the first  [0].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs  [auto].")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")

@@ -19,6 +19,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.export import Picked, background, crop_tag, padded, rain_archive, rain_preview
 from vidrain.outputs import refuse_clashes
+from vidrain.pace import Pace, pace_for, rate_of
 from vidrain.shots import ShotOptions
 from vidrain.span import kept_frames
 from vidrain.types import VideoInfo
@@ -53,6 +54,7 @@ class CleanOptions:
     start: str | None = None
     end: str | None = None
     keep_pts: bool = False
+    cfr: str | None = None  # frames per second, such as 25 or 30000/1001; None: every frame at its own time
     video: str = "0"  # which video of the file, or all
     force: bool = False
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -87,6 +89,7 @@ class Job:
     compare: Path | None
     kept: range  # indices of the frames that go out
     span: Span | None  # the same in seconds, for the other streams; None keeps all
+    pace: Pace | None  # a constant frame rate; None: every frame at its own time
     copy: CopyPlan
     notices: tuple[Notice, ...]  # what a user should know beforehand
 
@@ -94,6 +97,11 @@ class Job:
     def true_size(self) -> tuple[int, int]:
         """Width and height of the picture, stored, before any padding."""
         return self.video.info.width, self.video.info.height
+
+    @property
+    def frames(self) -> int:
+        """How many frames go out, if all can be decoded."""
+        return len(self.kept) if self.pace is None else self.pace.frames
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -131,13 +139,17 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
     info = video.info
     model = options.model or PRESETS[options.preset]
     made_by = f"{__version__} {model}"
-    picked = _sized(background(info, made_by), options)
+    kept = kept_frames(options.start, options.end, video.index, info.time_base)
+    pace = _pace(video, kept, options)
+    shown = info if pace is None else pace.of(info)
+    picked = _sized(background(shown, made_by), options)
     clean = Output(target, picked, plan_encoder(picked.info, target, clean_encoding(options)))
     if options.compare is not None:
         container_of(options.compare)
         if clean.size != (info.width, info.height):
             raise UsageError("--compare lays pictures of one size side by side; drop it, or --pad")
-    kept = kept_frames(options.start, options.end, video.index, info.time_base)
+        if pace is not None:
+            raise UsageError("--compare pairs each frame with its own of the source; drop it, or --cfr")
     span = _span(video, kept, options)
     copy = plan_copy(info, clean.plan.container, in_part=span is not None)
     return Job(
@@ -145,12 +157,13 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
         model=model,
         decompose=DecomposeOptions(options.align, options.shots, device_of(options.device)),
         clean=clean,
-        others=_other_outputs(info, options, made_by),
+        others=_other_outputs(shown, options, made_by),
         compare=options.compare,
         kept=kept,
         span=span,
+        pace=pace,
         copy=copy,
-        notices=_notices(video, clean, copy, every=options.video == ALL),
+        notices=(*_notices(video, clean, copy, every=options.video == ALL), *_pace_notices(pace, len(kept))),
     )
 
 
@@ -234,6 +247,21 @@ def _notices(video: Video, clean: Output, copy: CopyPlan, *, every: bool) -> tup
     if lost := sorted(_HDR.intersection(info.side_data)):
         found.append(("colour", f"HDR data beside the picture is not carried: {', '.join(lost).lower()}"))
     return tuple(Notice(code=code, message=message) for code, message in found)
+
+
+def _pace(video: Video, kept: range, options: CleanOptions) -> Pace | None:
+    if options.cfr is None:
+        return None
+    pts, base = video.index.pts, video.info.time_base
+    end = int(pts[kept.stop]) * base if kept.stop < len(pts) else video.source.end
+    return pace_for(pts[kept.start : kept.stop].tolist(), base, end, rate_of(options.cfr))
+
+
+def _pace_notices(pace: Pace | None, frames: int) -> tuple[Notice, ...]:
+    if pace is None:
+        return ()
+    counts = f"{frames} frames become {pace.frames}: {pace.repeated} repeated, {pace.dropped} dropped"
+    return (Notice(code="cfr", message=f"at {pace.rate} frames per second {counts}"),)
 
 
 def _span(video: Video, kept: range, options: CleanOptions) -> Span | None:

@@ -20,6 +20,7 @@ from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
 from vidrain.missing import Missing, missing_in
 from vidrain.outputs import claimed, publish_all
+from vidrain.pace import at_pace
 from vidrain.stream import prefetch
 from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_what_needs_one, spare_for, time_error
 from vidrain.types import Frame
@@ -39,11 +40,13 @@ _COMPUTED_AHEAD = 2
 class CleanReport:
     """What was done to one file.
 
-    videos: which of its videos were cleaned; frames are those of all of them.
+    videos: which of its videos were cleaned; frames are those of all of them. repeated, dropped: frames, for a constant
+    rate that was asked for.
     missing: (start, end) seconds from the first frame of what could not be decoded or is not in the file; status is
     `partial` if there are any, or if sound or an unknown length is missing (see the notices). pts_equal: every frame
-    has exactly the source's time (less the start of a range). copied, left_out: the other streams, in words, and what
-    lies outside of them. exact: whether the clean file is lossless, so that it and the rain archive give O back.
+    has exactly the source's time (less the start of a range); false at a constant rate. copied, left_out: the other
+    streams, in words, and what lies outside of them. exact: whether the clean file is lossless, so that it and the rain
+    archive give O back.
     """
 
     source: Path
@@ -52,6 +55,8 @@ class CleanReport:
     videos: tuple[int, ...]
     frames_in: int
     frames_out: int
+    repeated: int
+    dropped: int
     pts_equal: bool
     missing: tuple[tuple[float, float], ...]
     copied: tuple[str, ...]
@@ -131,7 +136,7 @@ def _passes(
     jobs: Sequence[Job], partials: Mapping[str, Path], decomposer: Decomposer, options: CleanOptions, on_event: OnEvent
 ) -> list[_Pass]:
     """Run the jobs, each on the result of the one before; results lie in two places in turn, the last in `clean`."""
-    meter = Meter(sum(len(job.kept) for job in jobs))
+    meter = Meter(sum(job.frames for job in jobs))
     done: list[_Pass] = []
     made: Path | None = None
     path = jobs[0].video.info.path
@@ -140,7 +145,7 @@ def _passes(
         made = partials["spare" if left % 2 else "clean"]
         with named_as_source(current, path):
             each = _pass(current, {**partials, "clean": made}, decomposer, meter, on_event)
-        is_exact = each.found.pts_equal and not time_error(job.video, current.video)
+        is_exact = each.found.pts_equal and job.pace is None and not time_error(job.video, current.video)
         done.append(replace(each, found=replace(each.found, pts_equal=is_exact)))
     return done
 
@@ -162,6 +167,7 @@ def _report(
     """What to say of all passes together."""
     first = done[0]
     frames_out = sum(len(each.clean.pts) for each in done)
+    paces = [each.job.pace for each in done if each.job.pace is not None]
     cleaned = {each.job.video.info.stream_index for each in done}
     return CleanReport(
         source=first.job.video.info.path,
@@ -170,6 +176,8 @@ def _report(
         videos=tuple(each.job.video.info.track for each in done),
         frames_in=sum(len(each.job.kept) for each in done),
         frames_out=frames_out,
+        repeated=sum(pace.repeated for pace in paces),
+        dropped=sum(pace.dropped for pace in paces),
         pts_equal=all(each.found.pts_equal and not each.job.video.decoded.moved_times for each in done),
         missing=tuple(sorted({stretch for each in done for stretch in each.missing.picture})),
         copied=tuple(copied.kind for index, copied in first.clean.copied.items() if index not in cleaned),
@@ -197,7 +205,8 @@ def _write(
         frames = prefetch(_context(job, reach_of(decomposer.radius)), _DECODED_AHEAD, "decode")
         decoded = stack.enter_context(closing(frames))
         computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)
-        for layers in stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose"))):
+        cleaned = stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
+        for layers in cleaned if job.pace is None else at_pace(cleaned, job.pace, job.kept.start):
             for export in exports.values():
                 export.write(layers)
             on_event(meter.tick())
@@ -208,7 +217,7 @@ def _write(
 
 def _exports(job: Job, partials: Mapping[str, Path]) -> dict[str, VideoExport]:
     info = job.video.info
-    shift = round(job.span.shift / info.time_base) if job.span else 0
+    shift = round(job.span.shift / job.clean.picked.info.time_base) if job.span else 0
     copy = StreamCopy(info, job.copy, span=job.span)
     exports = {"clean": VideoExport(partials["clean"], job.clean.plan, job.clean.picked, shift=shift, copy=copy)}
     for role, other in job.others.items():
@@ -267,7 +276,7 @@ def _plan(jobs: Sequence[Job]) -> Plan:
         pix_fmt=job.clean.plan.pix_fmt,
         width=info.width,
         height=info.height,
-        frames=sum(len(job.kept) for job in jobs),
+        frames=sum(job.frames for job in jobs),
     )
 
 
