@@ -91,6 +91,15 @@ def test_tiny_pictures(size: tuple[int, int], tmp_path: Path) -> None:
     assert len(ffmpeg_says.shown_frames(target).packets) == 3
 
 
+@pytest.mark.fault(17)
+def test_an_encoder_that_refuses_odd_sizes_takes_padded_ones(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    arguments = ("clean", samples / "odd.mp4", "-o", tmp_path / "out.mp4", "--codec", "av1", "--end", "4")
+    refused = vidrain(*arguments)
+    assert refused.code == 2
+    assert "use --pad" in refused.err
+    assert vidrain(*arguments, "--pad").code == 0
+
+
 def test_even_pictures_stay_as_they_are(samples: Path, tmp_path: Path) -> None:
     plain, padded = tmp_path / "plain.mp4", tmp_path / "padded.mp4"
     clean(samples / "vfr.mp4", plain, options=CleanOptions(end="5"))

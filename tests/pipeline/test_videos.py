@@ -205,3 +205,41 @@ def test_nothing_is_left_when_the_second_pass_fails(camera: Path, tmp_path: Path
         clean(source, folder / "out.mkv", options=CleanOptions(video="all"))
     assert getattr(caught.value, "exit_code", None) == 3
     assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def trimmed(tmp_path: Path, samples: Path) -> Path:
+    """The second video was cut between two key frames without encoding it: an edit list hides its first frames."""
+    cut, source = tmp_path / "cut.mp4", tmp_path / "trimmed.mp4"
+    ffmpeg_says.quietly("-ss", "0.5", "-i", samples / "vfr.mp4", "-map", "0:v", "-c", "copy", cut)
+    ffmpeg_says.quietly(
+        *("-i", samples / "full_range.mp4", "-i", cut, "-map", "0:v", "-map", "1:v", "-c", "copy", "-copyts", source)
+    )
+    return source
+
+
+@pytest.mark.fault(15, 23)
+def test_frames_that_an_edit_list_hides_stay_hidden(trimmed: Path, tmp_path: Path) -> None:
+    assert len(packets(trimmed, 1).packets) > len(track(trimmed, 1).packets)
+    for chosen in ("0", "1", "all"):
+        target = tmp_path / f"{chosen}.mp4"
+        clean(trimmed, target, options=CleanOptions(video=chosen))
+        assert track(target, 1).seconds == track(trimmed, 1).seconds
+        assert chosen != "0" or track(target, 1).contents == track(trimmed, 1).contents
+
+
+@pytest.mark.fault(15, 24)
+def test_hidden_frames_do_not_go_into_matroska(trimmed: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    target = tmp_path / "out.mkv"
+    ran = vidrain("clean", trimmed, "-o", target, "--json")
+    assert ran.code == 0
+    left = [event["message"] for event in ran.events if event.get("code") == "left_out"]
+    assert len(left) == 1
+    assert left[0].endswith(
+        "is another video whose beginning an edit list hides, which matroska cannot: it is left out"
+    )
+    ran = vidrain("clean", trimmed, "-o", tmp_path / "all.mkv", "--video", "all")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "an edit list hides" in ran.err
+    assert vidrain("clean", trimmed, "-o", tmp_path / "one.mkv", "--video", "1").code == 0
+    assert len(track(tmp_path / "one.mkv", 1).packets) == len(track(trimmed, 1).packets)

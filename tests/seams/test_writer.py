@@ -230,19 +230,23 @@ class TestPlan:
         with pytest.raises(UsageError, match=f"{codec} does not go into .mov; use .mp4 or .mkv"):
             self.plan(codec=codec, path="out.mov")
 
+    @pytest.mark.fault(17)
     def test_odd_sizes_become_444_and_it_is_said(self, tmp_path: Path) -> None:
         written = write(SAMPLES / "odd.mp4", tmp_path / "out.mp4", EncodeOptions(codec="h264"))
         assert written.plan.pix_fmt == "yuv444p"
-        assert written.plan.notes == ("131x97 is odd: libx264 cannot store yuv420p of it, yuv444p is stored",)
+        assert written.plan.notes == (
+            "131x97 is odd: libx264 cannot store yuv420p of it, yuv444p is stored; --pad keeps yuv420p",
+        )
         line = next(line for line in ffmpeg_says.streams(written.path) if "Video:" in line)
         assert "yuv444p(" in line
         assert "131x97" in line
         shown = ffmpeg_says.planes(written.path, "yuv444p", (131, 97))
         assert [read_index(planes[0]) for planes in shown] == list(range(16))
 
+    @pytest.mark.fault(17)
     def test_odd_sizes_that_cannot_be_stored_are_refused(self) -> None:
         with pytest.raises(
-            UsageError, match="libsvtav1 stores neither yuv420p nor yuv444p of 131x97; use --codec ffv1"
+            UsageError, match="libsvtav1 stores neither yuv420p nor yuv444p of 131x97; use --pad or --codec ffv1"
         ):
             plan_encoder(opened(SAMPLES / "odd.mp4").info, Path("out.mp4"), EncodeOptions(codec="av1"))
 

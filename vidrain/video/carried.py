@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -97,6 +98,8 @@ def _refusal(stream: Stream, path: Path, container: str, in_part: bool) -> str |
             return "is another video, which cannot be cut without encoding it: it is left out"
         if _is_annex_b(stream):
             return "is another video in the form of a broadcast, which is not copied as it is: it is left out"
+        if container == "matroska" and _hides_frames(stream, path):
+            return "is another video whose beginning an edit list hides, which matroska cannot: it is left out"
     return None if _takes(container, lambda trial: add_like(trial, stream, path)) else reason
 
 
@@ -122,6 +125,12 @@ def _takes(container: str, add: Callable[[OutputContainer], object]) -> bool:
 def _is_annex_b(stream: VideoStream) -> bool:
     """Whether NAL units follow start codes (ITU-T H.264 annex B): MP4 and Matroska want lengths before them."""
     return stream.codec_context.name in ("h264", "hevc") and (stream.codec_context.extradata or b"\0")[0] == 0
+
+
+def _hides_frames(stream: VideoStream, path: Path) -> bool:
+    """Whether the first packets are there to be decoded only, as after a cut that is no key frame."""
+    with open_input(path) as source:
+        return any(packet.is_discard for packet in islice(source.demux(source.streams[stream.index]), 1))
 
 
 def add_like(container: OutputContainer, stream: Stream, path: Path) -> Stream | None:

@@ -146,10 +146,10 @@ def _pixel_format(info: VideoInfo, encoder: str, wanted: str | None) -> tuple[st
         full = PixelLayout("yuv444p", info.layout.depth).name
         if full in takes:
             return full, (
-                f"{info.width}x{info.height} is odd: {encoder} cannot store {source} of it, {full} is stored",
+                f"{info.width}x{info.height} is odd: {encoder} cannot store {source} of it, {full} is stored; --pad keeps {source}",
             )
         raise UsageError(
-            f"{encoder} stores neither {source} nor {full} of {info.width}x{info.height}; use --codec ffv1"
+            f"{encoder} stores neither {source} nor {full} of {info.width}x{info.height}; use --pad or --codec ffv1"
         )
     if source == "gbrp" and "bgr0" in takes:
         return "bgr0", ()  # FFV1 stores 8-bit RGB only in this order: the same values
