@@ -145,9 +145,8 @@ def _pixel_format(info: VideoInfo, encoder: str, wanted: str | None) -> tuple[st
     if odd and encoder != "ffv1" and any(info.layout.chroma_shift):
         full = PixelLayout("yuv444p", info.layout.depth).name
         if full in takes:
-            return full, (
-                f"{info.width}x{info.height} is odd: {encoder} cannot store {source} of it, {full} is stored; --pad keeps {source}",
-            )
+            named = f"{info.width}x{info.height} is odd: {encoder} cannot store {source} of it"
+            return full, (f"{named}, {full} is stored; --pad keeps {source}",)
         raise UsageError(
             f"{encoder} stores neither {source} nor {full} of {info.width}x{info.height}; use --pad or --codec ffv1"
         )
