@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Literal
 
-from vidrain.decompose import Decomposer, decompose, reach_of
+from vidrain.decompose import Decomposer, decompose, failed_frames, reach_of, tolerated
 from vidrain.errors import InputError
 from vidrain.events import FileDone, Meter, Notice, OnEvent, Plan, ignore
 from vidrain.export import VideoExport
@@ -41,7 +41,8 @@ class CleanReport:
     missing: (start, end) seconds from the first frame of what could not be decoded or is not in the file; status is
     `partial` if there are any, or if sound or an unknown length is missing (see the notices). pts_equal: every frame
     has exactly the source's time (less the start of a range). copied, left_out: the other streams, in words, and what
-    lies outside of them. exact: whether the clean file is lossless, so that it and the rain archive give O back.
+    lies outside of them. made_by: version, model, hashes of weights and options, as the files state it. exact: whether
+    the clean file is lossless, so that it and the rain archive give O back.
     """
 
     source: Path
@@ -55,6 +56,7 @@ class CleanReport:
     left_out: tuple[str, ...]
     notices: tuple[Notice, ...]
     model: str
+    made_by: str
     encoder: str
     pix_fmt: str
     exact: bool
@@ -86,7 +88,7 @@ def clean(
         on_event(_plan(job))
         for notice in job.notices:
             on_event(notice)
-        exports = _write(job, decomposer, claims, on_event)
+        exports, untouched = _write(job, decomposer, claims, on_event)
         findings = {role: verify(claims[role].partial, export.expected) for role, export in exports.items()}
         missing = missing_in(video, job.kept)
         if job.compare is not None and not missing.picture:
@@ -96,7 +98,7 @@ def clean(
         # with frames lost, no other program pairs the rest as we do
         finished = {role: claim for role, claim in claims.items() if not (missing.picture and role == "compare")}
         publish_all(finished.values())
-    after = _late_notices(job, findings["clean"].notes, missing)
+    after = failed_frames(untouched) + _late_notices(job, findings["clean"].notes, missing)
     for notice in after:
         on_event(notice)
     seconds = monotonic() - began
@@ -113,6 +115,7 @@ def clean(
         left_out=job.left_out,
         notices=(*job.notices, *after),
         model=job.model,
+        made_by=job.made_by,
         encoder=job.clean.plan.encoder,
         pix_fmt=job.clean.plan.pix_fmt,
         exact=job.clean.plan.lossless,
@@ -124,21 +127,28 @@ def clean(
     return report
 
 
-def _write(job: Job, decomposer: Decomposer, claims: Mapping[str, Claim], on_event: OnEvent) -> dict[str, VideoExport]:
-    """Decode, decompose and encode: three threads, bounded queues between them. Returns the finished exports."""
+def _write(
+    job: Job, decomposer: Decomposer, claims: Mapping[str, Claim], on_event: OnEvent
+) -> tuple[dict[str, VideoExport], list[int]]:
+    """Decode, decompose and encode: three threads, bounded queues between them.
+
+    Returns the finished exports and the indices of the frames that the model failed on.
+    """
+    untouched: list[int] = []
     with ExitStack() as stack:
         exports = {role: stack.enter_context(export) for role, export in _exports(job, claims).items()}
         frames = prefetch(_context(job, reach_of(decomposer.radius)), _DECODED_AHEAD, "decode")
         decoded = stack.enter_context(closing(frames))
         computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)
         meter = Meter(len(job.kept))
-        for layers in stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose"))):
+        ahead = stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
+        for layers in tolerated(ahead, len(job.kept), untouched):
             for export in exports.values():
                 export.write(layers)
             on_event(meter.tick())
         if not exports["clean"].expected.pts:
             raise InputError(f"{job.video.info.path}: none of its {len(job.kept)} frames could be decoded")
-    return exports
+    return exports, untouched
 
 
 def _exports(job: Job, claims: Mapping[str, Claim]) -> dict[str, VideoExport]:
@@ -196,6 +206,7 @@ def _plan(job: Job) -> Plan:
         source=str(info.path),
         outputs={role: str(path) for role, path in job.targets.items()},
         model=job.model,
+        made_by=job.made_by,
         encoder=job.clean.plan.encoder,
         pix_fmt=job.clean.plan.pix_fmt,
         width=info.width,

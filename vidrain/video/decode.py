@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from vidrain.errors import InputError
 from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
 from vidrain.video.index import Source, open_input, probe, video_stream
+from vidrain.video.stated import stated
 
 _SEEK_ATTEMPTS = 3  # earlier key frames to aim for before decoding from the beginning
 _MAX_REPAIRED_RUN = 8  # frames in a row without a time of their own; more is a broken clock, not a glitch
@@ -176,6 +177,9 @@ class Video:
 def open_video(path: str | Path) -> Video:
     """Probe `path` and make it ready to be decoded. Raises InputError."""
     source = probe(Path(path))
+    said = stated(source.info.path, source.info.stream_index)
+    interlaced = source.info.interlaced or said.field_order is not None
+    source = replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced))
     return Video(source, Decoded(np.zeros(len(source.index.pts), np.bool_)))
 
 

@@ -6,7 +6,7 @@
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -20,9 +20,11 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
 from vidrain.errors import UsageError
-from vidrain.types import ColorTags, PixelLayout, VideoInfo
+from vidrain.types import ColorTags, PixelLayout, StaticHdr, VideoInfo
 from vidrain.video.color import completed
+from vidrain.video.hdr import hdr_options
 from vidrain.video.index import PLANAR
+from vidrain.video.stated import Stated, kept, options_for
 
 CodecName = Literal["h264", "hevc", "av1", "ffv1"]
 
@@ -43,6 +45,7 @@ _OURS = {  # options of every encoder that would contradict the plan
     **dict.fromkeys(("time_base", "aspect", "video_size", "framerate", "flags"), _FROM_SOURCE),
     **dict.fromkeys(("color_range", "colorspace", "color_primaries", "color_trc"), _FROM_SOURCE),
     **dict.fromkeys(("pixel_format", "pix_fmt"), "use --pix-fmt"),
+    **dict.fromkeys(("chroma_sample_location", "field_order"), _FROM_SOURCE),
     "threads": "use encode.threads=N",
 }
 _UNTAGGED, _FULL_RANGE = 2, 2
@@ -80,9 +83,15 @@ class EncoderPlan:
     pix_fmt: str
     options: Mapping[str, str]
     threads: int
-    color: ColorTags  # as they will be read back
+    color: ColorTags  # these three as they will be read back
+    hdr: StaticHdr
+    stated: Stated
     lossless: bool  # whether the decoded file gives back exactly the planes that were written
     notes: tuple[str, ...] = ()
+
+    def read_back(self, info: VideoInfo) -> VideoInfo:
+        """The facts of `info` as far as the finished file will state them."""
+        return replace(info, color=self.color, hdr=self.hdr, **self.stated._asdict())
 
 
 def container_of(path: Path) -> str:
@@ -107,15 +116,24 @@ def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> Encoder
     settings = dict(_VERYFAST[encoder])
     if encoder != "ffv1":
         settings["crf"] = str(options.crf)
+    said, hdr = kept(info, encoder, container, pix_fmt), hdr_options(encoder, info.hdr)
     _check_options(encoder, options.options)
-    for key, value in options.options.items():
-        key = "x264opts" if key == "x264-params" else key  # the same, but it refuses what it does not know
-        merged = key in settings and key.endswith("-params")
-        settings[key] = f"{settings[key]}:{value}" if merged else value
+    # x264opts is the same as x264-params, but refuses what it does not know
+    wanted = {"x264opts" if key == "x264-params" else key: value for key, value in options.options.items()}
+    for more in (options_for(said, encoder), hdr or {}, wanted):
+        for key, value in more.items():
+            merged = key in settings and key.endswith("-params")
+            settings[key] = f"{settings[key]}:{value}" if merged else value
     color, color_notes = _color_tags(info, container, encoder)
     same = pix_fmt == info.layout.name or (pix_fmt, info.layout.name) == ("bgr0", "gbrp")
     lossless = encoder == "ffv1" and same
-    plan = EncoderPlan(container, encoder, pix_fmt, settings, options.threads, color, lossless, notes + color_notes)
+    plan = EncoderPlan(
+        *(container, encoder, pix_fmt, settings, options.threads, color),
+        hdr=info.hdr if hdr is not None else StaticHdr(),
+        stated=said,
+        lossless=lossless,
+        notes=notes + color_notes,
+    )
     _try_open(plan, info)
     return plan
 

@@ -1,8 +1,11 @@
-"""What a whole ffmpeg process does better than we could: comparison renders. The door to ffmpeg-python.
+"""What a whole ffmpeg process does better than we could: comparison renders, and what it prints of a stream.
+
+The door to ffmpeg-python.
 
 The program is the one inside the imageio-ffmpeg wheel, so none has to be installed.
 """
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -49,6 +52,18 @@ def program() -> str:
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         raise OutputError(f"the ffmpeg program does not run ({error}); install imageio-ffmpeg anew") from error
     return f"{done.stdout.decode(errors='replace').split()[2]} at {path}"
+
+
+def stream_line(path: Path, stream_index: int) -> str:
+    """The line in which the program describes a stream, in full; empty where it does not say."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "verbose", "-i", as_file(path)]
+    try:
+        # without an output it ends with an error as soon as it has described the file
+        done = subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE_S)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    lines = done.stderr.decode(errors="replace").splitlines()
+    return next((line for line in lines if re.match(rf" *Stream #0:{stream_index}\b.*: Video: ", line)), "")
 
 
 def _run(graph: Any, target: Path) -> None:

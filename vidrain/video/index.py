@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 
 from vidrain.errors import InputError
 from vidrain.types import ColorTags, Damage, Family, FrameIndex, PixelLayout, Structure, VideoInfo
+from vidrain.video.hdr import static_hdr
 from vidrain.video.structure import examine
 
 _FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp")
@@ -192,6 +193,7 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
         display_matrix=struct.unpack("=9i", matrix) if matrix is not None else None,
         interlaced=bool(frame.interlaced_frame),
         side_data=tuple(kind.name for kind in side_data),
+        hdr=static_hdr({kind.name: data for kind, data in side_data.items()}),
     )
 
 
