@@ -16,6 +16,7 @@ LIGHT = "1000,400"
 PQ = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
 HLG = "colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"
 STATIC = f"master-display={MASTERING}:max-cll={LIGHT}:hdr10=1:repeat-headers=1"
+STATIC_OF_X264 = f"mastering-display={MASTERING}:cll={LIGHT}"
 _PICTURES = range(22)  # NAL unit types of coded slices, Rec. ITU-T H.265 table 7-1
 _SEI, _UNSPEC62 = 39, 62
 
@@ -25,7 +26,7 @@ def film(
 ) -> Path:
     """Six moving frames of 128x96, encoded with `params` (x265-params or x264-params)."""
     key = "-x265-params" if codec == "libx265" else "-x264-params"
-    quiet = "log-level=none:" if codec == "libx265" else ""
+    quiet = "log-level=none:bframes=0:" if codec == "libx265" else ""
     source = ("-f", "lavfi", "-i", "testsrc2=s=128x96:r=25", "-frames:v", "6", "-pix_fmt", pix_fmt)
     tag = ("-tag:v", "hvc1") if codec == "libx265" and target.suffix == ".mp4" else ()
     ffmpeg_says.quietly(*source, "-c:v", codec, "-crf", "12", key, quiet + params, *tag, *more, target)
@@ -59,7 +60,7 @@ def with_hdr10_plus(source: Path, target: Path) -> Path:
         bits.put(value, width)
     for value, width in ((0, 1), (0, 1), (0, 1)):  # no peaks of the master, no curve, no saturation
         bits.put(value, width)
-    message = bits.closed(b"")
+    message = bits.closed()
     return with_nal_units(source, target, _SEI, bytes([4, len(message)]) + message + b"\x80")
 
 
@@ -97,7 +98,7 @@ def with_dolby_vision(source: Path, target: Path, *, profile: int) -> Path:
         for whole in (0, 1):  # 0 + 1 x
             bits.signed_exp(whole)
             bits.put(0, 23)
-    data = bits.closed(b"")
+    data = bits.closed()
     checksum = _crc32(data).to_bytes(4, "big")
     return with_nal_units(source, target, _UNSPEC62, bytes([0x19]) + data + checksum + b"\x80")
 
@@ -135,7 +136,7 @@ class _Bits:
     def signed_exp(self, value: int) -> None:
         self.exp(2 * value - 1 if value > 0 else -2 * value)
 
-    def closed(self, tail: bytes) -> bytes:
+    def closed(self) -> bytes:
         """Whole bytes, filled up with zeros."""
         text = self._text + "0" * (-len(self._text) % 8)
-        return int(text, 2).to_bytes(len(text) // 8, "big") + tail
+        return int(text, 2).to_bytes(len(text) // 8, "big")

@@ -214,8 +214,10 @@ def _picture(video: dict[str, Any]) -> str:
 
 
 def _color(video: dict[str, Any]) -> str:
-    named = [f"{what} {video[what] or 'not tagged'}" for what in ("range", "matrix", "primaries", "transfer")]
-    return ", ".join([*named, f"HDR ({video['hdr']})"] if video["hdr"] else named)
+    parts = [f"{what} {video[what] or 'not tagged'}" for what in ("range", "matrix", "primaries", "transfer")]
+    parts += [f"chroma {video['chroma_siting']}"] if video["chroma_siting"] else []
+    parts += [f"HDR ({video['hdr']})"] if video["hdr"] else []
+    return ", ".join(parts)
 
 
 def _damage_lines(facts: dict[str, Any]) -> Iterator[str]:

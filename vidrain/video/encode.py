@@ -3,7 +3,7 @@
 Other streams ride along through `mux.StreamCopy`. Chooses nothing by itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import lcm
@@ -15,6 +15,8 @@ import av
 import numpy as np
 from av.codec.context import Flags
 from av.container import OutputContainer
+from av.filter import Graph
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
@@ -54,6 +56,7 @@ class VideoWriter:
         self._path, self._plan, self._info, self._copy = path, plan, info, copy
         self._container: OutputContainer | None = None
         self._frames = 0
+        self._marked = _marker(info, plan) if plan.stated.field_order else None
         try:
             with self._reported():
                 self._container = self._open()
@@ -126,9 +129,9 @@ class VideoWriter:
             rows[:, : plane.width] = samples
         frame.color_range, frame.colorspace = plan.color.range, plan.color.matrix
         frame.color_primaries, frame.color_trc = plan.color.primaries, plan.color.transfer
-        if plan.pix_fmt == info.layout.name:
-            return frame
-        return frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)
+        if plan.pix_fmt != info.layout.name:
+            frame = frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)
+        return self._marked(frame) if self._marked else frame
 
     def _mux(self, frame: VideoFrame | None) -> None:
         assert self._container is not None
@@ -166,6 +169,23 @@ class VideoWriter:
         if self._container is not None:
             with suppress(av.error.FFmpegError, OSError):
                 self._container.close()
+
+
+def _marker(info: VideoInfo, plan: EncoderPlan) -> Callable[[VideoFrame], VideoFrame]:
+    """Marks frames with the order of their fields, which PyAV only reads; a filter of FFmpeg writes it."""
+    graph = Graph()
+    form = VideoFormat(plan.pix_fmt)
+    source = graph.add_buffer(width=info.width, height=info.height, format=form, time_base=info.time_base)
+    field = graph.add("setfield", "tff" if plan.stated.field_order == "top" else "bff")
+    source.link_to(field)
+    field.link_to(graph.add("buffersink"))
+    graph.configure()
+
+    def marked(frame: VideoFrame) -> VideoFrame:
+        graph.vpush(frame)  # through the graph, which has to outlive its filters
+        return graph.vpull()
+
+    return marked
 
 
 def _timescale(denominators: list[int]) -> int:

@@ -31,6 +31,7 @@ CodecName = Literal["h264", "hevc", "av1", "ffv1"]
 _ENCODERS: dict[str, str] = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "ffv1": "ffv1"}
 _CONTAINERS: dict[str, str] = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _REFUSED = {("mov", "ffv1"), ("mov", "av1")}  # pairs that FFmpeg's muxers do not take
+_NO_ASPECT = ("ffv1", "libsvtav1")  # whose streams do not say it, and PyAV hands it to no muxer but that of MP4
 _VERYFAST: dict[str, dict[str, str]] = {
     # macroblock trees let x264 (core 165) read memory that nobody wrote: every other run gave other bytes
     "libx264": {"preset": "veryfast", "mbtree": "0"},
@@ -110,6 +111,11 @@ def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> Encoder
     encoder = _ENCODERS[codec]
     if (container, codec) in _REFUSED:
         raise UsageError(f"{path.name}: {codec} does not go into {path.suffix}; use .mp4 or .mkv, or another --codec")
+    if container == "matroska" and encoder in _NO_ASPECT and info.sample_aspect_ratio not in (None, 1):
+        raise UsageError(
+            f"{path.name}: samples of {info.sample_aspect_ratio} would be shown square, {codec} does not say it and "
+            "Matroska is not told; use .mp4, or --codec h264 or hevc"
+        )
     if encoder == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only: it would print its settings past us, twice
     pix_fmt, notes = _pixel_format(info, encoder, options.pix_fmt)

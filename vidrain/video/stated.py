@@ -15,10 +15,11 @@ _SITES = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _FIELDS: dict[str, FieldOrder] = {
     "top first": "top",
     "bottom first": "bottom",
-    "top coded first (swapped)": "bottom",
-    "bottom coded first (swapped)": "top",
+    # FFmpeg's words for codes 9 and 14 of MP4 and Matroska, which mean woven fields, the earlier one named first
+    "top coded first (swapped)": "top",
+    "bottom coded first (swapped)": "bottom",
 }
-_ORDERS: dict[FieldOrder, str] = {"top": "tt", "bottom": "bb"}
+_WOVEN: dict[FieldOrder, str] = {"top": "tb", "bottom": "bt"}
 _LEFT = "left"  # what H.264 and HEVC mean where nothing is said (H.264 section E.2.1)
 _LEFT_BY_DEFAULT = ("libx264", "libx265")
 _SITES_OF_AV1 = ("left", "topleft")  # AV1 section 6.4.2
@@ -66,7 +67,7 @@ def options_for(said: Stated, encoder: str) -> dict[str, str]:
     """Options by which an encoder writes it. x264 then codes fields, because its stream alone says which is first."""
     options = {"chroma_sample_location": said.chroma_siting} if said.chroma_siting else {}
     if said.field_order is not None:
-        options["field_order"] = _ORDERS[said.field_order]
+        options["field_order"] = _WOVEN[said.field_order]
         if encoder == "libx264":
             options["x264-params"] = "tff=1" if said.field_order == "top" else "bff=1"
     return options
