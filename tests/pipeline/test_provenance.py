@@ -1,4 +1,4 @@
-"""What made a file stands in it, in the report, in the events and in what `inspect` says; it depends on nothing else."""
+"""What made a file stands in it, in the report, the events and what `inspect` says; it depends on nothing else."""
 
 from __future__ import annotations
 

@@ -171,7 +171,15 @@ class Video:
         if pts is None:
             untimed = self.index.timed or index >= len(self.index.pts)
             pts = round(index * ticks) if untimed else int(self.index.pts[index])
-        return Frame(planes_of(picture, info.layout), pts, picture.duration or 0, index)
+        return Frame(planes_of(picture, info.layout), pts, self._duration(picture, index), index)
+
+    def _duration(self, picture: VideoFrame, index: int) -> int:
+        """Ticks until the next frame of the index; what MP4 says of a frame is the step of decoding times."""
+        pts = self.index.pts
+        if not self.index.orderly or index >= len(pts):
+            return picture.duration or 0
+        end = int(pts[index + 1]) if index + 1 < len(pts) else round(self.source.end / self.info.time_base)
+        return max(end - int(pts[index]), 0)
 
 
 def open_video(path: str | Path) -> Video:
