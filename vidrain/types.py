@@ -100,6 +100,7 @@ class VideoInfo:
     interlaced: bool
     side_data: tuple[str, ...]  # kinds of side data on the first frame, such as HDR mastering data
     hdr: StaticHdr = StaticHdr()
+    is_half_a_picture: bool = False  # colours mean nothing without Dolby Vision data, which no encoder here writes
     chroma_siting: str | None = None  # where 4:2:0 chroma lies, by FFmpeg's name, such as topleft
     field_order: FieldOrder | None = None  # of interlaced pictures: which field is shown first
 

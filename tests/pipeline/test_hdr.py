@@ -148,14 +148,21 @@ def test_data_that_changes_from_frame_to_frame_is_named(
 
 
 @pytest.mark.parametrize(
-    "params", ["range=full", "range=full:colormatrix=bt2020nc", "transfer=smpte2084:colorprim=bt2020"]
+    ("params", "profile"),
+    [
+        ("range=full", 5),
+        ("range=full", 8),  # so it says, but nothing tells what its layer is
+        ("range=full:colormatrix=bt2020nc", 8),
+        ("transfer=smpte2084:colorprim=bt2020", 8),
+        (PQ, 5),  # tagged as what it is not
+    ],
 )
 def test_dolby_vision_that_means_nothing_without_its_data_is_refused(
-    params: str, tmp_path: Path, vidrain: Vidrain
+    params: str, profile: int, tmp_path: Path, vidrain: Vidrain
 ) -> None:
     """Profile 5 would go out green and violet."""
     plain = film(tmp_path / "plain.mp4", params)
-    source = hdr_films.with_dolby_vision(plain, tmp_path / "source.mp4", profile=5)
+    source = hdr_films.with_dolby_vision(plain, tmp_path / "source.mp4", profile=profile)
     before = set(tmp_path.iterdir())
     ran = vidrain("clean", source, "-o", tmp_path / "out.mp4")
     assert (ran.code, ran.err.count("\n")) == (3, 1)

@@ -196,6 +196,7 @@ def test_second_video_is_pointed_out(tmp_path: Path, out: Path) -> None:
     assert "another video: it is copied with its rain" in job.notices[0].message
 
 
+@pytest.mark.fault(20)
 def test_assumed_colour_matrix_is_pointed_out(tmp_path: Path, out: Path) -> None:
     source = tmp_path / "in.mp4"
     ffmpeg_says.quietly("-f", "lavfi", "-i", "testsrc2=size=1280x720:duration=0.1", "-pix_fmt", "yuv420p", source)

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from vidrain.errors import InputError
-from vidrain.types import StaticHdr, VideoInfo
+from vidrain.types import ColorTags, StaticHdr, VideoInfo
 
 PQ, HLG = 16, 18  # transfer characteristics, Rec. ITU-T H.273 table 3
 _NAMES = {PQ: "PQ", HLG: "HLG"}
 _UNSPECIFIED = 2
 _IPT = 15  # matrix of SMPTE ST 2128: only with its Dolby Vision data does it become a picture
+_RPU_OF_HEVC = b"\x19"
 _DOLBY_VISION = {"DOVI_METADATA", "DOVI_RPU_BUFFER"}
 _CHANGING = {
     "DYNAMIC_HDR_PLUS": "HDR10+",
@@ -39,6 +40,19 @@ def static_hdr(side_data: Mapping[str, bytes]) -> StaticHdr:
         brightest, mean = struct.unpack("=2I", data)
         light = (brightest, mean) if brightest or mean else None  # both 0: not known (section D.3.35)
     return StaticHdr(mastering, light)
+
+
+def is_half_a_picture(side_data: Mapping[str, bytes], color: ColorTags) -> bool:
+    """Whether this is Dolby Vision without a layer that stands alone, as profile 5: it stores IPT, whatever is tagged.
+
+    side_data: of a decoded frame. Without their data such pictures are shown green and violet.
+    """
+    if not _DOLBY_VISION.intersection(side_data):
+        return color.matrix == _IPT
+    rpu = side_data.get("DOVI_RPU_BUFFER", b"")
+    # ETSI TS 103 572 section 5.1: a prefix of 8 bits, type 6, format 11, then the profile of the data in 4
+    is_profile_0 = rpu[:1] == _RPU_OF_HEVC and int.from_bytes(rpu[1:4], "big") >> 3 & 15 == 0
+    return is_profile_0 or color.matrix == _IPT or _UNSPECIFIED in (color.matrix, color.transfer)
 
 
 def hdr_options(encoder: str, hdr: StaticHdr) -> dict[str, str] | None:
@@ -111,12 +125,8 @@ def _is_lost(kind: str, info: VideoInfo, written: object) -> bool:
 
 
 def refuse_unwatchable(info: VideoInfo) -> None:
-    """InputError for Dolby Vision whose pictures mean nothing without the data that is lost on the way.
-
-    Profile 5 stores IPT, which no tag of its stream says: without the data players show it green and violet.
-    """
-    untagged = _UNSPECIFIED in (info.color.matrix, info.color.transfer)
-    if info.color.matrix == _IPT or (untagged and _DOLBY_VISION.intersection(info.side_data)):
+    """InputError for pictures that mean nothing without the data that is lost on the way."""
+    if info.is_half_a_picture:
         raise InputError(
             f"{info.path}: is Dolby Vision whose colours mean nothing without its own data (as profile 5), and that "
             "data cannot be carried; allowed: HDR10, HLG, Dolby Vision above one of them; convert it to HDR10 first"
