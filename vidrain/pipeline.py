@@ -173,7 +173,9 @@ def _compare(job: Job, target: Path, claims: Mapping[str, Claim], clean: Expecte
     """Render the comparison by frame numbers, then give its frames the times of the clean file."""
     with TemporaryDirectory(prefix="vidrain-") as folder:
         numbered = Path(folder) / "numbered.mp4"
-        render_comparison(job.video.info.path, claims["clean"].partial, kept=job.kept, target=numbered)
+        render_comparison(
+            job.video.info.path, claims["clean"].partial, kept=job.kept, color=job.video.info.color, target=numbered
+        )
         partial, base = claims["compare"].partial, clean.info.time_base
         retime(numbered, partial, container=container_of(target), pts=clean.pts, time_base=base)
 

@@ -180,6 +180,14 @@ def test_preview_of_hdr_says_nothing_of_hdr(tmp_path: Path, vidrain: Vidrain) ->
     assert "color_trc:smpte2084" not in tags(preview)
 
 
+def test_comparison_of_hdr_is_hdr(tmp_path: Path, vidrain: Vidrain) -> None:
+    """Without its tags it would be shown washed out, both halves alike."""
+    source, compare = film(tmp_path / "pq.mp4", f"{PQ}:{STATIC}"), tmp_path / "compare.mp4"
+    assert vidrain("clean", source, "-o", tmp_path / "out.mp4", "--compare", compare).code == 0
+    wanted = {"color_range:tv", "color_space:bt2020nc", "color_primaries:bt2020", "color_trc:smpte2084"}
+    assert wanted <= tags(compare)
+
+
 def test_inspect_tells_it(tmp_path: Path, vidrain: Vidrain) -> None:
     source = film(tmp_path / "pq.mp4", f"{PQ}:{STATIC}:chromaloc=2")
     video = json.loads(vidrain("inspect", source, "--json").out)["video"]
