@@ -27,7 +27,7 @@ def render_comparison(source: Path, clean: Path, *, kept: range, color: ColorTag
     """Write before | after | 3 x what was removed, side by side and upright, as H.264 in MP4: frame i at time i.
 
     source: its frames `kept` are shown; clean: a finished file of just those frames; color: the tags of both, without
-    which HDR would look washed out. Frames are paired by their number, because a container may have rounded their times.
+    which HDR would look washed out. Frames are paired by their number, because a container may round their times.
     Raises OutputError when ffmpeg fails; an interrupt ends it.
     """
     before = ffmpeg.input(as_file(source))["V:0"].filter("trim", start_frame=kept.start, end_frame=kept.stop)
