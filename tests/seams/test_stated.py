@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from vidrain.video.encoder import CodecName, EncodeOptions, plan_encoder
 from vidrain.video.stated import Stated, stated
 from vidrain.video.verify import verify
 
+ROOT = Path(__file__).resolve().parents[2]
 SITES = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 CARRIED = {
     ("h264", "mp4"): SITES,
@@ -118,6 +122,21 @@ def test_the_order_of_fields_stays(codec: CodecName, suffix: str, first: str, tm
         assert len(re.findall(f" i:{first[0].upper()} ", shown)) == 6
     if codec == "ffv1":
         assert ffmpeg_says.shown_frames(target).contents == ffmpeg_says.shown_frames(source).contents
+
+
+@pytest.mark.fault(22)
+def test_fields_are_coded_alike_whatever_memory_held_before(tmp_path: Path) -> None:
+    """Of x264 in several threads every run gave other bytes."""
+    source = tmp_path / "source.mp4"
+    noise = "testsrc2=s=352x288:r=50,noise=alls=20:allf=t,tinterlace=interleave_top"
+    flags = ("-pix_fmt", "yuv420p", "-flags", "+ildct+ilme", "-x264-params", "tff=1")
+    ffmpeg_says.quietly("-f", "lavfi", "-i", noise, "-frames:v", "30", "-c:v", "libx264", *flags, source)
+    code = "import sys; from pathlib import Path; from tests.round_trip import write; write(*map(Path, sys.argv[1:]))"
+    targets = [tmp_path / f"{pattern}.mp4" for pattern in (1, 85, 254)]
+    for target in targets:
+        environment = {**os.environ, "MALLOC_PERTURB_": target.stem}
+        subprocess.run([sys.executable, "-c", code, source, target], cwd=ROOT, env=environment, check=True)
+    assert len({target.read_bytes() for target in targets}) == 1
 
 
 @pytest.mark.fault(22)

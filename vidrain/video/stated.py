@@ -69,7 +69,8 @@ def options_for(said: Stated, encoder: str) -> dict[str, str]:
     if said.field_order is not None:
         options["field_order"] = _WOVEN[said.field_order]
         if encoder == "libx264":
-            options["x264-params"] = "tff=1" if said.field_order == "top" else "bff=1"
+            # fields in more than one thread: x264 (core 165) gives other bytes with every run
+            options["x264-params"] = f"{'tff' if said.field_order == 'top' else 'bff'}=1:threads=1"
     return options
 
 
