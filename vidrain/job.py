@@ -28,7 +28,7 @@ from vidrain.video.decode import Video
 from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
 from vidrain.video.hdr import refuse_unwatchable, remarks
 from vidrain.video.mux import Span
-from vidrain.video.stated import not_kept
+from vidrain.video.stated import lost_site
 from vidrain.weights import PRESETS
 
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
@@ -188,7 +188,7 @@ def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, .
     found += [("left_out", message) for message in _left_out(video, copy)]
     found += [("streams", message) for message in copy.notes]
     found += [("colour", assumption)] if assumption else []
-    found += [("colour", message) for message in not_kept(info, plan.stated)]
+    found += [("colour", site)] if (site := lost_site(info, plan.pix_fmt, plan.stated)) else []
     found += [("hdr", message) for message in remarks(info, plan.hdr)]
     if info.interlaced:
         order = "kept" if plan.stated.field_order else "not kept"

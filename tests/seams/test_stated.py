@@ -92,8 +92,10 @@ def test_silence_is_not_made_a_statement(tmp_path: Path) -> None:
 
 def test_other_subsampling_has_no_place_to_lie_at(tmp_path: Path) -> None:
     source = sited(tmp_path, "topleft")
-    written = write(source, tmp_path / "out.mp4", EncodeOptions(codec="h264", pix_fmt="yuv444p"))
+    options = EncodeOptions(codec="h264", pix_fmt="yuv444p")
+    written = write(source, tmp_path / "out.mp4", options)
     assert written.plan.stated.chroma_siting is None
+    assert plan_job(open_video(source), tmp_path / "out.mp4", CleanOptions(encode=options)).notices == ()
 
 
 def test_motion_jpeg_keeps_its_centre_in_h264(tmp_path: Path) -> None:

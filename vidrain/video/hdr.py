@@ -109,19 +109,13 @@ def remarks(info: VideoInfo, written: StaticHdr) -> list[str]:
             "nothing is tone-mapped, the tags stay"
         )
     lost = {_CHANGING[kind] for kind in info.side_data if kind in _CHANGING}
-    lost |= {"mastering display"} if _is_lost("MASTERING_DISPLAY_METADATA", info, written.mastering) else set()
-    lost |= {"content light level"} if _is_lost("CONTENT_LIGHT_LEVEL", info, written.light) else set()
+    if written.mastering is None and "MASTERING_DISPLAY_METADATA" in info.side_data:  # perhaps stated in part
+        lost.add("mastering display")
+    if written.light is None and info.hdr.light is not None:
+        lost.add("content light level")
     if lost:
         found.append(f"HDR data beside the picture is not carried: {', '.join(sorted(lost))}; keep the source")
     return found
-
-
-def _is_lost(kind: str, info: VideoInfo, written: object) -> bool:
-    stated = info.hdr.light if kind == "CONTENT_LIGHT_LEVEL" else info.hdr.mastering
-    partly = (
-        kind == "MASTERING_DISPLAY_METADATA" and kind in info.side_data
-    )  # colours without luminance, or the reverse
-    return written is None and (stated is not None or partly)
 
 
 def refuse_unwatchable(info: VideoInfo) -> None:

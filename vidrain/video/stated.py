@@ -74,11 +74,8 @@ def options_for(said: Stated, encoder: str) -> dict[str, str]:
     return options
 
 
-def not_kept(info: VideoInfo, said: Stated) -> list[str]:
-    """What of it gets lost, in sentences."""
-    lost = []
-    if info.chroma_siting not in (None, _LEFT, said.chroma_siting):
-        lost.append(
-            f"where chroma lies ({info.chroma_siting}) cannot be said in this output: players will take it for left"
-        )
-    return lost
+def lost_site(info: VideoInfo, pix_fmt: str, said: Stated) -> str | None:
+    """What is lost where a file of 4:2:0 cannot say where chroma lies, in a sentence."""
+    if not pix_fmt.startswith("yuv420p") or info.chroma_siting in (None, _LEFT, said.chroma_siting):
+        return None
+    return f"where chroma lies ({info.chroma_siting}) cannot be said in this output: players will take it for left"
