@@ -115,7 +115,7 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
     refuse_clashes(info.path, [path for path in (target, options.rain, options.rain_preview, options.compare) if path])
     model = options.model or PRESETS[options.preset]
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
-    span = _span(video, kept, options)
+    span = span_of(video, kept, options)
     encode = clean_encoding(options)
     settings = asdict(replace(options, encode=encode)) | {"model": model, "kept": span and [kept.start, kept.stop]}
     line = made_by(model, options.weights, settings)
@@ -201,7 +201,8 @@ def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, .
     return tuple(Notice(code=code, message=message) for code, message in found)
 
 
-def _span(video: Video, kept: range, options: CleanOptions) -> Span | None:
+def span_of(video: Video, kept: range, options: CleanOptions) -> Span | None:
+    """The range that `options` ask for in seconds, for the other streams; None keeps all."""
     if options.start is None and options.end is None:
         return None
     pts, base = video.index.pts, video.info.time_base
