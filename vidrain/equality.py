@@ -147,7 +147,7 @@ def _quoted(value: str | None) -> str:
     return "none" if value is None else f"'{value}'"
 
 
-def chapter_facts(source: Sequence[Chapter], output: Sequence[Chapter]) -> Iterator[Found]:
+def chapter_facts(source: Sequence[Chapter], output: Sequence[Chapter], container: str) -> Iterator[Found]:
     """Number, times and titles of the chapters; a millisecond is allowed, and said."""
     if len(source) != len(output):
         yield Difference("chapters", str(len(source)), str(len(output)))
@@ -156,7 +156,11 @@ def chapter_facts(source: Sequence[Chapter], output: Sequence[Chapter]) -> Itera
     for number, (was, now) in enumerate(zip(source, output, strict=True), start=1):
         where = f"chapter {number}"
         yield from _same("chapter title", _quoted(was.tags.get("title")), _quoted(now.tags.get("title")), where)
-        off = max(abs(was.start - now.start), abs(was.end - now.end))
+        late = abs(was.start - now.start)
+        if number == 1 and was.start > now.start == 0 and container in ("mp4", "mov"):
+            yield Explained("chapter times", f"the first chapter of {container} begins with the file")
+            late = Fraction(0)
+        off = max(late, abs(was.end - now.end))
         rounded = rounded or 0 < off <= MATROSKA_TICK
         if off > MATROSKA_TICK:
             yield Difference("chapter times", _stretch(was), _stretch(now), where)

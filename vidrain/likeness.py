@@ -10,7 +10,7 @@ Nothing is said where neighbours are alike, as in a still scene. Numpy only; kno
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -119,23 +119,34 @@ class Comparison:
             self._worst = min(self._worst, (psnr, pair.own.index, pair.own.pts))
 
     def _flaw(self, pair: Pair, planes: list[tuple[Plane, Plane]]) -> tuple[Flaw, str] | None:
-        own, output = planes[0]
-        if self._frames % _SHIFT_EVERY == 0 and (aside := shift_between(own, output)):
-            return "shifted", f"{aside[1]:+d} across, {aside[0]:+d} down"
         depth = self._source.depth
-        still, now = blocks(own, depth), blocks(output, depth)
-        if seen := tone_between(still, now):
-            return "tone", seen
-        if self._source.family != "gbrp":
-            for was, got in planes[1:]:
-                if (off := float(np.abs(blocks(got, depth) - blocks(was, depth)).mean())) > _COLOUR:
-                    return "colour", f"{off:.1f} codes off"
+        reduced = [(blocks(own, depth), blocks(output, depth)) for own, output in planes]
         around = ((frame.index, blocks(frame.planes[0], depth)) for frame in pair.neighbours)
-        if (met := nearest_met(still, now, around)) is not None:
-            return "neighbour", f"it is nearer to frame {met}"
-        if (share := float(np.mean(now - still > _CLEAR))) > _BRIGHTENED:
-            return "foreign", f"{share:.0%} of it are brighter"
-        return None
+        found = _flaw_of(reduced, around, has_chroma=self._source.family != "gbrp")
+        # a shift shows as all kinds of flaws; it is looked for there, and now and then without any
+        if found or self._frames % _SHIFT_EVERY == 0:
+            rivals = [frame.planes[0] for frame in pair.neighbours] if found else []
+            if aside := shift_between(*planes[0], rivals):
+                return "shifted", f"{aside[1]:+d} across, {aside[0]:+d} down"
+        return found
+
+
+def _flaw_of(
+    planes: list[tuple[Blocks, Blocks]], around: Iterable[tuple[int, Blocks]], *, has_chroma: bool
+) -> tuple[Flaw, str] | None:
+    """What is wrong with a frame, but for its place: the first that is found."""
+    own, output = planes[0]
+    if seen := tone_between(own, output):
+        return "tone", seen
+    if has_chroma:
+        for was, now in planes[1:]:
+            if (off := float(np.abs(now - was).mean())) > _COLOUR:
+                return "colour", f"{off:.1f} codes off"
+    if (met := nearest_met(own, output, around)) is not None:
+        return "neighbour", f"nearer to frame {met}"
+    if (share := float(np.mean(output - own > _CLEAR))) > _BRIGHTENED:
+        return "foreign", f"{share:.0%} of it brighter"
+    return None
 
 
 def _at_depth(plane: Plane, depth: int, wanted: int) -> Plane:
@@ -191,18 +202,21 @@ def tone_between(own: Blocks, output: Blocks) -> str | None:
     return None
 
 
-def shift_between(own: Plane, output: Plane) -> tuple[int, int] | None:
-    """(down, across) by which `output` fits `own` clearly better, a sample at most; None where it fits as it is."""
+def shift_between(own: Plane, output: Plane, rivals: Sequence[Plane] = ()) -> tuple[int, int] | None:
+    """(down, across) by which `output` fits `own` clearly better, a sample at most; None where it fits as it is.
+
+    rivals: other pictures; None where one of them fits as well, as the next frame of a moving camera may.
+    """
     if min(own.shape) < 4:
         return None
     inner = np.asarray(output[1:-1, 1:-1], np.int32)
     rows, columns = inner.shape
 
-    def misfit(dy: int, dx: int) -> int:
-        return int(np.abs(inner - own[1 - dy : 1 - dy + rows, 1 - dx : 1 - dx + columns]).sum(dtype=np.int64))
+    def misfit(plane: Plane, dy: int, dx: int) -> int:
+        return int(np.abs(inner - plane[1 - dy : 1 - dy + rows, 1 - dx : 1 - dx + columns]).sum(dtype=np.int64))
 
-    here = misfit(0, 0)
-    least, aside = min((misfit(dy, dx), (dy, dx)) for dy, dx in _ASIDE)
+    here = min(misfit(own, 0, 0), *(misfit(rival, 0, 0) for rival in rivals), math.inf)
+    least, aside = min((misfit(own, dy, dx), (dy, dx)) for dy, dx in _ASIDE)
     return aside if least < _SHIFT_GAIN * here else None
 
 

@@ -116,15 +116,19 @@ class Pairing:
             )
 
     def _end(self) -> Iterator[Found]:
-        """The end of the last frame, within half a frame."""
+        """The end of the last frame, within half a frame.
+
+        Inside a video coded out of order the duration of a frame may be that of any step: so a range may end earlier.
+        """
         index, base, stop = self._before.index, self._before.info.time_base, self._kept.stop
-        end = int(index.pts[stop]) * base if stop < len(index.pts) else self._before.source.end
-        due, got = end - self._shift * base, self._after.source.end
-        last = int(self._due[-1]) * base
-        step = Fraction(np.median(np.diff(self._due))) * base if len(self._due) > 1 else due - last
+        is_cut = stop < len(index.pts)
+        due = (int(index.pts[stop]) - self._shift) * base if is_cut else self._before.source.end - self._shift * base
+        got, last, steps = self._after.source.end, int(self._due[-1]) * base, np.diff(self._due)
+        usual = Fraction(np.median(steps)) * base if len(steps) else due - last
+        earliest = last + int(steps.min()) * base if is_cut and len(steps) else due
         if due <= last:
             yield Explained("duration", "IN does not say how long its last frame is shown")
-        elif abs(due - got) > step / 2:
+        elif not min(earliest, due) - usual / 2 <= got <= due + usual / 2:
             yield Difference("duration", f"ends at {float(due):.3f} s", f"ends at {float(got):.3f} s")
 
 

@@ -103,7 +103,7 @@ def verify_against(
         *picture_facts(before.info, after.info, now.container),
         *_carried(before, was, now, in_part=span is not None),
         *_labelled(before, was, after, now, pairs),
-        *chapter_facts(was.chapters, now.chapters),
+        *chapter_facts(was.chapters, now.chapters, now.container),
         *_flaws(comparison.flawed if comparison else [], before.info.time_base),
     ]
     differences = tuple(item for item in found if isinstance(item, Difference))
