@@ -97,7 +97,17 @@ def facts(found: dict[str, Any]) -> list[str]:
     return [difference["fact"] for difference in found["differences"]]
 
 
-@pytest.mark.proves("verify", "verify OUT", "verify --against", "verify --json")
+def each(table: dict[str, list[Any]]) -> list[tuple[str, Any]]:
+    """Every way to break every fact."""
+    return [(fact, way) for fact, ways in table.items() for way in ways]
+
+
+def ids(table: dict[str, list[Any]]) -> list[str]:
+    """`frames-1` for the first way to break the number of frames."""
+    return [f"{fact}-{number}" for fact, ways in table.items() for number, _ in enumerate(ways, start=1)]
+
+
+@pytest.mark.proves("verify --json")
 @pytest.mark.parametrize("how", [(), ("--full",)])
 def test_an_unbroken_copy_is_the_same(
     how: tuple[str, ...], rich: Path, good: Path, tmp_path: Path, verify: Verify
@@ -119,7 +129,6 @@ COPIED = {
     ],
     "times": [("-bsf:v", "setts=ts=if(eq(N\\,5)\\,PTS+1\\,PTS)"), ("-bsf:v", "setts=ts=PTS+1")],
     "duration": [("-bsf:v", "setts=ts=PTS:duration=if(eq(N\\,35)\\,9*DURATION\\,DURATION)")],
-    "rotation": [],
     "sample aspect ratio": [("-aspect", "8:5")],
     "size": [("-bsf:v", "h264_metadata=crop_right=2")],
     "colour matrix": [
@@ -143,7 +152,7 @@ COPIED = {
 
 
 @pytest.mark.proves("exit 5")
-@pytest.mark.parametrize(("fact", "damage"), [(fact, damage) for fact, all in COPIED.items() for damage in all])
+@pytest.mark.parametrize(("fact", "damage"), each(COPIED), ids=ids(COPIED))
 def test_one_fact_broken_by_copying(
     fact: str, damage: tuple[str, ...], rich: Path, good: Path, tmp_path: Path, verify: Verify
 ) -> None:
@@ -215,7 +224,7 @@ PAINTED = {
 
 
 @pytest.mark.proves("verify --full")
-@pytest.mark.parametrize(("fact", "filters"), [(fact, one) for fact, all in PAINTED.items() for one in all])
+@pytest.mark.parametrize(("fact", "filters"), each(PAINTED), ids=ids(PAINTED))
 def test_another_picture(fact: str, filters: str, rich: Path, good: Path, tmp_path: Path, verify: Verify) -> None:
     first = ("-noautorotate",)
     broken = changed(good, tmp_path / "broken.mp4", *REPAINTED, "-enc_time_base", "demux", "-vf", filters, first=first)
@@ -271,6 +280,7 @@ def test_what_the_container_makes_necessary_is_explained(
     )
 
 
+@pytest.mark.fault(24)
 def test_a_stream_that_the_container_refuses_is_explained(tmp_path: Path, verify: Verify) -> None:
     source = ffmpeg_says.remux(
         SAMPLES / "odd.mp4", tmp_path / "in.mkv", "-map", "0", "-attach", SAMPLES / "README.md",
@@ -283,6 +293,7 @@ def test_a_stream_that_the_container_refuses_is_explained(tmp_path: Path, verify
     assert "stream" in facts(verify(without, source))  # Matroska would take it
 
 
+@pytest.mark.fault(6)
 @pytest.mark.proves("exit 4")
 def test_what_the_source_itself_has_lost(samples: Path, tmp_path: Path, vidrain: Vidrain, verify: Verify) -> None:
     whole = index_in_front(samples / "full_range.mp4", tmp_path / "whole.mp4")
@@ -296,6 +307,7 @@ def test_what_the_source_itself_has_lost(samples: Path, tmp_path: Path, vidrain:
     assert (found["exit_code"], "frames" in facts(found)) == (5, True)
 
 
+@pytest.mark.fault(1)
 def test_what_cannot_be_read(good: Path, rich: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     for output, source in ((tmp_path / "none.mp4", rich), (good, tmp_path / "none.mp4")):
         ran = vidrain("verify", output, "--against", source)
@@ -304,6 +316,7 @@ def test_what_cannot_be_read(good: Path, rich: Path, tmp_path: Path, vidrain: Vi
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.proves("verify", "verify OUT", "verify --against")
 def test_a_finding_is_one_line_that_says_what_to_try(rich: Path, good: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     broken = changed(good, tmp_path / "broken.mp4", "-metadata:s:a:1", "language=swe", "-metadata", "place=a\nb")
     ran = vidrain("verify", broken, "--against", rich)

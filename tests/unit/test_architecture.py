@@ -21,9 +21,10 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset(
         {"layers", "stream", "metrics", "shots", "align", "span", "outputs", "events", "missing", "provenance", "video"}
     ),
+    frozenset({"timing", "likeness", "equality", "pairing"}),
     frozenset({"baseline", "decompose", "export", "weights"}),
-    frozenset({"job", "pipeline", "archive", "inspection", "doctor"}),
-    frozenset({"config", "progress", "listing"}),
+    frozenset({"job", "pipeline", "archive", "inspection", "doctor", "verification"}),
+    frozenset({"config", "progress", "listing", "verdict"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
@@ -31,7 +32,8 @@ DOORSTEPS = {"__init__", "__main__"}
 
 DOORS = {
     "av": {
-        f"video/{name}.py" for name in ("index", "decode", "encoder", "encode", "carried", "mux", "streams", "verify")
+        f"video/{name}.py"
+        for name in ("index", "decode", "encoder", "encode", "carried", "mux", "streams", "facts", "verify")
     },
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
