@@ -164,9 +164,14 @@ def _flaws_of(
         off = max((float(np.abs(now - was).mean()) for was, now in planes[1:]), default=0.0)
         if off > _COLOUR:
             yield "colour", f"{off:.1f} codes off"
-    if (met := nearest_met(own, output, around)) is not None:
-        yield "neighbour", f"nearer to frame {met}"
     lift = output - own
+    if (met := nearest_met(own, output, around)) is not None:
+        index, other = met
+        if float(np.abs(output - other).mean()) < float(np.abs(lift).mean()):
+            yield "neighbour", f"nearer to frame {index}"
+        else:
+            yield "foreign", "neither it nor a neighbour"
+            return
     if (share := float(np.mean(lift > _CLEAR))) > _BRIGHTENED:
         yield "foreign", f"{share:.0%} of it brighter"
     elif (drop := -float(lift.mean())) > _DROP:
@@ -191,10 +196,11 @@ def blocks(plane: Plane, depth: int) -> Blocks:
     return means
 
 
-def nearest_met(own: Blocks, output: Blocks, neighbours: Iterable[tuple[int, Blocks]]) -> int | None:
-    """Index of the neighbour that `output` met where it is clearly brighter than `own`, or None."""
+def nearest_met(own: Blocks, output: Blocks, neighbours: Iterable[tuple[int, Blocks]]) -> tuple[int, Blocks] | None:
+    """The neighbour that `output` met most where it is clearly brighter than `own`, with its index, or None."""
     lift = output - own
-    best: tuple[float, int] | None = None
+    met: tuple[int, Blocks] | None = None
+    most = _MET
     for index, other in neighbours:
         rise = other - own
         clear = rise > _CLEAR
@@ -202,9 +208,9 @@ def nearest_met(own: Blocks, output: Blocks, neighbours: Iterable[tuple[int, Blo
         if many < max(4, _FEWEST * clear.size):
             continue
         share = float(np.count_nonzero(lift[clear] > rise[clear] / 2)) / many
-        if share > _MET and (best is None or share > best[0]):
-            best = share, index
-    return None if best is None else best[1]
+        if share > most:
+            met, most = (index, other), share
+    return met
 
 
 def tone_between(own: Blocks, output: Blocks) -> str | None:

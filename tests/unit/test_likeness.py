@@ -122,7 +122,9 @@ def test_a_shift_is_measured(down: int, across: int) -> None:
 def test_neighbours_that_are_alike_tell_nothing() -> None:
     own = blocks(scene(0), 8)
     assert nearest_met(own, own + 5, [(1, own + 5)]) is None
-    assert nearest_met(own, own + 7, [(1, own + 7)]) == 1
+    met = nearest_met(own, own + 7, [(1, own - 7), (2, own + 7)])
+    assert met is not None
+    assert met[0] == 2
     assert nearest_met(own, own - 30, [(1, own + 7)]) is None  # darker than ever: rain that went
     assert tone_between(own, own + 3) is None
     assert tone_between(own, own + 9) == "brightness +9.0 codes"
