@@ -14,56 +14,21 @@ import vidrain as package
 from tests import ffmpeg_says
 from tests.broken import cut, index_in_front, zeroed
 from tests.pipeline.conftest import Vidrain
+from tests.rich import KEPT, METADATA
+from tests.rich import rich as made_rich
 from tests.round_trip import SAMPLES, write
 from vidrain.video.encoder import EncodeOptions
 
 Verify = Callable[..., dict[str, Any]]
 WHOLE = ("-map", "0:v", "-map", "0:a", "-map", "0:s")
-KEPT = ("-copyts", "-movie_timescale", "90000", "-movflags", "use_metadata_tags")
 # The picture anew, everything else as it is.
 REPAINTED = ("-c", "copy", "-c:v", "libx264", "-bf", "0", "-crf", "10", "-fps_mode", "passthrough")
-SUBTITLES = "1\n00:00:00,500 --> 00:00:00,900\nRain\n\n2\n00:00:01,000 --> 00:00:01,300\nNo rain\n"
-METADATA = """;FFMETADATA1
-title=A walk
-place=Bergen
-[CHAPTER]
-TIMEBASE=1/1000
-START=0
-END=800
-title=One
-[CHAPTER]
-TIMEBASE=1/1000
-START=800
-END=1700
-title=Two
-"""
 
 
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One of everything: two sound tracks, subtitles, chapters, tags, rotation, aspect ratio, a late start."""
-    folder = tmp_path_factory.mktemp("rich")
-    (folder / "text.srt").write_text(SUBTITLES)
-    (folder / "tags.txt").write_text(METADATA)
-    ffmpeg_says.quietly(
-        *("-display_rotation", "90", "-copyts", "-i", SAMPLES / "vfr.mp4", "-i", folder / "text.srt"),
-        *("-i", folder / "tags.txt", "-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "1"),
-        *("-map_metadata", "2", "-map_chapters", "2", "-c", "copy", "-c:a:1", "aac", "-b:a:1", "64k"),
-        *(
-            "-c:s",
-            "mov_text",
-            "-metadata:s:a:0",
-            "language=eng",
-            "-metadata:s:a:1",
-            "language=nor",
-            "-metadata:s:s",
-            "language=eng",
-        ),
-        *("-disposition:a:1", "comment", "-bsf:v", "h264_metadata=sample_aspect_ratio=4/3"),
-        *KEPT[1:],
-        folder / "rich.mp4",
-    )
-    return folder / "rich.mp4"
+    return made_rich(SAMPLES / "vfr.mp4", tmp_path_factory.mktemp("rich") / "rich.mp4")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +53,7 @@ def verify(vidrain: Vidrain) -> Verify:
 
 def changed(good: Path, target: Path, *arguments: str | Path, first: tuple[str, ...] = ()) -> Path:
     """A copy of `good` with `arguments`, times as they are."""
-    ffmpeg_says.quietly(*first, "-copyts", "-i", good, *WHOLE, "-c", "copy", *arguments, *KEPT[1:], target)
+    ffmpeg_says.quietly(*first, "-copyts", "-i", good, *WHOLE, "-c", "copy", *arguments, *KEPT, target)
     return target
 
 
@@ -177,7 +142,7 @@ def test_another_rotation(angle: str, rich: Path, good: Path, tmp_path: Path, ve
 def test_a_stream_that_is_missing(
     wanted: tuple[str, ...], missing: str, rich: Path, good: Path, tmp_path: Path, verify: Verify
 ) -> None:
-    ffmpeg_says.quietly("-copyts", "-i", good, *wanted, "-c", "copy", *KEPT[1:], tmp_path / "less.mp4")
+    ffmpeg_says.quietly("-copyts", "-i", good, *wanted, "-c", "copy", *KEPT, tmp_path / "less.mp4")
     found = verify(tmp_path / "less.mp4", rich)
     lacking = [difference["where"] for difference in found["differences"] if difference["fact"] == "stream"]
     assert (lacking, found["exit_code"]) == ([missing], 5)
@@ -185,11 +150,11 @@ def test_a_stream_that_is_missing(
 
 
 def test_a_stream_too_many_and_two_swapped(rich: Path, good: Path, tmp_path: Path, verify: Verify) -> None:
-    ffmpeg_says.quietly("-copyts", "-i", good, *WHOLE, "-map", "0:a:1", "-c", "copy", *KEPT[1:], tmp_path / "more.mp4")
+    ffmpeg_says.quietly("-copyts", "-i", good, *WHOLE, "-map", "0:a:1", "-c", "copy", *KEPT, tmp_path / "more.mp4")
     found = verify(tmp_path / "more.mp4", rich)
     assert [(item["fact"], item["source"]) for item in found["differences"]] == [("stream", "none")]
     order = ("-map", "0:v", "-map", "0:a:1", "-map", "0:a:0", "-map", "0:s")
-    ffmpeg_says.quietly("-copyts", "-i", good, *order, "-c", "copy", *KEPT[1:], tmp_path / "swapped.mp4")
+    ffmpeg_says.quietly("-copyts", "-i", good, *order, "-c", "copy", *KEPT, tmp_path / "swapped.mp4")
     assert {"language", "bytes"} <= {*facts(verify(tmp_path / "swapped.mp4", rich))}
 
 
@@ -199,7 +164,7 @@ def test_another_chapter(tags: str, fact: str, rich: Path, good: Path, tmp_path:
     (tmp_path / "tags.txt").write_text(METADATA.replace(tags, other))
     ffmpeg_says.quietly(
         *("-copyts", "-i", good, "-i", tmp_path / "tags.txt", *WHOLE, "-map_chapters", "1", "-c", "copy"),
-        *KEPT[1:],
+        *KEPT,
         tmp_path / "other.mp4",
     )
     found = verify(tmp_path / "other.mp4", rich)
