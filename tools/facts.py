@@ -145,7 +145,7 @@ def page(table: dict[str, tuple[dict[str, str], dict[str, str]]]) -> str:
             "not ours: PyAV (data tracks) and the ffmpeg program (all else). A cell holds one value where both files",
             "have the same, `before → after` where they differ. Six letters stand for a list: every time as an exact",
             "fraction, bytes and time of every packet, every tag and chapter; they are equal where all of it is.",
-            "Colour: range, matrix, primaries, transfer of the first frame. The tag of the writing program is left out.",
+            "Colour: range, matrix, primaries, transfer of the first frame. The writing program's tag is left out.",
             "",
             f"{len(table)} clips, {cells} facts, {len(differing)} differ"
             + (": " + "; ".join(f"{clip}, {column}" for clip, column in differing) if differing else "")

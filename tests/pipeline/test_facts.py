@@ -44,8 +44,9 @@ def test_the_page_is_not_stale(tmp_path: Path, vidrain: Vidrain) -> None:
     """A row made anew is the row of the page."""
     sample = ROOT / "samples" / "odd.mp4"
     assert vidrain("clean", sample, "-o", tmp_path / "odd.mp4").code == 0
-    row = facts.page({"odd": (facts.facts(sample), facts.facts(tmp_path / "odd.mp4"))}).splitlines()[-1]
-    assert row in (ROOT / "docs" / "facts.md").read_text(encoding="utf-8").splitlines()
+    anew = facts.page({"odd": (facts.facts(sample), facts.facts(tmp_path / "odd.mp4"))}).splitlines()
+    lines = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8").splitlines()
+    assert {*anew[:9], *anew[-3:]} <= {*lines}
 
 
 def test_the_page_shows_no_difference_that_is_not_explained() -> None:

@@ -272,6 +272,33 @@ def test_what_the_source_itself_has_lost(samples: Path, tmp_path: Path, vidrain:
     assert (found["exit_code"], "frames" in facts(found)) == (5, True)
 
 
+def test_an_output_that_was_cut_is_damaged(good: Path, rich: Path, tmp_path: Path, verify: Verify) -> None:
+    whole = tmp_path / "whole.mp4"
+    ffmpeg_says.quietly("-copyts", "-i", good, *WHOLE, "-c", "copy", *KEPT[:3], "+faststart+use_metadata_tags", whole)
+    assert facts(verify(whole, rich)) == []
+    found = verify(cut(whole, tmp_path / "short.mp4", whole.stat().st_size * 7 // 10), rich)
+    assert found["exit_code"] == 5
+    assert {"damage", "frames"} <= {*facts(found)}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_cover_picture_is_compared_by_its_bytes(suffix: str, tmp_path: Path, verify: Verify) -> None:
+    for name, color in (("red", "red"), ("blue", "blue")):
+        ffmpeg_says.quietly("-f", "lavfi", "-i", f"color={color}:s=32x32", "-frames:v", "1", tmp_path / f"{name}.png")
+    covered = {
+        name: ffmpeg_says.remux(
+            SAMPLES / "odd.mp4",
+            tmp_path / f"{name}.mp4",
+            *("-i", tmp_path / f"{name}.png", "-map", "0", "-map", "1", "-disposition:v:1", "attached_pic"),
+        )
+        for name in ("red", "blue")
+    }
+    output = write(covered["red"], tmp_path / f"out{suffix}").path
+    assert facts(verify(output, covered["red"])) == []
+    assert facts(verify(output, covered["blue"])) == ["bytes"]
+    assert "stream" in facts(verify(output, SAMPLES / "odd.mp4"))
+
+
 @pytest.mark.fault(1)
 def test_what_cannot_be_read(good: Path, rich: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     for output, source in ((tmp_path / "none.mp4", rich), (good, tmp_path / "none.mp4")):
