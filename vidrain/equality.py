@@ -10,13 +10,14 @@ from difflib import SequenceMatcher
 from fractions import Fraction
 
 from vidrain.timing import first_off, on_one_clock, worst_off
-from vidrain.types import VideoInfo
+from vidrain.types import StaticHdr, VideoInfo
 from vidrain.video.color import completed
 from vidrain.video.facts import Chapter, Held, Track
+from vidrain.video.hdr import CHANGING, hdr_options, is_same
+from vidrain.video.stated import kept
 
 MATROSKA_TICK = Fraction(1, 1000)
 PROVENANCE = "vidrain"  # tags of that name and below it say who made the file
-HDR = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER")
 _UNTAGGED, _LIMITED = 2, 1
 _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _CONTENTS_ALONE = ("cover", "attachment")  # Matroska turns one into the other; nothing but their bytes is theirs
@@ -53,14 +54,9 @@ def picture_facts(source: VideoInfo, output: VideoInfo, container: str) -> Itera
     aspects = (str(info.sample_aspect_ratio or 1) for info in (source, output))
     yield from _same("sample aspect ratio", *aspects)
     yield from _color(source, output, container)
-    if source.interlaced and not output.interlaced:
-        yield Explained("field order", "the picture is marked as interlaced in IN and as whole frames in OUT")
-    elif output.interlaced and not source.interlaced:
-        yield Difference("field order", "whole frames", "interlaced")
-    for kind in HDR:
-        yield from _same(
-            f"HDR {kind.lower()}", _presence(kind in source.side_data), _presence(kind in output.side_data)
-        )
+    yield from _fields(source, output)
+    yield from _siting(source, output, container)
+    yield from _hdr(source, output)
     if source.codec != output.codec:
         yield Explained("codec", f"the video was {source.codec} and is {output.codec}: it was encoded anew")
 
@@ -70,8 +66,56 @@ def _same(fact: str, source: str, output: str, where: str = "") -> Iterator[Diff
         yield Difference(fact, source, output, where)
 
 
-def _presence(is_there: bool) -> str:
-    return "present" if is_there else "none"
+def _fields(source: VideoInfo, output: VideoInfo) -> Iterator[Found]:
+    """Which field is shown first; H.264 cannot say it of every height."""
+    was, now = (info.field_order or ("unknown" if info.interlaced else "none") for info in (source, output))
+    if was == now:
+        return
+    can_say = source.field_order and kept(source, _encoder(output), "", output.layout.name).field_order
+    if output.field_order is None and source.interlaced and not can_say:
+        yield Explained("field order", f"fields of IN ({was}) are stored as whole frames, or their order is not said")
+    else:
+        yield Difference("field order", was, now)
+
+
+def _siting(source: VideoInfo, output: VideoInfo, container: str) -> Iterator[Found]:
+    """Where 4:2:0 chroma lies; unsaid it lies left."""
+    if source.layout.family != "yuv420p" or output.layout.family != "yuv420p":
+        return
+    was, now = source.chroma_siting or "left", output.chroma_siting or "left"
+    can_say = kept(source, _encoder(output), container, output.layout.name).chroma_siting
+    if was != now and now == "left" and can_say is None:
+        yield Explained("chroma siting", f"{output.codec} in {container} cannot say that chroma lies {was}")
+    else:
+        yield from _same("chroma siting", was, now)
+
+
+def _encoder(info: VideoInfo) -> str:
+    """FFmpeg's name of the encoder that vidrain has for the codec of a video."""
+    return {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}.get(info.codec, info.codec)
+
+
+def _hdr(source: VideoInfo, output: VideoInfo) -> Iterator[Found]:
+    """Data beside the picture: static, which most codecs can state, and changing, which no encoder here writes."""
+    if not is_same(output.hdr, source.hdr):
+        if hdr_options(_encoder(output), source.hdr) is None:
+            yield Explained("HDR data", f"{output.codec} has no place for the static HDR data of IN")
+        else:
+            yield Difference("HDR data", _stated(source.hdr), _stated(output.hdr))
+    elif not is_same(source.hdr, output.hdr):
+        yield Difference("HDR data", _stated(source.hdr), _stated(output.hdr))
+    for name in sorted({CHANGING[kind] for kind in source.side_data if kind in CHANGING}):
+        if name not in {CHANGING.get(kind) for kind in output.side_data}:
+            yield Explained("HDR data", f"{name} changes from frame to frame, and no encoder here writes it")
+    for name in sorted({CHANGING[kind] for kind in output.side_data if kind in CHANGING}):
+        if name not in {CHANGING.get(kind) for kind in source.side_data}:
+            yield Difference("HDR data", "none", name)
+
+
+def _stated(hdr: StaticHdr) -> str:
+    display = "" if hdr.mastering is None else f"display {' '.join(f'{float(part):g}' for part in hdr.mastering)}"
+    light = "" if hdr.light is None else f"light {hdr.light[0]} {hdr.light[1]}"
+    return ", ".join(filter(None, (display, light))) or "none"
 
 
 def _size(info: VideoInfo) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vidrain.equality import Difference, Explained, Found, chapter_facts, paired, picture_facts, stream_facts, tag_facts
-from vidrain.types import ColorTags, PixelLayout, VideoInfo
+from vidrain.types import ColorTags, PixelLayout, StaticHdr, VideoInfo
 from vidrain.video.facts import Chapter, Held, Track
 
 INFO = VideoInfo(
@@ -27,7 +27,8 @@ INFO = VideoInfo(
     sample_aspect_ratio=None,
     display_matrix=None,
     interlaced=False,
-    side_data=("MASTERING_DISPLAY_METADATA",),
+    side_data=(),
+    hdr=StaticHdr(light=(1000, 400)),
 )
 UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 SOUND = Track(
@@ -44,8 +45,12 @@ def kinds(found: list[Found]) -> list[tuple[str, str]]:
     ("change", "fact"),
     [
         ({"interlaced": True}, "field order"),
-        ({"side_data": ()}, "HDR mastering_display_metadata"),
-        ({"side_data": (*INFO.side_data, "DOVI_METADATA")}, "HDR dovi_metadata"),
+        ({"field_order": "top", "interlaced": True}, "field order"),
+        ({"chroma_siting": "topleft"}, "chroma siting"),
+        ({"hdr": StaticHdr()}, "HDR data"),
+        ({"hdr": StaticHdr(light=(1000, 300))}, "HDR data"),
+        ({"hdr": replace(INFO.hdr, mastering=(Fraction(1, 2),) * 10)}, "HDR data"),
+        ({"side_data": ("DOVI_METADATA",)}, "HDR data"),
         ({"layout": PixelLayout("yuv420p", 10)}, "pixel format"),
         ({"layout": PixelLayout("yuv444p", 8)}, "pixel format"),
         ({"height": 720}, "size"),
@@ -84,7 +89,18 @@ def test_what_had_to_be() -> None:
     assert kinds(list(picture_facts(odd, wide, "mp4"))) == [("Explained", "pixel format")]
     fields = replace(INFO, interlaced=True)
     assert kinds(list(picture_facts(fields, INFO, "mp4"))) == [("Explained", "field order")]
+    lower = replace(INFO, interlaced=True, field_order="top", height=362)
+    frames = replace(lower, interlaced=False, field_order=None)
+    assert kinds(list(picture_facts(lower, frames, "mp4"))) == [("Explained", "field order")]
+    as_tall = [replace(info, height=360) for info in (lower, frames)]
+    assert kinds(list(picture_facts(*as_tall, "mp4"))) == [("Difference", "field order")]
     assert kinds(list(picture_facts(INFO, replace(INFO, codec="hevc"), "mp4"))) == [("Explained", "codec")]
+    placed, silent = replace(INFO, chroma_siting="top", hdr=INFO.hdr), replace(INFO, codec="ffv1", hdr=StaticHdr())
+    explained = [("Explained", "chroma siting"), ("Explained", "HDR data"), ("Explained", "codec")]
+    assert kinds(list(picture_facts(placed, silent, "mp4"))) == explained
+    assert kinds(list(picture_facts(placed, silent, "matroska")))[0] == ("Difference", "chroma siting")
+    changing = replace(INFO, side_data=("DYNAMIC_HDR_PLUS",))
+    assert kinds(list(picture_facts(changing, INFO, "mp4"))) == [("Explained", "HDR data")]
     partly = replace(INFO, color=ColorTags(1, 1, 2, 1))
     lossless = replace(INFO, codec="ffv1")
     explained = [("Explained", "colour primaries"), ("Explained", "codec")]

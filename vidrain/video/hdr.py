@@ -17,7 +17,7 @@ _UNSPECIFIED = 2
 _IPT = 15  # matrix of SMPTE ST 2128: only with its Dolby Vision data does it become a picture
 _RPU_OF_HEVC = b"\x19"
 _DOLBY_VISION = {"DOVI_METADATA", "DOVI_RPU_BUFFER"}
-_CHANGING = {
+CHANGING = {
     "DYNAMIC_HDR_PLUS": "HDR10+",
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
     "AMBIENT_VIEWING_ENVIRONMENT": "ambient viewing environment",
@@ -108,7 +108,7 @@ def remarks(info: VideoInfo, written: StaticHdr) -> list[str]:
             f"the video is HDR ({name}): rain is looked for by measures made for SDR and taken off the stored signal; "
             "nothing is tone-mapped, the tags stay"
         )
-    lost = {_CHANGING[kind] for kind in info.side_data if kind in _CHANGING}
+    lost = {CHANGING[kind] for kind in info.side_data if kind in CHANGING}
     if written.mastering is None and "MASTERING_DISPLAY_METADATA" in info.side_data:  # perhaps stated in part
         lost.add("mastering display")
     if written.light is None and info.hdr.light is not None:
