@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from vidrain.archive import recompose
     from vidrain.decompose import decompose
     from vidrain.job import CleanOptions
-    from vidrain.pipeline import CleanReport, clean
+    from vidrain.pipeline import clean
+    from vidrain.report import CleanReport
+    from vidrain.verification import Verification, verify_against
     from vidrain.video.clips import ClipReader, open_clips
     from vidrain.video.decode import open_video
     from vidrain.weights import load_model
@@ -24,24 +26,28 @@ __all__ = [
     "CleanOptions",
     "CleanReport",
     "ClipReader",
+    "Verification",
     "clean",
     "decompose",
     "load_model",
     "open_clips",
     "open_video",
     "recompose",
+    "verify_against",
 ]
 
 _HOMES = {
     "CleanOptions": "vidrain.job",
-    "CleanReport": "vidrain.pipeline",
+    "CleanReport": "vidrain.report",
     "ClipReader": "vidrain.video.clips",
+    "Verification": "vidrain.verification",
     "clean": "vidrain.pipeline",
     "decompose": "vidrain.decompose",
     "load_model": "vidrain.weights",
     "open_clips": "vidrain.video.clips",
     "open_video": "vidrain.video.decode",
     "recompose": "vidrain.archive",
+    "verify_against": "vidrain.verification",
 }
 
 

@@ -26,6 +26,10 @@ _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but parts of the source were lost,\n"
     "5 no space or output not writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
 )
+_VERIFY_EXITS = (
+    "\b\nExit codes: 0 the same, 2 wrong usage, 3 IN or OUT cannot be read, 4 the same, but IN itself has lost parts,\n"
+    "5 something differs."
+)
 _INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."
 
 
@@ -117,6 +121,29 @@ def inspect(source: Path, frames: bool, as_json: bool) -> None:
             facts = listing.file_facts(found)
             click.echo(json.dumps(facts) if as_json else "\n".join(listing.file_lines(facts)))
         return OK if found.is_whole else PARTIAL
+
+    _run(work, as_json, bar=False)
+
+
+@main.command(epilog=_VERIFY_EXITS)
+@click.argument("output", metavar="OUT", type=_FILE)
+@click.option("--against", "source", metavar="IN", type=_FILE, required=True, help="The video OUT was made from.")
+@click.option("--full", is_flag=True, help="Decode every frame of both, compare every time and every picture.")
+@click.option("--start", metavar="T", help="If only a part was cleaned: its start, as given to clean.")
+@click.option("--end", metavar="T", help="Its end, likewise.")
+@click.option("--keep-pts", is_flag=True, help="If it was cleaned with --keep-pts.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def verify(output: Path, source: Path, as_json: bool, **given: Any) -> None:
+    """Tell whether OUT is IN in everything but the rain."""
+
+    def work(sink: "Sink") -> int:
+        from vidrain import verdict
+        from vidrain.verification import verify_against
+
+        found = verify_against(output, source, **given)
+        facts = verdict.verification_facts(found)
+        click.echo(json.dumps(facts) if as_json else "\n".join(verdict.verification_lines(facts)))
+        return found.exit_code
 
     _run(work, as_json, bar=False)
 

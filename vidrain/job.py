@@ -4,22 +4,23 @@ What can be refused is refused here. Knows nothing of the command line or of con
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from vidrain import __version__
 from vidrain.align import AlignOptions
 from vidrain.baseline import BaselineOptions
 from vidrain.decompose import DecomposeOptions
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
-from vidrain.export import Picked, background, crop_tag, padded, rain_archive, rain_preview
+from vidrain.export import Picked, background, padded, rain_archive, rain_preview
+from vidrain.foreseen import left_out, notices_for
 from vidrain.outputs import refuse_clashes
 from vidrain.pace import Pace, pace_for, rate_of
+from vidrain.provenance import made_by
 from vidrain.shots import ShotOptions
 from vidrain.span import kept_frames
 from vidrain.types import VideoInfo
@@ -27,12 +28,12 @@ from vidrain.video.carried import CopyPlan, plan_copy
 from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video
 from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
+from vidrain.video.hdr import refuse_unwatchable
 from vidrain.video.mux import Span
 from vidrain.weights import PRESETS
 
 ALL = "all"
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
-_HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
 Preset = Literal["fast", "balanced", "quality"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -83,6 +84,7 @@ class Job:
 
     video: Video
     model: str
+    made_by: str  # provenance, the same in the file, the report and the events
     decompose: DecomposeOptions
     clean: Output
     others: Mapping[str, Output]  # role (rain, rain_preview) -> output
@@ -106,7 +108,7 @@ class Job:
     @property
     def left_out(self) -> tuple[str, ...]:
         """What of the source cannot be carried along: a sentence each."""
-        return _left_out(self.video, self.copy)
+        return left_out(self.video, self.copy)
 
     @property
     def targets(self) -> dict[str, Path]:
@@ -129,6 +131,7 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         raise InputError(
             f"{info.path}: has {info.layout.depth} bits a sample; allowed: up to {_DEEPEST}; convert it first"
         )
+    refuse_unwatchable(info)
     target = output or default_output(info)
     refuse_clashes(info.path, [path for path in (target, options.rain, options.rain_preview, options.compare) if path])
     return plan_into(target, video, options)
@@ -138,32 +141,35 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
     """The rest of `plan_job`, for a video whose depth and target are known to be good."""
     info = video.info
     model = options.model or PRESETS[options.preset]
-    made_by = f"{__version__} {model}"
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
+    span = span_of(video, kept, options)
     pace = _pace(video, kept, options)
+    encode = clean_encoding(options)
+    settings = asdict(replace(options, encode=encode)) | {"model": model, "kept": span and [kept.start, kept.stop]}
+    line = made_by(model, options.weights, settings)
     shown = info if pace is None else pace.of(info)
-    picked = _sized(background(shown, made_by), options)
-    clean = Output(target, picked, plan_encoder(picked.info, target, clean_encoding(options)))
+    picked = _sized(background(shown, line), options)
+    clean = Output(target, picked, plan_encoder(picked.info, target, encode))
     if options.compare is not None:
         container_of(options.compare)
         if clean.size != (info.width, info.height):
             raise UsageError("--compare lays pictures of one size side by side; drop it, or --pad")
         if pace is not None:
             raise UsageError("--compare pairs each frame with its own of the source; drop it, or --cfr")
-    span = _span(video, kept, options)
     copy = plan_copy(info, clean.plan.container, in_part=span is not None)
     return Job(
         video=video,
         model=model,
+        made_by=line,
         decompose=DecomposeOptions(options.align, options.shots, device_of(options.device)),
         clean=clean,
-        others=_other_outputs(shown, options, made_by),
+        others=_other_outputs(shown, options, line),
         compare=options.compare,
         kept=kept,
         span=span,
         pace=pace,
         copy=copy,
-        notices=(*_notices(video, clean, copy, every=options.video == ALL), *_pace_notices(pace, len(kept))),
+        notices=notices_for(video, clean.plan, picked.info, copy, pace=pace, is_last=options.video != ALL),
     )
 
 
@@ -206,49 +212,6 @@ def _sized(picked: Picked, options: CleanOptions) -> Picked:
     return padded(picked) if options.pad else picked
 
 
-def _left_out(video: Video, copy: CopyPlan) -> tuple[str, ...]:
-    gps = video.source.structure.gps
-    if gps is None:
-        return copy.refused
-    many = "positions" if gps.points is None else f"{gps.points} positions"
-    return *copy.refused, f"GPS: {many} ({gps.kind}) lie outside of all streams and are left out; keep the source"
-
-
-def _notices(video: Video, clean: Output, copy: CopyPlan, *, every: bool) -> tuple[Notice, ...]:
-    """What a user should know. every: whether the other videos are cleaned as well."""
-    info, assumption = video.info, conversion_for(video.info).assumption
-    found = [("damage", f"the source is damaged: {damage.what}") for damage in video.source.structure.damages]
-    found += [("pixel_format", message) for message in clean.plan.notes]
-    if clean.size != (info.width, info.height):
-        named = (
-            f"{info.width}x{info.height} is stored as {clean.size[0]}x{clean.size[1]}, the last row or column repeated"
-        )
-        found.append(("padded", f"{named}; tag {crop_tag(info.track)} keeps the true size"))
-    found += [("left_out", message) for message in _left_out(video, copy)]
-    found += [("streams", message) for message in copy.notes]
-    if not every:
-        found += [
-            (
-                "streams",
-                f"stream {index} is another video: it is copied with its rain; --video {track} or all cleans it",
-            )
-            for index, track in copy.videos.items()
-        ]
-    found += [
-        (
-            "converted",
-            f"stream {index}: its text becomes {codec}, which {clean.plan.container} takes; styling may be lost",
-        )
-        for index, codec in copy.converted.items()
-    ]
-    found += [("colour", assumption)] if assumption else []
-    if info.interlaced:
-        found.append(("interlaced", "the source is interlaced: its lines are cleaned and stored as whole frames"))
-    if lost := sorted(_HDR.intersection(info.side_data)):
-        found.append(("colour", f"HDR data beside the picture is not carried: {', '.join(lost).lower()}"))
-    return tuple(Notice(code=code, message=message) for code, message in found)
-
-
 def _pace(video: Video, kept: range, options: CleanOptions) -> Pace | None:
     if options.cfr is None:
         return None
@@ -257,14 +220,8 @@ def _pace(video: Video, kept: range, options: CleanOptions) -> Pace | None:
     return pace_for(pts[kept.start : kept.stop].tolist(), base, end, rate_of(options.cfr))
 
 
-def _pace_notices(pace: Pace | None, frames: int) -> tuple[Notice, ...]:
-    if pace is None:
-        return ()
-    counts = f"{frames} frames become {pace.frames}: {pace.repeated} repeated, {pace.dropped} dropped"
-    return (Notice(code="cfr", message=f"at {pace.rate} frames per second {counts}"),)
-
-
-def _span(video: Video, kept: range, options: CleanOptions) -> Span | None:
+def span_of(video: Video, kept: range, options: CleanOptions) -> Span | None:
+    """The range that `options` ask for in seconds, for the other streams; None keeps all."""
     if options.start is None and options.end is None:
         return None
     pts, base = video.index.pts, video.info.time_base

@@ -51,10 +51,10 @@ def missing_in(video: Video, kept: range) -> Missing:
     return _missing(video.source, kept, lost)
 
 
-def missing_in_file(source: Source) -> Missing:
-    """What the file has lost, as far as that shows without decoding."""
+def missing_in_file(source: Source, kept: range | None = None) -> Missing:
+    """What the file has lost, as far as that shows without decoding; of the frames `kept`, or of all."""
     count = len(source.index.pts)
-    return _missing(source, range(count), np.zeros(count, np.bool_))
+    return _missing(source, range(count) if kept is None else kept, np.zeros(count, np.bool_))
 
 
 def _missing(source: Source, kept: range, lost: npt.NDArray[np.bool_]) -> Missing:

@@ -19,11 +19,15 @@ FILES = [file for folder in ("vidrain", "tools") for file in sorted((ROOT / fold
 ROWS: tuple[frozenset[str], ...] = (
     frozenset({"types", "errors"}),
     frozenset(
-        {"layers", "stream", "metrics", "shots", "align", "span", "pace", "outputs", "events", "missing", "video"}
+        {
+            *("layers", "stream", "metrics", "shots", "align", "span", "pace", "outputs", "events", "missing"),
+            *("provenance", "video"),
+        }
     ),
-    frozenset({"baseline", "decompose", "export", "weights"}),
-    frozenset({"job", "tracks", "pipeline", "archive", "inspection", "doctor"}),
-    frozenset({"config", "progress", "listing"}),
+    frozenset({"timing", "likeness", "equality", "pairing"}),
+    frozenset({"baseline", "decompose", "export", "weights", "foreseen"}),
+    frozenset({"job", "tracks", "report", "pipeline", "archive", "inspection", "doctor", "verification"}),
+    frozenset({"config", "progress", "listing", "verdict"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
@@ -32,7 +36,18 @@ DOORSTEPS = {"__init__", "__main__"}
 DOORS = {
     "av": {
         f"video/{name}.py"
-        for name in ("index", "decode", "encoder", "encode", "carried", "subtitles", "mux", "streams", "verify")
+        for name in (
+            "index",
+            "decode",
+            "encoder",
+            "encode",
+            "carried",
+            "subtitles",
+            "mux",
+            "streams",
+            "facts",
+            "verify",
+        )
     },
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},

@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 
 from vidrain.errors import InputError, UsageError
 from vidrain.types import ColorTags, Damage, Family, FrameIndex, PixelLayout, Structure, VideoInfo
+from vidrain.video.hdr import is_half_a_picture, static_hdr
 from vidrain.video.structure import examine
 
 _FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp")
@@ -193,8 +194,9 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame, track: int) -> Vid
     ratio = stream.sample_aspect_ratio
     rate = stream.average_rate
     parts = cast(Iterable[SideData], frame.side_data)  # typed as a dict, but yields the parts
-    side_data = {part.type: bytes(part) for part in parts}
-    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
+    side_data = {part.type.name: bytes(part) for part in parts}
+    matrix = side_data.get(SideDataType.DISPLAYMATRIX.name)
+    color = ColorTags(int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc))
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -203,15 +205,15 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame, track: int) -> Vid
         height=frame.height,
         pix_fmt=name,
         layout=layout,
-        color=ColorTags(
-            int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc)
-        ),
+        color=color,
         time_base=Fraction(stream.time_base),
         rate=Fraction(rate) if rate else None,
         sample_aspect_ratio=Fraction(ratio) if ratio else None,
         display_matrix=struct.unpack("=9i", matrix) if matrix is not None else None,
         interlaced=bool(frame.interlaced_frame),
-        side_data=tuple(kind.name for kind in side_data),
+        side_data=tuple(side_data),
+        hdr=static_hdr(side_data),
+        is_half_a_picture=is_half_a_picture(side_data, color),
         track=track,
     )
 

@@ -89,6 +89,46 @@ def payload(packet: Packet[Stream]) -> bytes:
     return data
 
 
+def chapters_within(source: InputContainer, span: Span | None) -> list[Chapter]:
+    """The chapters of `source`, cut to the span that is kept."""
+    chapters: list[Chapter] = []
+    for chapter in source.chapters():
+        base = Fraction(chapter["time_base"] or 1)
+        start, end = chapter["start"] * base, chapter["end"] * base
+        if span is not None:
+            if end <= span.start or (span.end is not None and start >= span.end):
+                continue
+            start = max(start, span.start) - span.shift
+            end = (end if span.end is None else min(end, span.end)) - span.shift
+        cut = chapter.copy()
+        cut["start"], cut["end"] = round(start / base), round(end / base)
+        chapters.append(cut)
+    return chapters
+
+
+def moved(packet: Packet[Stream], span: Span | None) -> bool:
+    """Shift the packet's times by the span; False when it lies outside of it."""
+    if span is None:
+        return True
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    if ticks is None or is_cover(packet.stream):
+        return True
+    base = Fraction(packet.time_base)
+    begin = ticks * base
+    end = begin + max(packet.duration or 0, 1) * base
+    if end <= span.start or (span.end is not None and begin >= span.end):
+        return False
+    shift = round(span.shift / base)
+    pts = packet.pts - shift if packet.pts is not None else None
+    dts = packet.dts - shift if packet.dts is not None else None
+    if isinstance(packet.stream, SubtitleStream) and begin < span.start:
+        late = round((span.start - begin) / base)  # a line already on screen appears with the first frame
+        pts, dts = None if pts is None else pts + late, None if dts is None else dts + late
+        packet.duration = max((packet.duration or 0) - late, 1)
+    packet.pts, packet.dts = pts, dts
+    return True
+
+
 class StreamCopy:
     """Writes the other streams into the output, in step with the video; owns a second handle on the source."""
 
@@ -136,7 +176,7 @@ class StreamCopy:
                 texts.append(self._attach_text(container, stream))
         if video is None:
             raise OutputError(f"{self._info.path}: stream {self._info.stream_index} is gone; the source has changed")
-        container.set_chapters(self._chapters(self._source))
+        container.set_chapters(chapters_within(self._source, self._span))
         kept = {key: value for key, value in self._source.metadata.items() if key.lower() not in _CONTAINER_KEYS}
         container.metadata.update(kept)
         for stream in self._source.streams:
@@ -169,23 +209,6 @@ class StreamCopy:
         with suppress(av.error.FFmpegError):
             yield from packets
 
-    def _chapters(self, source: InputContainer) -> list[Chapter]:
-        """The source's chapters, cut to the span that is kept."""
-        span = self._span
-        chapters: list[Chapter] = []
-        for chapter in source.chapters():
-            base = Fraction(chapter["time_base"] or 1)
-            start, end = chapter["start"] * base, chapter["end"] * base
-            if span is not None:
-                if end <= span.start or (span.end is not None and start >= span.end):
-                    continue
-                start = max(start, span.start) - span.shift
-                end = (end if span.end is None else min(end, span.end)) - span.shift
-            moved = chapter.copy()
-            moved["start"], moved["end"] = round(start / base), round(end / base)
-            chapters.append(moved)
-        return chapters
-
     def write_until(self, seconds: Fraction) -> None:
         """Copy packets that begin up to `seconds` on the clock of the output."""
         while (packet := self._next()) is not None:
@@ -206,32 +229,9 @@ class StreamCopy:
             packet = next(self._packets, None)
             if packet is None:
                 return None
-            if packet.size and self._moved(packet):
+            if packet.size and moved(packet, self._span):
                 self._held = packet
         return self._held
-
-    def _moved(self, packet: Packet[Stream]) -> bool:
-        """Shift the packet's times by the span; False when it lies outside of it."""
-        span = self._span
-        if span is None:
-            return True
-        ticks = packet.pts if packet.pts is not None else packet.dts
-        if ticks is None or is_cover(packet.stream):
-            return True
-        base = Fraction(packet.time_base)
-        begin = ticks * base
-        end = begin + max(packet.duration or 0, 1) * base
-        if end <= span.start or (span.end is not None and begin >= span.end):
-            return False
-        shift = round(span.shift / base)
-        pts = packet.pts - shift if packet.pts is not None else None
-        dts = packet.dts - shift if packet.dts is not None else None
-        if isinstance(packet.stream, SubtitleStream) and begin < span.start:
-            late = round((span.start - begin) / base)  # a line already on screen appears with the first frame
-            pts, dts = None if pts is None else pts + late, None if dts is None else dts + late
-            packet.duration = max((packet.duration or 0) - late, 1)
-        packet.pts, packet.dts = pts, dts
-        return True
 
     def _mux(self, packet: Packet[Stream]) -> None:
         index = packet.stream_index

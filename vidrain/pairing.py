@@ -1,0 +1,153 @@
+"""Frames of two videos that belong together: which, when they are shown, and by decoding what they look like.
+
+Knows nothing of streams and tags.
+"""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from vidrain.equality import MATROSKA_TICK, Difference, Explained, Found
+from vidrain.likeness import Comparison, pairs
+from vidrain.timing import Times, first_off, matched, on_one_clock, unmatched, worst_off
+from vidrain.types import Frame
+from vidrain.video.decode import Video
+
+_NAMED = 3  # places named of many
+
+
+class Pairing:
+    """The frames `kept` of one video and all frames of another, by their indices until `compare` decodes them.
+
+    shift: what was taken off every time of the first, in its ticks; container: FFmpeg's name of that of the second.
+    largest_error, is_decoded: known after `facts`.
+    """
+
+    def __init__(self, before: Video, after: Video, kept: range, *, shift: int, container: str) -> None:
+        self._before, self._after, self._kept, self._shift = before, after, kept, shift
+        self._allowed = MATROSKA_TICK / 2 if container == "matroska" else Fraction(0)
+        # copies, which decoding overwrites: what the packets say may run backwards
+        self._due = before.index.pts[kept.start : kept.stop] - shift
+        self._got = after.index.pts.copy()
+        due, got, tick = self._on_one_clock()
+        self._pairs = matched(due, got, allowed=int(self._allowed / tick))
+        self.is_decoded = False
+        self.largest_error = Fraction(0)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Frames that are due, and frames that are there."""
+        return len(self._due), len(self._got)
+
+    def compare(self) -> Comparison:
+        """Decode both videos whole: note the times of all frames, compare those that belong together."""
+        before, after, kept = self._before, self._after, self._kept
+        comparison = Comparison(before.info.layout, after.info.layout)
+        places = {i + kept.start: j for i, j in self._pairs}
+        own = _noted(_until(before.frames(max(kept.start - 1, 0)), kept.stop), self._due, kept.start, self._shift)
+        others = _noted(after.frames(), self._got, 0, 0)
+        if (before.info.width, before.info.height) == (after.info.width, after.info.height):
+            for pair in pairs(own, others, places):
+                comparison.look(pair)
+        _drain(own)
+        _drain(others)
+        self.is_decoded = True
+        return comparison
+
+    def facts(self) -> Iterator[Found]:
+        """Number of frames, their times, and when the last one ends."""
+        lacking, surplus = unmatched(self._pairs, *self.counts)
+        if lacking and not self.is_decoded:  # whether IN can be decoded there, only decoding tells
+            _drain(_until(self._before.frames(self._kept.start), self._kept.stop))
+            self.is_decoded = True
+        lost = self._lost()
+        yield from self._strays([place for place in lacking if not lost[place]], surplus)
+        if filled := sum(bool(lost[i]) for i, _ in self._pairs):
+            yield Explained("frames", f"{filled} frames of IN cannot be decoded; OUT has pictures in their place")
+        if broken := self._after.decoded.damaged_packets:
+            yield Difference("decoding", "whole", f"{broken} packets that cannot be decoded")
+        found = list(self._times([(i, j) for i, j in self._pairs if not lost[i]]))
+        yield from found
+        ends_together = self._pairs[-1:] == [(len(self._due) - 1, len(self._got) - 1)] and not lost[-1]
+        if ends_together and not any(isinstance(item, Difference) for item in found):
+            yield from self._end()
+
+    def _on_one_clock(self) -> tuple[Times, Times, Fraction]:
+        return on_one_clock(self._due, self._before.info.time_base, self._got, self._after.info.time_base)
+
+    def _lost(self) -> npt.NDArray[np.bool_]:
+        """Which of the frames that are due IN cannot decode; none as long as nothing was decoded."""
+        if not self.is_decoded:
+            return np.zeros(len(self._due), np.bool_)
+        return ~self._before.decoded.frames[self._kept.start : self._kept.stop]
+
+    def _strays(self, lacking: list[int], surplus: list[int]) -> Iterator[Found]:
+        """Frames without a counterpart."""
+        strays = [f"frame {place + self._kept.start} is missing" for place in lacking]
+        strays += [f"frame {place} of OUT is too many" for place in surplus]
+        if strays:
+            more = [f"{len(strays) - _NAMED} more"] if len(strays) > _NAMED else []
+            due, got = self.counts
+            yield Difference("frames", str(due), str(got), "; ".join([*strays[:_NAMED], *more]))
+
+    def _times(self, together: list[tuple[int, int]]) -> Iterator[Found]:
+        if not self._before.index.orderly and not self.is_decoded:
+            together = [*together[:1], *together[1:][-1:]]
+            yield Explained(
+                "times", "IN has times out of order: only the first and the last were compared (all: --full)"
+            )
+        places, others = np.asarray(together, np.int64).reshape(-1, 2).T
+        due, got, tick = self._on_one_clock()
+        due, got = due[places], got[others]
+        self.largest_error = worst_off(due, got) * tick
+        if first := first_off(due, got, allowed=int(self._allowed / tick)):
+            at, many = first
+            off = f"{many} of {len(due)} off by up to {float(self.largest_error) * 1000:.3f} ms"
+            where = f"frame {places[at] + self._kept.start}, {off}"
+            yield Difference("times", f"{float(due[at] * tick):.6f} s", f"{float(got[at] * tick):.6f} s", where)
+        elif self.largest_error:
+            moved = f"{float(self.largest_error) * 1000:.3f} ms"
+            yield Explained("times", f"matroska stores whole milliseconds: moved by up to {moved}")
+        if backwards := self._before.decoded.moved_times:
+            yield Explained(
+                "times", f"{backwards} times of IN run backwards: those frames lie between their neighbours"
+            )
+
+    def _end(self) -> Iterator[Found]:
+        """The end of the last frame, within half a frame.
+
+        Inside a video coded out of order the duration of a frame may be that of any step: so a range may end earlier.
+        """
+        index, base, stop = self._before.index, self._before.info.time_base, self._kept.stop
+        is_cut = stop < len(index.pts)
+        due = (int(index.pts[stop]) - self._shift) * base if is_cut else self._before.source.end - self._shift * base
+        got, last, steps = self._after.source.end, int(self._due[-1]) * base, np.diff(self._due)
+        usual = Fraction(np.median(steps)) * base if len(steps) else due - last
+        earliest = last + int(steps.min()) * base if is_cut and len(steps) else due
+        if due <= last:
+            yield Explained("duration", "IN does not say how long its last frame is shown")
+        elif not min(earliest, due) - usual / 2 <= got <= due + usual / 2:
+            yield Difference("duration", f"ends at {float(due):.3f} s", f"ends at {float(got):.3f} s")
+
+
+def _until(frames: Iterable[Frame], stop: int) -> Iterator[Frame]:
+    """`frames` up to the one at index `stop`, which comes along as a neighbour."""
+    for frame in frames:
+        yield frame
+        if frame.index >= stop:
+            return
+
+
+def _noted(frames: Iterable[Frame], times: Times, first: int, shift: int) -> Iterator[Frame]:
+    """`frames`, each one's time less `shift` noted in `times`, which begins with index `first`."""
+    for frame in frames:
+        if first <= frame.index < first + len(times):
+            times[frame.index - first] = frame.pts - shift
+        yield frame
+
+
+def _drain(frames: Iterable[Frame]) -> None:
+    for _ in frames:
+        pass
