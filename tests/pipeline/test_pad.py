@@ -105,7 +105,8 @@ def test_even_pictures_stay_as_they_are(samples: Path, tmp_path: Path) -> None:
     clean(samples / "vfr.mp4", plain, options=CleanOptions(end="5"))
     report = clean(samples / "vfr.mp4", padded, options=CleanOptions(end="5", pad=True))
     assert report.crops == {}
-    assert plain.read_bytes() == padded.read_bytes()
+    one, other = (ffmpeg_says.tracks(path, "-map", "0", "-c", "copy") for path in (plain, padded))
+    assert one == other
 
 
 def test_rain_of_another_size_is_still_refused(samples: Path, tmp_path: Path) -> None:
