@@ -71,6 +71,11 @@ def command() -> None:
 @click.option("--end", metavar="T", help="First frame not kept any more, likewise.")
 @click.option("--keep-pts", is_flag=True, default=None, help="With --start: keep the times instead of starting at 0.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs  [auto].")
+@click.option(
+    "--on-bad-frame",
+    type=click.Choice(["repeat", "drop", "fail"]),
+    help="Frames that do not decode: show the one before, leave them out, or give up  [repeat].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
 @click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/clean.yaml.")

@@ -27,6 +27,7 @@ from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video
 from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
 from vidrain.video.mux import Span
+from vidrain.watchdog import STALL_S, Watchdog
 from vidrain.weights import PRESETS
 
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
@@ -34,6 +35,7 @@ _HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS",
 
 Preset = Literal["fast", "balanced", "quality"]
 Device = Literal["auto", "cpu", "cuda"]
+OnBadFrame = Literal["repeat", "drop", "fail"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,8 @@ class CleanOptions:
     end: str | None = None
     keep_pts: bool = False
     force: bool = False
+    on_bad_frame: OnBadFrame = "repeat"
+    stall_s: float = STALL_S
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     baseline: BaselineOptions = field(default_factory=BaselineOptions)
     align: AlignOptions = field(default_factory=AlignOptions)
@@ -80,6 +84,8 @@ class Job:
     kept: range  # indices of the frames that go out
     span: Span | None  # the same in seconds, for the other streams; None keeps all
     copy: CopyPlan
+    on_bad_frame: OnBadFrame
+    watchdog: Watchdog
     notices: tuple[Notice, ...]  # what a user should know beforehand
 
     @property
@@ -128,6 +134,8 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         kept=kept,
         span=span,
         copy=copy,
+        on_bad_frame=options.on_bad_frame,
+        watchdog=Watchdog(info.path, options.stall_s),
         notices=_notices(video, clean.plan, copy),
     )
 

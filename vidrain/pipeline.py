@@ -3,35 +3,46 @@
 report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 """
 
+from __future__ import annotations  # Packet[...] exists for the type checker only
+
+import hashlib
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from vidrain.conceal import Concealed, in_words, refuse_missing, repeated, unbroken
 from vidrain.decompose import Decomposer, decompose, reach_of
 from vidrain.errors import InputError
 from vidrain.events import FileDone, Meter, Notice, OnEvent, Plan, ignore
 from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
-from vidrain.missing import Missing, missing_in
+from vidrain.missing import Missing, missing_in, missing_in_file
 from vidrain.outputs import Claim, claimed, publish_all
 from vidrain.stream import prefetch
-from vidrain.types import Frame
+from vidrain.types import Frame, Layers
 from vidrain.video.decode import open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, verify
+from vidrain.watchdog import Watchdog
 from vidrain.weights import load_model
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.stream import Stream
 
 # Frames; with the window and the encoder's lookahead these bound the memory of a job.
 _DECODED_AHEAD = 4
 _COMPUTED_AHEAD = 2
+_PACKETS_AHEAD = 8  # of the other streams: tens of kilobytes
+_COMPARED = 1 << 16  # bytes at both ends of a source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +50,8 @@ class CleanReport:
     """What was done to one video.
 
     missing: (start, end) seconds from the first frame of what could not be decoded or is not in the file; status is
-    `partial` if there are any, or if sound or an unknown length is missing (see the notices). pts_equal: every frame
+    `partial` if there are any, or if sound or an unknown length is missing (see the notices). frames_repeated: frames
+    that could not be decoded, and for which the clean frame before stands in. pts_equal: every frame
     has exactly the source's time (less the start of a range). copied, left_out: the other streams, in words, and what
     lies outside of them. exact: whether the clean file is lossless, so that it and the rain archive give O back.
     """
@@ -49,6 +61,7 @@ class CleanReport:
     status: Literal["ok", "partial"]
     frames_in: int
     frames_out: int
+    frames_repeated: int
     pts_equal: bool
     missing: tuple[tuple[float, float], ...]
     copied: tuple[str, ...]
@@ -77,26 +90,31 @@ def clean(
     """
     began = monotonic()
     options = options or CleanOptions()
-    video = open_video(source)
-    before = _fingerprint(video.info.path)
-    job = plan_job(video, Path(output) if output is not None else None, options)
+    watchdog = Watchdog(Path(source), options.stall_s)
+    video = watchdog.opened(lambda pulse: open_video(source, pulse.beat))
+    before = watchdog.opened(lambda _: _fingerprint(video.info.path))
+    job = watchdog.opened(lambda _: plan_job(video, Path(output) if output is not None else None, options))
+    if options.on_bad_frame == "fail":
+        refuse_missing(video.info.path, missing_in_file(video.source, job.kept))
     decomposer = load_model(job.model, options.weights, options.baseline)
     with ExitStack() as stack:
         claims = {role: stack.enter_context(claimed(path, force=options.force)) for role, path in job.targets.items()}
         on_event(_plan(job))
         for notice in job.notices:
             on_event(notice)
-        exports = _write(job, decomposer, claims, on_event)
+        exports, frames_repeated = _write(job, decomposer, claims, on_event)
         findings = {role: verify(claims[role].partial, export.expected) for role, export in exports.items()}
-        missing = missing_in(video, job.kept)
+        missing = missing_in(video, job.kept, exports["clean"].expected.copied.values())
+        if options.on_bad_frame == "fail":
+            refuse_missing(video.info.path, missing)
         if job.compare is not None and not missing.picture:
             _compare(job, job.compare, claims, exports["clean"].expected)
-        if _fingerprint(video.info.path) != before:
+        if watchdog.opened(lambda _: _fingerprint(video.info.path)) != before:
             raise InputError(f"{video.info.path}: changed while it was read; nothing was kept, try again")
         # with frames lost, no other program pairs the rest as we do
         finished = {role: claim for role, claim in claims.items() if not (missing.picture and role == "compare")}
         publish_all(finished.values())
-    after = _late_notices(job, findings["clean"].notes, missing)
+    after = _late_notices(job, findings["clean"].notes, missing, frames_repeated)
     for notice in after:
         on_event(notice)
     seconds = monotonic() - began
@@ -107,6 +125,7 @@ def clean(
         status="partial" if missing else "ok",
         frames_in=len(job.kept),
         frames_out=frames_out,
+        frames_repeated=frames_repeated,
         pts_equal=findings["clean"].pts_equal and not video.decoded.moved_times,
         missing=missing.picture,
         copied=tuple(copied.kind for copied in exports["clean"].expected.copied.values()),
@@ -124,27 +143,49 @@ def clean(
     return report
 
 
-def _write(job: Job, decomposer: Decomposer, claims: Mapping[str, Claim], on_event: OnEvent) -> dict[str, VideoExport]:
-    """Decode, decompose and encode: three threads, bounded queues between them. Returns the finished exports."""
+def _write(
+    job: Job, decomposer: Decomposer, claims: Mapping[str, Claim], on_event: OnEvent
+) -> tuple[dict[str, VideoExport], int]:
+    """Decode, decompose and encode: a thread each, bounded queues between them.
+
+    Returns the finished exports, and how many frames were repeated.
+    """
+    concealed = Concealed()
     with ExitStack() as stack:
         exports = {role: stack.enter_context(export) for role, export in _exports(job, claims).items()}
-        frames = prefetch(_context(job, reach_of(decomposer.radius)), _DECODED_AHEAD, "decode")
+        context = _context(job, reach_of(decomposer.radius))
+        frames = job.watchdog.ahead(context, _DECODED_AHEAD, "decode", job.video.decoded.place)
         decoded = stack.enter_context(closing(frames))
         computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)
         meter = Meter(len(job.kept))
-        for layers in stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose"))):
+        ready = stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
+        for layers in _mended(ready, job, concealed):
             for export in exports.values():
                 export.write(layers)
             on_event(meter.tick())
         if not exports["clean"].expected.pts:
             raise InputError(f"{job.video.info.path}: none of its {len(job.kept)} frames could be decoded")
-    return exports
+    return exports, concealed.frames_repeated
+
+
+def _mended(layers: Iterator[Layers], job: Job, concealed: Concealed) -> Iterator[Layers]:
+    """What becomes of the gaps that frames leave which did not decode."""
+    match job.on_bad_frame:
+        case "repeat":
+            return repeated(layers, job.video.index, job.kept, job.video.decoded.frames, concealed)
+        case "fail":
+            return unbroken(layers, job.video.info, job.video.index, job.kept)
+    return layers
 
 
 def _exports(job: Job, claims: Mapping[str, Claim]) -> dict[str, VideoExport]:
     info = job.video.info
     shift = round(job.span.shift / info.time_base) if job.span else 0
-    copy = StreamCopy(info, job.copy, span=job.span)
+
+    def ahead(packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        return job.watchdog.ahead(packets, _PACKETS_AHEAD, "copy", lambda: "while its other streams were copied")
+
+    copy = job.watchdog.opened(lambda _: StreamCopy(info, job.copy, span=job.span, ahead=ahead))
     exports = {"clean": VideoExport(claims["clean"].partial, job.clean.plan, job.clean.picked, shift=shift, copy=copy)}
     for role, other in job.others.items():
         exports[role] = VideoExport(claims[role].partial, other.plan, other.picked, shift=shift)
@@ -168,15 +209,20 @@ def _compare(job: Job, target: Path, claims: Mapping[str, Claim], clean: Expecte
         retime(numbered, partial, container=container_of(target), pts=clean.pts, time_base=base)
 
 
-def _fingerprint(path: Path) -> tuple[int, int]:
+def _fingerprint(path: Path) -> tuple[int, int, bytes]:
+    """Size, time of change, and a digest of both ends: some programs put the time back."""
     try:
         stat = path.stat()
+        with path.open("rb") as file:
+            ends = file.read(_COMPARED)
+            file.seek(max(stat.st_size - _COMPARED, 0))
+            ends += file.read(_COMPARED)
     except OSError as error:
         raise InputError(f"{path}: went away while it was read ({error.strerror}); nothing was kept") from error
-    return stat.st_size, stat.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns, hashlib.sha256(ends).digest()
 
 
-def _late_notices(job: Job, notes: tuple[str, ...], missing: Missing) -> list[Notice]:
+def _late_notices(job: Job, notes: tuple[str, ...], missing: Missing, frames_repeated: int) -> list[Notice]:
     found = [Notice(code="times", message=note) for note in notes]
     if moved := job.video.decoded.moved_times:
         message = f"{moved} frames had times that ran backwards; they were moved between their neighbours"
@@ -184,6 +230,8 @@ def _late_notices(job: Job, notes: tuple[str, ...], missing: Missing) -> list[No
     if job.video.decoded.damaged_packets and not missing:
         message = f"{job.video.decoded.damaged_packets} damaged packets; every frame was decoded, some may look wrong"
         found.append(Notice(code="damage", message=message))
+    lost = ~job.video.decoded.frames[job.kept.start : job.kept.stop]
+    found += [Notice(code="damage", message=what) for what in in_words(lost, frames_repeated)]
     found += missing.notices()
     if missing.picture and job.compare is not None:
         found.append(Notice(code="left_out", message="no comparison: other programs pair what is left otherwise"))
@@ -210,6 +258,7 @@ def _done(report: CleanReport) -> FileDone:
         outputs={role: str(path) for role, path in report.outputs.items()},
         frames_in=report.frames_in,
         frames_out=report.frames_out,
+        frames_repeated=report.frames_repeated,
         pts_equal=report.pts_equal,
         streams=list(report.copied),
         seconds=report.seconds,

@@ -9,7 +9,7 @@ Sequential and bounded. Damage is read past, packet by packet; what decoded is m
 
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -38,6 +38,10 @@ class Decoded:
     frames: npt.NDArray[np.bool_]
     moved_times: int = 0
     damaged_packets: int = 0
+
+    def place(self) -> str:
+        """How far decoding has come, in words."""
+        return f"at frame {int(self.frames.nonzero()[0].max(initial=-1)) + 1}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ class Video:
         """
         held: list[tuple[VideoFrame, int]] = []
         for picture in pictures:
-            held.append((picture, self._position(picture.pts, first + len(held))))
+            time = picture.pts if self.index.timed else picture.dts
+            held.append((picture, self._position(time, first + len(held))))
             if len(held) > _MAX_REPAIRED_RUN or max(place for _, place in held) < first + len(held):
                 for item in _in_order(held, first):
                     yield item
@@ -130,7 +135,7 @@ class Video:
 
     def _position(self, pts: int | None, following: int) -> int:
         """Place of `pts` in the index, or `following` where times are of no use."""
-        if pts is None or not self.index.orderly:
+        if pts is None or (self.index.timed and not self.index.orderly):
             return following
         known = int(np.searchsorted(self.index.pts, pts))
         return known if known < len(self.index.pts) and self.index.pts[known] == pts else following
@@ -173,9 +178,9 @@ class Video:
         return Frame(planes_of(picture, info.layout), pts, picture.duration or 0, index)
 
 
-def open_video(path: str | Path) -> Video:
-    """Probe `path` and make it ready to be decoded. Raises InputError."""
-    source = probe(Path(path))
+def open_video(path: str | Path, beat: Callable[[], None] = lambda: None) -> Video:
+    """Probe `path` and make it ready to be decoded. beat: called whenever that has moved on. Raises InputError."""
+    source = probe(Path(path), beat)
     return Video(source, Decoded(np.zeros(len(source.index.pts), np.bool_)))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -89,6 +89,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
             raise InputError(f"{path}: no such file; check the path")
         if path.is_dir():
             raise InputError(f"{path}: is a folder, but one video file is expected")
+        if not path.is_file():  # to open a pipe would wait for its writer, and it could be read only once
+            raise InputError(f"{path}: is a pipe or a device, but a file is expected; save it to a file first")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes); copy it again from the camera or card")
         # old files hold tags in other encodings than UTF-8: their bytes pass through unchanged
@@ -123,29 +125,31 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     raise InputError(f"{path}: holds no video stream (found: {kinds})")
 
 
-def probe(path: Path) -> Source:
+def probe(path: Path, beat: Callable[[], None] = lambda: None) -> Source:
     """Facts and frame index of the video at `path`; decodes one frame, demuxes all packets, looks for damage.
 
-    Raises InputError if the file cannot be opened, holds no video, or no frame of it decodes.
+    beat: called whenever it has moved on, for a watchdog. Raises InputError if the file cannot be opened, holds no
+    video, or no frame of it decodes.
     """
     with open_input(path) as container:
         stream = video_stream(container, path)
-        first = _first_frame(container, stream, path)
+        first = _first_frame(_packets(container, stream, beat), stream, path)
         info = _info(path, stream, first)
     with open_input(path) as container:
         stream = video_stream(container, path)
-        structure = examine(path)
-        index, extent = _index(container, stream, info, first.dts)
+        structure = examine(path, beat)
+        timed = "avi" not in container.format.name.split(",")
+        index, extent = _index(_packets(container, stream, beat), info, first.dts, timed=timed)
         dated = replace(structure, damages=tuple(_dated(damage, extent, info) for damage in structure.damages))
         end, complete_to = extent.end * info.time_base, extent.complete_to * info.time_base
         return Source(info, index, dated, end, complete_to, _stated_end(container, stream, dated))
 
 
-def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+def _first_frame(packets: Iterator[Packet[VideoStream]], stream: VideoStream, path: Path) -> VideoFrame:
     """First frame that decodes; packets damaged before it are passed over."""
     if stream.codec_context is None:
         raise InputError(f"{path}: its video is of a codec that FFmpeg does not know; convert it first")
-    for packet in _packets(container, stream):
+    for packet in packets:
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -156,10 +160,12 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     raise InputError(f"{path}: no frame of its {stream.codec_context.name} video can be decoded")
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+def _packets(container: InputContainer, stream: VideoStream, beat: Callable[[], None]) -> Iterator[Packet[VideoStream]]:
     """Packets up to the end, or to where the container breaks off; the last one is empty and flushes the decoder."""
     with suppress(av.error.FFmpegError):
-        yield from container.demux(stream)
+        for packet in container.demux(stream):
+            beat()
+            yield packet
 
 
 def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
@@ -232,15 +238,17 @@ def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:
 
 
 def _index(
-    container: InputContainer, stream: VideoStream, info: VideoInfo, first_decoded: int | None
+    packets: Iterator[Packet[VideoStream]], info: VideoInfo, first_decoded: int | None, *, timed: bool
 ) -> tuple[FrameIndex, _Extent]:
-    """Times of all packets that are shown. first_decoded: decoding time that came with the first frame."""
+    """Times of all packets that are shown. first_decoded: decoding time that came with the first frame.
+
+    timed: whether packets say when they are shown.
+    """
     rows: list[tuple[int, int, int, int]] = []
     times: list[int] = []
     keys: list[int] = []
     hidden, orderly = 0, True
-    timed = "avi" not in container.format.name.split(",")
-    for packet in _packets(container, stream):
+    for packet in packets:
         if not packet.size:
             continue
         if packet.is_discard:

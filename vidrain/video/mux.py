@@ -7,7 +7,7 @@ pixels.
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,13 +22,15 @@ from av.stream import Discard, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
-from vidrain.errors import OutputError
+from vidrain.errors import InputError, OutputError
 from vidrain.types import VideoInfo
 from vidrain.video.carried import CopyPlan, add_like, described, is_cover, stream_metadata
 from vidrain.video.index import as_file, open_input
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
+
+    Ahead = Callable[[Iterable[Packet[Stream]]], Iterator[Packet[Stream]]]
 
 # Written anew by every muxer; the source's would be wrong in the copy.
 _CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
@@ -37,6 +39,8 @@ _PICTURES = {"png": "png", "mjpeg": "jpeg"}
 _TIMED_TEXT = "subtitle mov_text"
 _BLANK_LINE = b"\0\0"  # written by the muxer itself where no line is shown
 _ADTS_SYNC = 0xFFF
+
+_left_open: list[ExitStack] = []
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,23 @@ class Copied:
     count: int = 0
     first: Fraction | None = None  # seconds
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    refused: int = 0  # packets so damaged that the muxer takes them not
 
-    def add(self, packet: Packet[Stream]) -> None:
-        """Count one packet in. To be called before it is muxed, which empties it."""
-        if self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE:
+    def add(self, packet: Packet[Stream], mux: Callable[[Packet[Stream]], None] = lambda packet: None) -> None:
+        """Give one packet to `mux`, which empties it, and count it in unless it is refused."""
+        first = None if packet.pts is None else packet.pts * Fraction(packet.time_base)
+        data = payload(packet)
+        is_blank = self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE
+        try:
+            mux(packet)
+        except (av.error.InvalidDataError, av.error.ArgumentError):
+            self.refused += 1
             return
-        if self.first is None and packet.pts is not None:
-            self.first = packet.pts * Fraction(packet.time_base)
+        if is_blank:
+            return
+        self.first = first if self.first is None else self.first
         self.count += 1
-        self.digest.update(payload(packet))
+        self.digest.update(data)
 
 
 def payload(packet: Packet[Stream]) -> bytes:
@@ -84,10 +96,13 @@ def payload(packet: Packet[Stream]) -> bytes:
 
 
 class StreamCopy:
-    """Writes the other streams into the output, in step with the video; owns a second handle on the source."""
+    """Writes the other streams into the output, in step with the video; owns a second handle on the source.
 
-    def __init__(self, info: VideoInfo, plan: CopyPlan, *, span: Span | None = None) -> None:
-        self._info, self._plan, self._span = info, plan, span
+    ahead: what the packets of the source are read through, such as a prefetch that loses patience (InputError).
+    """
+
+    def __init__(self, info: VideoInfo, plan: CopyPlan, *, span: Span | None = None, ahead: Ahead = iter) -> None:
+        self._info, self._plan, self._span, self._ahead = info, plan, span, ahead
         self._stack = ExitStack()
         self._source = self._stack.enter_context(open_input(info.path))
         self._targets: dict[int, Stream] = {}
@@ -129,7 +144,7 @@ class StreamCopy:
                 stream.discard = Discard.all  # the demuxer then skips their bytes
         streams = [self._source.streams[index] for index in self._targets]
         if streams:
-            self._packets = iter(self._source.demux(streams))
+            self._packets = self._ahead(self._source.demux(streams))
         return video
 
     def _attach_one(self, container: OutputContainer, stream: Stream) -> None:
@@ -177,6 +192,9 @@ class StreamCopy:
                 packet = next(self._packets, None)
             except av.error.FFmpegError:  # the container breaks off: what came before it is kept
                 packet = None
+            except InputError:  # it stalls: its handle cannot be closed while the other thread waits inside of it
+                _left_open.append(self._stack.pop_all())
+                raise
             if packet is None:
                 return None
             if packet.size and self._moved(packet):
@@ -207,13 +225,17 @@ class StreamCopy:
         return True
 
     def _mux(self, packet: Packet[Stream]) -> None:
+        def mux(packet: Packet[Stream]) -> None:
+            packet.stream = self._targets[index]
+            self._container.mux(packet)
+
         index = packet.stream_index
-        self.copied[index].add(packet)
-        packet.stream = self._targets[index]
-        self._container.mux(packet)
+        self.copied[index].add(packet, mux)
 
     def close(self) -> None:
         """Give the source back; safe to call twice."""
+        if isinstance(self._packets, Generator):
+            self._packets.close()
         self._stack.close()
 
 
