@@ -115,7 +115,7 @@ def _concerns(damage: Damage, begin: Fraction | None, end: Fraction | None, is_t
         return False
     if damage.seconds:
         return bool(_within(list(damage.seconds), begin, end))
-    return end is None and not is_timed
+    return damage.is_anywhere or (end is None and not is_timed)
 
 
 def _in_words(damage: Damage) -> str:

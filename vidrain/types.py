@@ -110,6 +110,7 @@ class Damage:
 
     what: a sentence. start, end: the bytes concerned, [start, end); end may lie behind the end of the file. kind: what
     is lost with them. seconds: when, on the clock of the stream, as [start, end) stretches; empty where not known.
+    is_anywhere: without seconds, whether it may concern any part of the video and not only its end.
     """
 
     what: str
@@ -117,6 +118,7 @@ class Damage:
     end: int
     kind: Literal["video", "audio", "other"] = "other"
     seconds: tuple[tuple[Fraction, Fraction], ...] = ()
+    is_anywhere: bool = False
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,9 @@ def _stated_end(container: InputContainer, stream: VideoStream, structure: Struc
     if structure.kind == "matroska" and (match := _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))):
         hours, minutes, seconds = match.groups()
         return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-    if structure.kind not in ("matroska", "mp4") or all(damage.seconds for damage in structure.damages):
+    if structure.kind not in ("matroska", "mp4") or all(
+        damage.seconds or damage.is_anywhere for damage in structure.damages
+    ):
         return None
     if stream.duration and stream.time_base:
         return ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrain.types import Structure
-from vidrain.video.boxes import examine_boxes, is_boxes
+from vidrain.video.boxes import is_boxes
 from vidrain.video.elements import examine_elements, is_elements
+from vidrain.video.movie import examine_boxes
 from vidrain.video.packets import examine_packets, is_packets
 
 if TYPE_CHECKING:
