@@ -42,21 +42,23 @@ CHEAP = ("--codec", "h264", "-e", "preset=ultrafast", "baseline.radius=1", "--js
 ALLOWED = {0, 3, PARTIAL}  # what a damaged source may end with; nothing of it is the fault of the target
 _LIMIT_S = 40.0  # for a case; a whole clip takes well under two on a quiet core
 _FEWEST = "12"  # frames that are kept of a sample
-_X265 = ("-c:v", "libx265", "-x265-params", "log-level=none:bframes=2")
+_X264 = ("-c:v", "libx264", "-bf", "2", "-g", "6", "-pix_fmt", "yuv420p")
+_X265 = ("-c:v", "libx265", "-x265-params", "log-level=none:bframes=2:keyint=6", "-tag:v", "hvc1")
+_LIVE = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
 # name of the original -> (sample, file name, arguments of ffmpeg)
 ORIGINALS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "mp4": ("full_range.mp4", "a.mp4", ()),
-    "mp4-vfr": ("vfr.mp4", "a.mp4", ()),
-    "mp4-front": ("rotated.mp4", "a.mp4", ("-movflags", "+faststart")),
-    "mp4-fragments": ("full_range.mp4", "a.mp4", ("-movflags", "frag_keyframe+empty_moov+default_base_moof")),
-    "mp4-hevc": ("tenbit.mp4", "a.mp4", ()),
-    "mov": ("vfr.mp4", "a.mov", ()),
-    "mkv": ("cut.mkv", "a.mkv", ()),
-    "mkv-vfr": ("vfr.mp4", "a.mkv", ()),
-    "mkv-ffv1": ("odd.mp4", "a.mkv", ()),
+    "mp4": ("full_range.mp4", "a.mp4", _X264),
+    "mp4-vfr": ("vfr.mp4", "a.mp4", _X264),
+    "mp4-front": ("rotated.mp4", "a.mp4", (*_X264, "-movflags", "+faststart")),
+    "mp4-fragments": ("full_range.mp4", "a.mp4", (*_X264, *_LIVE)),
+    "mp4-hevc": ("tenbit.mp4", "a.mp4", _X265),
+    "mov": ("vfr.mp4", "a.mov", _X264),
+    "mkv": ("cut.mkv", "a.mkv", _X264),
+    "mkv-vfr": ("vfr.mp4", "a.mkv", _X264),
+    "mkv-ffv1": ("odd.mp4", "a.mkv", ("-c:v", "copy")),
     "webm-vp9": ("full_range.mp4", "a.webm", ("-c:v", "libvpx-vp9", "-cpu-used", "8", "-c:a", "libopus")),
-    "ts": ("full_range.mp4", "a.ts", ()),
-    "ts-hevc": ("tenbit.mp4", "a.ts", ()),
+    "ts": ("full_range.mp4", "a.ts", _X264),
+    "ts-hevc": ("tenbit.mp4", "a.ts", _X265),
     "avi": ("full_range.mp4", "a.avi", ("-c:v", "mpeg4", "-q:v", "3", "-c:a", "mp3")),
     "avi-mjpeg": ("full_range.mp4", "a.avi", ("-c:v", "mjpeg", "-an")),
 }
@@ -97,10 +99,20 @@ def originals(folder: Path) -> Iterator[Original]:
     for name, (sample, file, arguments) in ORIGINALS.items():
         path = folder / name / file
         path.parent.mkdir()
-        copied = () if "-c:v" in arguments else ("-c", "copy")
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", str(SAMPLES / sample), "-map", "0"]
-        limit = ("-frames:v", _FEWEST)
-        subprocess.run([*command, *copied, *limit, *arguments, "-fflags", "+bitexact", str(path)], check=True)
+        kept = (
+            "-c:a",
+            "copy",
+            "-frames:v",
+            _FEWEST,
+            "-t",
+            "1",
+            "-fps_mode",
+            "passthrough",
+            "-enc_time_base",
+            "demux",
+        )
+        subprocess.run([*command, *kept, *arguments, "-fflags", "+bitexact", str(path)], check=True)
         ended = run(path, path.parent / "out")
         if ended.code != 0 or ended.shown is None:
             raise click.ClickException(f"{name}: the whole clip ends with {ended.code}: {ended.err}")

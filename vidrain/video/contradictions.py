@@ -29,6 +29,7 @@ _FILLERS = {b"free", b"skip", b"wide", b"uuid"}
 _UNKNOWN = {0, (1 << 32) - 1, (1 << 64) - 1}  # durations that are not stated
 _LENGTH_FIRST = {b"avc1", b"avc3", b"hvc1", b"hev1"}  # codecs whose units are preceded by their length
 _JPEG = {b"jpeg", b"mjpa", b"mjpb"}
+_CUT = 32  # frames at the end among which some may be missing: more than any codec reorders
 _MOST_GAPS = 3  # more of them are the habit of a muxer
 _SMALLEST_GAP = 64  # bytes
 _SHOWN_GAP = 1 << 16
@@ -93,13 +94,15 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     ctts = table(file, track.stbl, b"ctts", size, row=">u4,>i4")
     steps = at_samples(stts, numbers, summed=False)
     shown = at_samples(stts, numbers, summed=True) + at_samples(ctts, numbers, summed=False)
-    begin, end, step = int(shown.min()), int((shown + steps).max()), int(np.median(steps))
+    begin, end = int(shown.min()), int((shown + steps).max())
     is_even = len(np.unique(steps[:-1])) <= 1  # the last may last longer
-    if is_even and np.any(np.diff(np.sort(shown)) != step):
+    step = int(steps[0] if is_even else np.median(steps))
+    if is_even and not _evenly(np.diff(np.sort(shown)), step):
         yield "its frames last equally long, but are shown unevenly"
-    off = track.duration - (end - begin)
-    nearest = min(abs(off - last) for last in (0, step, -step)) if is_even else max(abs(off) - step, 0)
-    if track.duration not in _UNKNOWN and nearest > 1:
+    # what was cut without coding it anew lacks frames near its end: then some count all steps, some what is shown
+    apart = [track.duration - (end - begin), track.duration - int(steps.sum())]
+    exact = [abs(off - last) for off in apart for last in (0, step, -step)]
+    if track.duration not in _UNKNOWN and (min(exact) > 1 if is_even else min(map(abs, apart)) > step):
         yield f"its frames last {end - begin} ticks, {track.duration} by mdhd"
     shown_edits = [(length, time) for length, time in track.edits if time >= 0]
     if not track.movie_scale or track.presented in _UNKNOWN:
@@ -113,6 +116,11 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
     elif not track.edits and abs(track.presented * tick - track.duration) > step + tick:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"
+
+
+def _evenly(steps: Rows, step: int) -> bool:
+    """Whether frames follow each other by `step`; but for the last, of which a cut may have taken some."""
+    return step > 0 and not (np.any(steps[:-_CUT] != step) or np.any(steps <= 0) or np.any(steps % step))
 
 
 def unclaimed(file: BinaryIO, size: int, tracks: list[Track], media: list[Box]) -> Iterator[Damage]:

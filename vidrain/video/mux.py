@@ -67,11 +67,13 @@ class Copied:
     count: int = 0
     first: Fraction | None = None  # seconds
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    end: Fraction | None = None  # seconds
     refused: int = 0  # packets so damaged that the muxer takes them not
 
     def add(self, packet: Packet[Stream], mux: Callable[[Packet[Stream]], None] = lambda packet: None) -> None:
         """Give one packet to `mux`, which empties it, and count it in unless it is refused."""
         first = None if packet.pts is None else packet.pts * Fraction(packet.time_base)
+        end = None if first is None else first + (packet.duration or 0) * Fraction(packet.time_base)
         data = payload(packet)
         is_blank = self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE
         try:
@@ -82,6 +84,7 @@ class Copied:
         if is_blank:
             return
         self.first = first if self.first is None else self.first
+        self.end = end if self.end is None else max(self.end, end or self.end)
         self.count += 1
         self.digest.update(data)
 
