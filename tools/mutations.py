@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from vidrain.video.boxes import is_boxes, walk
-from vidrain.video.elements import element_at, is_elements
+from vidrain.video.element import element_at, is_elements
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"udta", b"moof", b"traf", b"mvex"}
 _MASTERS = {0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xE0, 0x1C53BB6B, 0xBB, 0xB7, 0x1549A966, 0x114D9B74, 0xA0}

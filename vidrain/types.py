@@ -133,10 +133,10 @@ class Gps:
 class Structure:
     """How a file is built: what is broken in it, what hides beside its streams, what else is odd but does no harm.
 
-    kind: `mp4`, `matroska`, `mpegts`; `other` was not looked into.
+    kind: `mp4`, `matroska`, `mpegts`, `avi`; `other` was not looked into.
     """
 
-    kind: Literal["mp4", "matroska", "mpegts", "other"]
+    kind: Literal["mp4", "matroska", "mpegts", "avi", "other"]
     damages: tuple[Damage, ...] = ()
     gps: Gps | None = None
     notes: tuple[str, ...] = ()

@@ -236,7 +236,8 @@ def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:
     if damage.seconds or before < 0 or after >= len(extent.places):
         return damage
     times = sorted(int(extent.times[place]) * info.time_base for place in (before, after))
-    return replace(damage, kind="video", seconds=((times[0], times[1]),))
+    kind = "video" if damage.kind == "other" else damage.kind
+    return replace(damage, kind=kind, seconds=((times[0], times[1]),))
 
 
 def _index(

@@ -12,6 +12,7 @@ import numpy as np
 from vidrain.types import Damage, Gps, Structure
 from vidrain.video.boxes import Box, child, read_at, walk
 from vidrain.video.contradictions import contradictions, unclaimed
+from vidrain.video.fragments import examine_fragments
 from vidrain.video.sample_tables import lost_samples, tracks_of
 
 _MOST_POINTS = 1 << 16  # one a second
@@ -56,7 +57,9 @@ def examine_boxes(file: BinaryIO, size: int) -> Structure:
     for number, track in enumerate(tracks, start=1):
         damages += lost_samples(file, size, track, number) if track else ()
         damages += contradictions(file, size, track, number)
-    if not fragmented and not damages:
+    if fragmented and not damages:
+        damages += examine_fragments(file, size, moov)
+    elif not damages:
         damages += unclaimed(file, size, [track for track in tracks if track], media)
     return Structure("mp4", tuple(damages), _free_gps(file, moov, size) or gps, tuple(notes))
 

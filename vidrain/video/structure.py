@@ -1,4 +1,4 @@
-"""Whether a file is whole, told from how it is built: the one entry to the arithmetic over boxes, elements, packets.
+"""Whether a file is whole, told from how it is built: the one entry to the arithmetic over its parts.
 
 FFmpeg reads a file that was cut short as if it ended there. Knows nothing of FFmpeg and decodes nothing.
 """
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from vidrain.types import Structure
 from vidrain.video.boxes import is_boxes
-from vidrain.video.elements import examine_elements, is_elements
+from vidrain.video.chunks import examine_chunks, is_chunks
+from vidrain.video.element import is_elements
+from vidrain.video.elements import examine_elements
 from vidrain.video.movie import examine_boxes
 from vidrain.video.packets import examine_packets, is_packets
 
@@ -48,4 +50,6 @@ def examine(path: Path, beat: Callable[[], None] = lambda: None) -> Structure:
             return examine_elements(file, size)
         if is_packets(head):
             return examine_packets(file, size)
+        if is_chunks(head):
+            return examine_chunks(file, size)
     return Structure("other")
