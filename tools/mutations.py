@@ -14,7 +14,7 @@ from vidrain.video.element import element_at, is_elements
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"udta", b"moof", b"traf", b"mvex"}
 _MASTERS = {0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xE0, 0x1C53BB6B, 0xBB, 0xB7, 0x1549A966, 0x114D9B74, 0xA0}
 _LISTS = {b"RIFF", b"LIST"}
-_PACKET = 188
+PACKET = 188
 _HEAD = 16  # bytes behind an edge that count as structure
 _WILD = (0, 1, 2, 0x7F, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFF0, 0x00010000)
 
@@ -37,7 +37,7 @@ def anatomy(data: bytes) -> Anatomy:
     elif data[:4] == b"RIFF":
         _chunks(data, 0, len(data), parts)
     else:
-        parts += [(start, start + _HEAD, start + _PACKET) for start in range(0, len(data), _PACKET)]
+        parts += [(start, start + _HEAD, start + PACKET) for start in range(0, len(data), PACKET)]
     edges = sorted({0, len(data), *(start for start, _, _ in parts), *(body for _, body, _ in parts)})
     small = tuple((start, min(end, start + 4096)) for start, _, end in parts if 8 <= end - start <= 4096)
     return Anatomy(tuple(edge for edge in edges if edge <= len(data)), small or ((0, min(len(data), 4096)),))

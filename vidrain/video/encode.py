@@ -76,6 +76,11 @@ class VideoWriter:
                 f"{self._info.path}: the time of a frame before frame {self._frames} cannot be stored in any file; "
                 "remux the source with its times rebuilt first"
             ) from error
+        except av.error.InvalidDataError as error:  # what was copied: our own pictures are sound
+            raise InputError(
+                f"{self._info.path}: sound or another stream beside the video is too damaged to be stored "
+                f"({error.strerror}); take it out first"
+            ) from error
         except (av.error.FFmpegError, OSError) as error:
             raise OutputError(f"{self._path}: cannot be written ({error.strerror}); check space and rights") from error
 

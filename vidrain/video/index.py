@@ -37,6 +37,9 @@ PLANAR = {
     for depth in (8, 10, 12, 14, 16)
     if (layout := PixelLayout(family, depth))
 }
+# Rec. ITU-T H.273 (2024): the last codes of tables 2 to 4 that mean something.
+_PRIMARIES, _TRANSFERS, _MATRICES, _UNSPECIFIED = 22, 18, 17, 2
+_LATEST_S = 1 << 31  # seconds: a time of decades is a broken one, and no clock of an MP4 holds it
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 # The same samples in another order: the move to planes changes no value.
 _REORDERED = {
@@ -168,6 +171,11 @@ def _packets(container: InputContainer, stream: VideoStream, beat: Callable[[], 
             yield packet
 
 
+def _known(code: int, last: int) -> int:
+    """A colour code as it stands there; unspecified where the standard has none, as after a flipped bit."""
+    return int(code) if int(code) <= last else _UNSPECIFIED
+
+
 def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
     name = frame.format.name
     layout = PLANAR.get(_REORDERED.get(name, name))
@@ -190,7 +198,10 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
         pix_fmt=name,
         layout=layout,
         color=ColorTags(
-            int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc)
+            _known(frame.colorspace, _MATRICES),
+            int(frame.color_range),
+            _known(frame.color_primaries, _PRIMARIES),
+            _known(frame.color_trc, _TRANSFERS),
         ),
         time_base=Fraction(stream.time_base),
         rate=Fraction(rate) if rate else None,
@@ -270,6 +281,11 @@ def _index(
         rows.append((-1 if packet.pos is None else packet.pos, time, time + (packet.duration or 0), decoded))
     if not times:
         raise InputError(f"{info.path}: holds no video packets")
+    if wild := next((time for time in times if abs(time * info.time_base) >= _LATEST_S), None):
+        raise InputError(
+            f"{info.path}: a frame is said to be shown at {float(wild * info.time_base):.0f} s, after decades; remux "
+            "the file with its times rebuilt first"
+        )
     # Players show an AVI by decoding times: a frame when the packet goes in that brings it out.
     late = first_decoded - times[0] if not timed and first_decoded is not None else 0
     pts = np.sort(np.asarray(times, np.int64)) + late
