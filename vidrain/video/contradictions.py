@@ -30,6 +30,7 @@ _UNKNOWN = {0, (1 << 32) - 1, (1 << 64) - 1}  # durations that are not stated
 _LENGTH_FIRST = {b"avc1", b"avc3", b"hvc1", b"hev1"}  # codecs whose units are preceded by their length
 _JPEG = {b"jpeg", b"mjpa", b"mjpb"}
 _CUT = 32  # frames at the end among which some may be missing: more than any codec reorders
+_SOUND_OFF = 3  # packets by which edit lists of sound are off in files of common muxers
 _MOST_GAPS = 3  # more of them are the habit of a muxer
 _SMALLEST_GAP = 64  # bytes
 _SHOWN_GAP = 1 << 16
@@ -41,7 +42,7 @@ def contradictions(file: BinaryIO, size: int, track: Track | None, number: int) 
         yield _wrong(f"track {number} lacks its head or its tables")
         return
     said = [*_boxes(file, size, track), *_counts(file, size, track)]
-    if not said and track.handler == b"vide":
+    if not said and track.kind != "other":
         said += _times(file, size, track)
     if said:
         yield _wrong(f"the index of track {number} ({track.kind}) contradicts itself: {'; '.join(said)}")
@@ -85,7 +86,7 @@ def _counts(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
 
 
 def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
-    """Durations of a video: that of its media head, the sum of its frames, and what its edit list shows."""
+    """Durations of pictures or sound: by the media head, summed over the samples, and as the edit list shows them."""
     stts = table(file, track.stbl, b"stts", size, row=">u4,>u4")
     samples = int(stts["f0"].astype(np.int64).sum())
     if not 0 < samples <= MOST_ROWS:
@@ -97,13 +98,13 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     begin, end = int(shown.min()), int((shown + steps).max())
     is_even = len(np.unique(steps[:-1])) <= 1  # the last may last longer
     step = int(steps[0] if is_even else np.median(steps))
-    if is_even and not _evenly(np.diff(np.sort(shown)), step):
-        yield "its frames last equally long, but are shown unevenly"
+    if track.kind == "video" and is_even and not _evenly(np.diff(np.sort(shown)), step):
+        yield "its samples last equally long, but are shown unevenly"
     # what was cut without coding it anew lacks frames near its end: then some count all steps, some what is shown
     apart = [track.duration - (end - begin), track.duration - int(steps.sum())]
     exact = [abs(off - last) for off in apart for last in (0, step, -step)]
     if track.duration not in _UNKNOWN and (min(exact) > 1 if is_even else min(map(abs, apart)) > step):
-        yield f"its frames last {end - begin} ticks, {track.duration} by mdhd"
+        yield f"its samples last {end - begin} ticks, {track.duration} by mdhd"
     shown_edits = [(length, time) for length, time in track.edits if time >= 0]
     if not track.movie_scale or track.presented in _UNKNOWN:
         return
@@ -112,7 +113,7 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         (length, time), whole = shown_edits[0], sum(length for length, _ in track.edits)
         until = time + length * tick
         trimmed = whole == track.presented and until < end
-        if abs(until - end) > step + tick and not trimmed:
+        if abs(until - end) > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not trimmed:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
     elif not track.edits and abs(track.presented * tick - track.duration) > step + tick:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"
