@@ -3,18 +3,16 @@
 report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 """
 
-from __future__ import annotations  # Packet[...] exists for the type checker only
-
 import hashlib
 import resource
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from vidrain.conceal import Concealed, in_words, refuse_missing, repeated, unbroken
 from vidrain.decompose import Decomposer, decompose, reach_of
@@ -33,10 +31,6 @@ from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, verify
 from vidrain.watchdog import Watchdog
 from vidrain.weights import load_model
-
-if TYPE_CHECKING:
-    from av.packet import Packet
-    from av.stream import Stream
 
 # Frames; with the window and the encoder's lookahead these bound the memory of a job.
 _DECODED_AHEAD = 4
@@ -181,11 +175,15 @@ def _mended(layers: Iterator[Layers], job: Job, concealed: Concealed) -> Iterato
 def _exports(job: Job, claims: Mapping[str, Claim]) -> dict[str, VideoExport]:
     info = job.video.info
     shift = round(job.span.shift / info.time_base) if job.span else 0
-
-    def ahead(packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-        return job.watchdog.ahead(packets, _PACKETS_AHEAD, "copy", lambda: "while its other streams were copied")
-
-    copy = job.watchdog.opened(lambda _: StreamCopy(info, job.copy, span=job.span, ahead=ahead))
+    where = "while its other streams were copied"
+    copy = job.watchdog.opened(
+        lambda _: StreamCopy(
+            info,
+            job.copy,
+            span=job.span,
+            ahead=lambda packets: job.watchdog.ahead(packets, _PACKETS_AHEAD, "copy", lambda: where),
+        )
+    )
     exports = {"clean": VideoExport(claims["clean"].partial, job.clean.plan, job.clean.picked, shift=shift, copy=copy)}
     for role, other in job.others.items():
         exports[role] = VideoExport(claims[role].partial, other.plan, other.picked, shift=shift)

@@ -54,6 +54,7 @@ leases = pytest.mark.skipif(sys.platform != "linux", reason="leases are of Linux
 
 
 @leases
+@pytest.mark.proves("exit 3")
 @pytest.mark.parametrize("command", ["clean", "inspect"])
 def test_a_file_that_cannot_be_opened_in_time(
     command: str, source: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch

@@ -62,7 +62,7 @@ def examine_chunks(file: BinaryIO, size: int) -> Structure:
     found = _Found()
     damages = list(_riffs(file, size, found))
     if found.index is not None:
-        damages += _unlisted(file, size, found)
+        damages = list(_unlisted(file, size, found)) or damages  # the index tells more exactly
     elif found.has_index and len(found.movies) == 1 and not damages:
         damages.append(Damage("the recording was not closed: its index (idx1) is missing", size, size))
     return Structure("avi", tuple(damages))
@@ -113,6 +113,14 @@ def _movie(file: BinaryIO, movie: Chunk, size: int, found: _Found) -> Iterator[D
             return
 
 
+def _facts(file: BinaryIO, place: int, found: _Found) -> tuple[bytes, int]:
+    """(name, size) of the chunk at `place`, also where the walk lost its way before."""
+    if place in found.data:
+        return found.data[place]
+    head = read_at(file, place, 8)
+    return head[:4], int.from_bytes(head[4:], "little")
+
+
 def _unlisted(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
     """Chunks of the index (of the first list of data) that are not there, or are there and not in it."""
     assert found.index is not None
@@ -126,7 +134,7 @@ def _unlisted(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
     if len(offsets) and found.data.get(int(offsets[0]), (b"",))[0] != names[0]:
         offsets = offsets + begin  # most count from the list of data on, some from the file
     listed = zip(offsets.tolist(), zip(names.tolist(), sizes.tolist(), strict=True), strict=True)
-    lost = np.asarray([found.data.get(place) != facts for place, facts in listed], np.bool_)
+    lost = np.asarray([_facts(file, place, found) != facts for place, facts in listed], np.bool_)
     for number, (kind, step) in enumerate(found.steps):
         own = np.char.startswith(names, f"{number:02d}".encode())
         if not lost[own].any():

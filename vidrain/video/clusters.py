@@ -16,7 +16,10 @@ _TIMESTAMP, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 _ENTRY, _NUMBER = 0xAE, 0xD7
 _POINT, _CUE_TIME, _POSITIONS, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
-_KNOWN = {_TIMESTAMP, _SIMPLE_BLOCK, _GROUP, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF}
+_SHORT = {_TIMESTAMP, 0xA7, 0xAB}  # numbers: also where the cluster lies, and how long the one before is
+_KNOWN = {_SIMPLE_BLOCK, _GROUP, 0x5854, 0xEC, 0xBF} | _SHORT
+# what stands beside the block of a group, and never for long but for additions
+_IN_GROUP = {_BLOCK, 0x75A1, 0x9B, 0xFA, 0xFB, 0xFD, 0xA4, 0x75A2, 0x8E, 0xEC, 0xBF}
 _LONGEST_HEAD = 12  # bytes of an identifier and a size; of a cut one less is left
 _MOST_CUES = 1 << 18
 _SLACK_MS = 1000.0  # a stated duration may count what other streams add
@@ -56,7 +59,8 @@ class Walk:
         start, time = cluster.body, 0
         for element in elements_in(file, cluster.body, end):
             is_whole = element.end is not None and (element.end <= end or end != cluster.end)
-            if element.kind not in _KNOWN or not is_whole or not self.left:
+            is_short = element.kind not in _SHORT or (element.end or 0) - element.body <= 8
+            if element.kind not in _KNOWN or not (is_whole and is_short and self.left):
                 break
             if element.kind == _TIMESTAMP:
                 time = number_at(file, element)
@@ -66,9 +70,12 @@ class Walk:
             elif element.kind == _SIMPLE_BLOCK:
                 self._block(file, element, Cue(cluster.start, 0, time), heads)
             elif element.kind == _GROUP:
+                filled = element.body
                 for inner in elements_in(file, element.body, min(element.end or end, end)):
+                    filled = inner.end or end if inner.kind in _IN_GROUP else end + 1
                     if inner.kind == _BLOCK:
                         self._block(file, inner, Cue(cluster.start, 0, time), heads)
+                self.strays += filled != element.end
             start, self.left = element.end or end, self.left - 1
         return start if self.left and end - start > _LONGEST_HEAD else None
 
@@ -108,7 +115,7 @@ def read_heads(file: BinaryIO, parts: dict[str, Element], begin: int, size: int)
 def disagreements(heads: Heads, walk: Walk) -> Iterator[str]:
     """What heads, index and blocks do not agree on, once all clusters were walked."""
     if walk.strays:
-        yield f"{walk.strays} blocks are of a track that there is not"
+        yield f"{walk.strays} blocks are broken, or of a track that there is not"
     if walk.backwards:
         yield f"{walk.backwards} clusters begin long before the one in front of them"
     if heads.cues:

@@ -17,6 +17,7 @@ Packets = npt.NDArray[np.uint8]
 _NULL_PID = 0x1FFF
 _VIDEO = {0x01, 0x02, 0x10, 0x1B, 0x24, 0x33, 0xD1, 0xEA}  # stream types: MPEG-1 to VVC, Dirac, VC-1
 _AUDIO = {0x03, 0x04, 0x0F, 0x11, 0x1C, 0x81, 0x82, 0x83, 0x84, 0x87, 0x8A}
+_UNIT = b"\0\0\1"
 _PAYLOAD = 184  # bytes of a packet behind its head
 
 
@@ -86,7 +87,10 @@ class Continuity:
             if turn:
                 if carried.got < carried.due:
                     yield begin, f"a unit of it has {carried.got} of its {carried.due} bytes"
-                carried.due, carried.got = _stated(own[begin, 4 + int(skipped[begin]) :]), 0
+                unit = bytes(own[begin, 4 + int(skipped[begin]) :][:6])
+                carried.due, carried.got = _stated(unit), 0
+                if self.kinds.get(pid, "other") != "other" and len(unit) == 6 and unit[:3] != _UNIT:
+                    yield begin, "a unit of it does not begin as units do"
             carried.got += int(lengths[begin:end].sum())
 
     def _read_tables(self, pid: int, own: Packets) -> None:
@@ -106,8 +110,7 @@ class Continuity:
                     at += 5 + (int.from_bytes(table[at + 3 : at + 5], "big") & 0xFFF)
 
 
-def _stated(unit: Packets) -> int:
+def _stated(head: bytes) -> int:
     """Bytes of a unit by its head; 0 where it begins otherwise or does not say, as video may."""
-    head = bytes(unit[:6])
     length = int.from_bytes(head[4:6], "big")
-    return 6 + length if head[:3] == b"\0\0\1" and length else 0
+    return 6 + length if head[:3] == _UNIT and length else 0

@@ -26,9 +26,13 @@ _TABLES = {b"stts": (8, 8), b"ctts": (8, 8), b"stsc": (8, 12), b"stco": (8, 4), 
 _NEEDED = ((b"stsd",), (b"stts",), (b"stsc",), (b"stsz", b"stz2"), (b"stco", b"co64"))
 _OTHERS = {b"sdtp", b"sbgp", b"sgpd", b"subs", b"saiz", b"saio", b"cslg", b"stdp", b"stsh", b"padb", b"stps"}
 _FILLERS = {b"free", b"skip", b"wide", b"uuid"}
+_PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}
+_EMPTY = -1  # time of an edit that shows nothing
+_FAR = 4  # frames; what an edit list hides in front follows on without a gap
 _UNKNOWN = {0, (1 << 32) - 1, (1 << 64) - 1}  # durations that are not stated
 _LENGTH_FIRST = {b"avc1", b"avc3", b"hvc1", b"hev1"}  # codecs whose units are preceded by their length
 _JPEG = {b"jpeg", b"mjpa", b"mjpb"}
+_HOLE = 17  # frames
 _CUT = 32  # frames at the end among which some may be missing: more than any codec reorders
 _SOUND_OFF = 3  # packets by which edit lists of sound are off in files of common muxers
 _MOST_GAPS = 3  # more of them are the habit of a muxer
@@ -50,6 +54,16 @@ def contradictions(file: BinaryIO, size: int, track: Track | None, number: int) 
 
 def _wrong(what: str) -> Damage:
     return Damage(what, 0, 0, is_anywhere=True)
+
+
+def misplaced(file: BinaryIO, size: int, parent: Box) -> Iterator[Damage]:
+    """Boxes of the index that end outside of the box they lie in."""
+    stop = min(parent.end, size)
+    for box in walk(file, parent.body, stop):
+        if box.end > stop and parent.end <= size:
+            yield _wrong(f"{box.kind.decode('latin-1')!r} in the index ends outside of {parent.kind.decode()!r}")
+        elif box.kind in _PARENTS:
+            yield from misplaced(file, size, box)
 
 
 def _boxes(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
@@ -109,9 +123,15 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     if not track.movie_scale or track.presented in _UNKNOWN:
         return
     tick = track.timescale / track.movie_scale
+    if any(time < _EMPTY for _, time in track.edits):
+        yield "its edit list begins before its first sample"
     if len(shown_edits) == 1:
         (length, time), whole = shown_edits[0], sum(length for length, _ in track.edits)
         until = time + length * tick
+        hidden = shown[shown < time]
+        strays = track.kind == "video" and len(hidden) and (begin < 0 or time - hidden.max() > _FAR * step)
+        if strays or (len(hidden) and is_even and np.any(np.diff(np.sort(shown)) != step)):
+            yield f"its edit list hides {len(hidden)} frames that lie apart"
         trimmed = whole == track.presented and until < end
         if abs(until - end) > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not trimmed:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
@@ -121,7 +141,10 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
 
 def _evenly(steps: Rows, step: int) -> bool:
     """Whether frames follow each other by `step`; but for the last, of which a cut may have taken some."""
-    return step > 0 and not (np.any(steps[:-_CUT] != step) or np.any(steps <= 0) or np.any(steps % step))
+    if not len(steps):
+        return True
+    is_whole = step > 0 and not (np.any(steps[:-_CUT] != step) or np.any(steps % step))
+    return is_whole and 0 < steps.min() <= steps.max() <= _HOLE * step
 
 
 def unclaimed(file: BinaryIO, size: int, tracks: list[Track], media: list[Box]) -> Iterator[Damage]:
