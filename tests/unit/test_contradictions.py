@@ -65,6 +65,7 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"stco", 8, 40), "lie over others"),
         (number(b"mdhd", 16, -5120), "by mdhd"),
         (number(b"mdhd", 12, 4096), "edit list"),
+        (number(b"mdhd", 12, -12673), "of the video and all of the sound"),
         (number(b"elst", 8, -76800), "edit list"),
         (number(b"elst", 12, 65536), "edit list"),
         (number(b"elst", 12, 1 << 18, nth=1), "edit list"),

@@ -27,6 +27,7 @@ _NEEDED = ((b"stsd",), (b"stts",), (b"stsc",), (b"stsz", b"stz2"), (b"stco", b"c
 _OTHERS = {b"sdtp", b"sbgp", b"sgpd", b"subs", b"saiz", b"saio", b"cslg", b"stdp", b"stsh", b"padb", b"stps"}
 _FILLERS = {b"free", b"skip", b"wide", b"uuid"}
 _PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}
+_PART, _WHOLE = 0.8, 0.95  # of a track
 _EMPTY = -1  # time of an edit that shows nothing
 _FAR = 4  # frames; what an edit list hides in front follows on without a gap
 _UNKNOWN = {0, (1 << 32) - 1, (1 << 64) - 1}  # durations that are not stated
@@ -54,6 +55,23 @@ def contradictions(file: BinaryIO, size: int, track: Track | None, number: int) 
 
 def _wrong(what: str) -> Damage:
     return Damage(what, 0, 0, is_anywhere=True)
+
+
+def trimmed_alone(tracks: list[Track]) -> Iterator[Damage]:
+    """A video of which an edit list shows but a part, beside sound that is shown whole: editors trim both."""
+    shares = [(track.kind, _share(track)) for track in tracks]
+    shown = max((share for kind, share in shares if kind == "video"), default=1.0)
+    heard = min((share for kind, share in shares if kind == "audio"), default=0.0)
+    if shown < _PART and heard > _WHOLE:
+        yield _wrong(f"the index shows {shown:.0%} of the video and all of the sound")
+
+
+def _share(track: Track) -> float:
+    """What part of its media a track shows."""
+    if track.duration in _UNKNOWN or not track.movie_scale:
+        return 1.0
+    shown = sum(length for length, time in track.edits if time >= 0) or track.presented
+    return shown / track.movie_scale * track.timescale / track.duration
 
 
 def misplaced(file: BinaryIO, size: int, parent: Box) -> Iterator[Damage]:
@@ -141,7 +159,7 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
 
 def _evenly(steps: Rows, step: int) -> bool:
     """Whether frames follow each other by `step`; but for the last, of which a cut may have taken some."""
-    if not len(steps):
+    if len(steps) < 2:
         return True
     is_whole = step > 0 and not (np.any(steps[:-_CUT] != step) or np.any(steps % step))
     return is_whole and 0 < steps.min() <= steps.max() <= _HOLE * step

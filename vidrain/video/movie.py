@@ -11,7 +11,7 @@ import numpy as np
 
 from vidrain.types import Damage, Gps, Structure
 from vidrain.video.boxes import Box, child, read_at, walk
-from vidrain.video.contradictions import contradictions, misplaced, unclaimed
+from vidrain.video.contradictions import contradictions, misplaced, trimmed_alone, unclaimed
 from vidrain.video.fragments import examine_fragments
 from vidrain.video.sample_tables import lost_samples, tracks_of
 
@@ -57,7 +57,7 @@ def examine_boxes(file: BinaryIO, size: int) -> Structure:
     for number, track in enumerate(tracks, start=1):
         damages += lost_samples(file, size, track, number) if track else ()
         damages += contradictions(file, size, track, number)
-    damages += misplaced(file, size, moov)
+    damages += [*misplaced(file, size, moov), *trimmed_alone([track for track in tracks if track])]
     if fragmented and not damages:
         damages += examine_fragments(file, size, moov)
     elif not damages:
