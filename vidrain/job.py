@@ -31,6 +31,7 @@ from vidrain.watchdog import STALL_S, Watchdog
 from vidrain.weights import PRESETS
 
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
+_ALL = 1_000_000  # seconds before the first frame: every packet of other streams is kept
 _HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
 Preset = Literal["fast", "balanced", "quality"]
@@ -123,7 +124,7 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         container_of(options.compare)
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
     span = _span(video, kept, options)
-    copy = plan_copy(info, clean.plan.container, in_part=span is not None)
+    copy = plan_copy(info, clean.plan.container, in_part=bool(options.start or options.end))
     return Job(
         video=video,
         model=model,
@@ -190,6 +191,11 @@ def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, .
     found += [("left_out", message) for message in _left_out(video, copy)]
     found += [("streams", message) for message in copy.notes]
     found += [("colour", assumption)] if assumption else []
+    if (first := int(video.index.pts[0])) < 0:
+        message = (
+            f"the first frame lies at {float(first * info.time_base):.3f} s, which no MP4 holds: all moves to zero"
+        )
+        found.append(("times", message))
     if info.interlaced:
         found.append(("interlaced", "the source is interlaced: its lines are cleaned and stored as whole frames"))
     if lost := sorted(_HDR.intersection(info.side_data)):
@@ -198,9 +204,10 @@ def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, .
 
 
 def _span(video: Video, kept: range, options: CleanOptions) -> Span | None:
-    if options.start is None and options.end is None:
-        return None
     pts, base = video.index.pts, video.info.time_base
+    if options.start is None and options.end is None:
+        first = int(pts[0]) * base
+        return Span(first - _ALL, None, first) if first < 0 else None
     start = int(pts[kept.start]) * base
     end = int(pts[kept.stop]) * base if kept.stop < len(pts) else None
     return Span(start, end, Fraction(0) if options.keep_pts else start)

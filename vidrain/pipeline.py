@@ -32,6 +32,8 @@ from vidrain.video.verify import Expected, verify
 from vidrain.watchdog import Watchdog
 from vidrain.weights import load_model
 
+Fingerprint = tuple[int, int, bytes]
+
 # Frames; with the window and the encoder's lookahead these bound the memory of a job.
 _DECODED_AHEAD = 4
 _COMPUTED_AHEAD = 2
@@ -84,12 +86,8 @@ def clean(
     """
     began = monotonic()
     options = options or CleanOptions()
-    watchdog = Watchdog(Path(source), options.stall_s)
-    video = watchdog.opened(lambda pulse: open_video(source, pulse.beat))
-    before = watchdog.opened(lambda _: _fingerprint(video.info.path))
-    job = watchdog.opened(lambda _: plan_job(video, Path(output) if output is not None else None, options))
-    if options.on_bad_frame == "fail":
-        refuse_missing(video.info.path, missing_in_file(video.source, job.kept))
+    job, before = _opened(Path(source), Path(output) if output is not None else None, options)
+    video = job.video
     decomposer = load_model(job.model, options.weights, options.baseline)
     with ExitStack() as stack:
         claims = {role: stack.enter_context(claimed(path, force=options.force)) for role, path in job.targets.items()}
@@ -103,7 +101,7 @@ def clean(
             refuse_missing(video.info.path, missing)
         if job.compare is not None and not missing.picture:
             _compare(job, job.compare, claims, exports["clean"].expected)
-        if watchdog.opened(lambda _: _fingerprint(video.info.path)) != before:
+        if job.watchdog.opened(lambda _: _fingerprint(video.info.path)) != before:
             raise InputError(f"{video.info.path}: changed while it was read; nothing was kept, try again")
         # with frames lost, no other program pairs the rest as we do
         finished = {role: claim for role, claim in claims.items() if not (missing.picture and role == "compare")}
@@ -135,6 +133,17 @@ def clean(
     )
     on_event(_done(report))
     return report
+
+
+def _opened(source: Path, output: Path | None, options: CleanOptions) -> tuple[Job, Fingerprint]:
+    """The plan for a source, and what it looked like when it was made."""
+    watchdog = Watchdog(source, options.stall_s)
+    video = watchdog.opened(lambda pulse: open_video(source, pulse.beat))
+    before = watchdog.opened(lambda _: _fingerprint(source))
+    job = watchdog.opened(lambda _: plan_job(video, output, options))
+    if options.on_bad_frame == "fail":
+        refuse_missing(source, missing_in_file(video.source, job.kept))
+    return job, before
 
 
 def _write(
@@ -207,7 +216,7 @@ def _compare(job: Job, target: Path, claims: Mapping[str, Claim], clean: Expecte
         retime(numbered, partial, container=container_of(target), pts=clean.pts, time_base=base)
 
 
-def _fingerprint(path: Path) -> tuple[int, int, bytes]:
+def _fingerprint(path: Path) -> Fingerprint:
     """Size, time of change, and a digest of both ends: some programs put the time back."""
     try:
         stat = path.stat()

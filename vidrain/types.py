@@ -3,7 +3,7 @@
 Data only: no decoding and no arithmetic beyond invariants. Arrays are read-only by convention.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -133,6 +133,8 @@ class Gps:
 class Structure:
     """How a file is built: what is broken in it, what hides beside its streams, what else is odd but does no harm.
 
+    units: (stream, how many coded pictures it holds) of videos, where that can be counted without decoding.
+
     kind: `mp4`, `matroska`, `mpegts`, `avi`; `other` was not looked into.
     """
 
@@ -140,6 +142,7 @@ class Structure:
     damages: tuple[Damage, ...] = ()
     gps: Gps | None = None
     notes: tuple[str, ...] = ()
+    units: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def fails(run: Vidrain, code: int, said: str, *arguments: str | Path) -> None:
     assert ran.err == f"vidrain: {last['message']}\n"
 
 
+@pytest.mark.fault(32)
 @pytest.mark.proves("exit 2")
 def test_contradictions_are_wrong_usage(source: Path, out: Path, vidrain: Vidrain) -> None:
     for said, arguments in (
@@ -136,6 +137,7 @@ def nothing_decodes(folder: Path) -> tuple[Path, str]:
     return wiped(coded, folder / "wiped.mov", every), "no frame of its mjpeg video can be decoded"
 
 
+@pytest.mark.fault(1, 2, 3, 4, 32)
 @pytest.mark.proves("exit 3")
 @pytest.mark.parametrize(
     "make", [missing, empty, text, sound_only, a_folder, name_too_long, two_lines, nothing_decodes]

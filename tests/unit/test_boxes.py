@@ -93,6 +93,7 @@ def test_fragments(tmp_path: Path) -> None:
     assert (damage.end - damage.start, damage.end) == (5000, zeros.stat().st_size)
 
 
+@pytest.mark.fault(11)
 def test_a_table_that_points_behind_the_end_at_its_front(front: Path, tmp_path: Path) -> None:
     data = bytearray(front.read_bytes())
     at = data.index(b"stco") + 12

@@ -61,7 +61,9 @@ def examine_chunks(file: BinaryIO, size: int) -> Structure:
     """What is broken in an AVI of `size` bytes."""
     found = _Found()
     damages = list(_riffs(file, size, found))
-    if found.index is not None:
+    if not found.movies:
+        damages.append(Damage("holds no list of pictures (movi) where it should stand", 0, 0, is_anywhere=True))
+    elif found.index is not None:
         damages = list(_unlisted(file, size, found)) or damages  # the index tells more exactly
     elif found.has_index and len(found.movies) == 1 and not damages:
         damages.append(Damage("the recording was not closed: its index (idx1) is missing", size, size))

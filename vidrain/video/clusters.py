@@ -14,6 +14,7 @@ from vidrain.video.element import Element, elements_in, number_at
 
 _TIMESTAMP, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 _ENTRY, _NUMBER = 0xAE, 0xD7
+_NEEDED = {0x73C5, 0x83, 0x86}  # what a track has besides: its identity, kind and codec
 _POINT, _CUE_TIME, _POSITIONS, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
 _SHORT = {_TIMESTAMP, 0xA7, 0xAB}  # numbers: also where the cluster lies, and how long the one before is
@@ -35,9 +36,14 @@ class Cue(NamedTuple):
 
 @dataclass
 class Heads:
-    """What the heads say. tracks: their numbers; cues: still to be found; duration_ms: None where not stated."""
+    """What the heads say.
+
+    tracks: their numbers, incomplete: how many lack what all have; cues: still to be found; duration_ms: None where not
+    stated.
+    """
 
     tracks: set[int] = field(default_factory=set)
+    incomplete: int = 0
     cues: set[Cue] = field(default_factory=set)
     scale_ns: int = 1_000_000
     duration_ms: float | None = None
@@ -98,7 +104,9 @@ def read_heads(file: BinaryIO, parts: dict[str, Element], begin: int, size: int)
     """What Tracks, Cues and Info say, if they are there. begin: where places in the segment count from."""
     heads = Heads()
     for entry in _inside(file, parts.get("Tracks"), size):
-        heads.tracks |= {number_at(file, part) for part in _inside(file, entry, size) if part.kind == _NUMBER}
+        found = {part.kind: part for part in _inside(file, entry, size)} if entry.kind == _ENTRY else {}
+        heads.incomplete += entry.kind == _ENTRY and not found.keys() >= {_NUMBER, *_NEEDED}
+        heads.tracks |= {number_at(file, found[_NUMBER])} if _NUMBER in found else set()
     for point in _inside(file, parts.get("Cues"), size):
         if point.kind == _POINT and len(heads.cues) < _MOST_CUES:
             heads.cues |= set(_cues(file, point, begin, size))
@@ -114,6 +122,8 @@ def read_heads(file: BinaryIO, parts: dict[str, Element], begin: int, size: int)
 
 def disagreements(heads: Heads, walk: Walk) -> Iterator[str]:
     """What heads, index and blocks do not agree on, once all clusters were walked."""
+    if heads.incomplete:
+        yield f"{heads.incomplete} tracks lack their number, kind or codec"
     if walk.strays:
         yield f"{walk.strays} blocks are broken, or of a track that there is not"
     if walk.backwards:

@@ -35,6 +35,7 @@ class Continuity:
     """Follows the PIDs of a stream. kinds: PID -> what it carries, as far as the stream has said."""
 
     kinds: dict[int, Kind] = field(default_factory=dict)
+    _begun: dict[int, int] = field(default_factory=dict)
     _maps: set[int] = field(default_factory=set)
     _pids: dict[int, _Carried] = field(default_factory=dict)
 
@@ -54,6 +55,11 @@ class Continuity:
     def unfinished(self) -> Iterator[int]:
         """PIDs whose last unit has not come whole."""
         return (pid for pid, carried in self._pids.items() if carried.got < carried.due)
+
+    @property
+    def units(self) -> tuple[tuple[int, int], ...]:
+        """(PID, units that have begun) of every video."""
+        return tuple((pid, count) for pid, count in self._begun.items() if self.kinds.get(pid) == "video")
 
     def restart(self) -> None:
         """Packets were lost here in any case."""
@@ -87,6 +93,7 @@ class Continuity:
             if turn:
                 if carried.got < carried.due:
                     yield begin, f"a unit of it has {carried.got} of its {carried.due} bytes"
+                self._begun[pid] = self._begun.get(pid, 0) + 1
                 unit = bytes(own[begin, 4 + int(skipped[begin]) :][:6])
                 carried.due, carried.got = _stated(unit), 0
                 if self.kinds.get(pid, "other") != "other" and len(unit) == 6 and unit[:3] != _UNIT:

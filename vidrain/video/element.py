@@ -1,5 +1,6 @@
 """One element of EBML, as Matroska is built of (RFC 8794): reading it, and walking one level of them."""
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -8,6 +9,8 @@ from vidrain.video.boxes import read_at
 
 EBML = 0x1A45DFA3
 _MOST = 1 << 20  # on one level
+_CRC = 0xBF
+_AT_ONCE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,18 @@ def elements_in(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
         if element.end is None:
             return
         start = element.end
+
+
+def checksum_holds(file: BinaryIO, parent: Element, size: int) -> bool:
+    """Whether the contents of `parent` are those that its CRC-32 was taken of; true where it has none."""
+    first = element_at(file, parent.body, size)
+    if first is None or first.kind != _CRC or first.end != first.body + 4 or parent.end is None or parent.end > size:
+        return True
+    found, start = 0, first.end
+    while start < parent.end:
+        data = read_at(file, start, min(_AT_ONCE, parent.end - start))
+        found, start = zlib.crc32(data, found), start + len(data)
+    return found == int.from_bytes(read_at(file, first.body, 4), "little")
 
 
 def number_at(file: BinaryIO, element: Element) -> int:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from vidrain.types import Damage, Structure
 from vidrain.video.clusters import Walk, disagreements, read_heads
-from vidrain.video.element import EBML, Element, element_at
+from vidrain.video.element import EBML, Element, checksum_holds, element_at
 
 _MOST_ELEMENTS = 1 << 20  # in all
 _SEGMENT, _CLUSTER, _INFO, _CUES = 0x18538067, 0x1F43B675, 0x1549A966, 0x1C53BB6B
@@ -64,12 +64,21 @@ def examine_elements(file: BinaryIO, size: int) -> Structure:
         what = f"the segment ends {segment.end - size} bytes behind the end of the file"
         damages.append(Damage(what, size, segment.end))
     if not damages:
-        damages += [Damage(what, 0, 0, is_anywhere=True) for what in disagreements(heads, walk)]
+        said = [*disagreements(heads, walk), *_altered(file, [*parts.values(), *clusters], size)]
+        damages += [Damage(what, 0, 0, is_anywhere=True) for what in said]
     if "Cues" not in parts and not damages:
         notes.append("holds no index (Cues): the recording was not closed, or it was made for streaming")
     if not heads.duration_ms:
         notes.append("states no duration")
     return Structure("matroska", tuple(damages), None, tuple(notes))
+
+
+def _altered(file: BinaryIO, elements: list[Element], size: int) -> Iterator[str]:
+    """Elements that are not what their checksum was taken of."""
+    altered = [element for element in elements if not checksum_holds(file, element, size)]
+    if altered:
+        first = altered[0]
+        yield f"{len(altered)} parts do not match their checksums, the first ({_NAMES[first.kind]}) at {first.start}"
 
 
 def _segment(file: BinaryIO, size: int) -> Element | None:

@@ -143,6 +143,7 @@ def probe(path: Path, beat: Callable[[], None] = lambda: None) -> Source:
         structure = examine(path, beat)
         timed = "avi" not in container.format.name.split(",")
         index, extent = _index(_packets(container, stream, beat), info, first.dts, timed=timed)
+        structure = _counted(structure, stream, index.count)
         dated = replace(structure, damages=tuple(_dated(damage, extent, info) for damage in structure.damages))
         end, complete_to = extent.end * info.time_base, extent.complete_to * info.time_base
         return Source(info, index, dated, end, complete_to, _stated_end(container, stream, dated))
@@ -240,6 +241,15 @@ def _stated_end(container: InputContainer, stream: VideoStream, structure: Struc
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
+def _counted(structure: Structure, stream: VideoStream, frames: int) -> Structure:
+    """`structure`, damaged too where a few units of the video have given no frame (two fields may make one)."""
+    units = dict(structure.units).get(stream.id, 0)
+    if not units * 3 / 4 < frames < units:
+        return structure
+    lost = Damage(f"{units} units of video hold only {frames} frames", 0, 0, is_anywhere=True)
+    return replace(structure, damages=(*structure.damages, lost))
+
+
 def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:
     """`damage` with the time of its bytes where packets lie on both sides of it."""
     before = int(np.searchsorted(extent.places, damage.start)) - 1
@@ -248,6 +258,8 @@ def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:
         return damage
     times = sorted(int(extent.times[place]) * info.time_base for place in (before, after))
     kind = "video" if damage.kind == "other" else damage.kind
+    if times[0] == times[1]:  # what comes twice has no room between
+        return replace(damage, kind=kind, is_anywhere=True)
     return replace(damage, kind=kind, seconds=((times[0], times[1]),))
 
 
