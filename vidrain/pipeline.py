@@ -87,7 +87,6 @@ def clean(
     began = monotonic()
     options = options or CleanOptions()
     job, before = _opened(Path(source), Path(output) if output is not None else None, options)
-    video = job.video
     decomposer = load_model(job.model, options.weights, options.baseline)
     with ExitStack() as stack:
         claims = {role: stack.enter_context(claimed(path, force=options.force)) for role, path in job.targets.items()}
@@ -96,13 +95,13 @@ def clean(
             on_event(notice)
         exports, frames_repeated = _write(job, decomposer, claims, on_event)
         findings = {role: verify(claims[role].partial, export.expected) for role, export in exports.items()}
-        missing = missing_in(video, job.kept, exports["clean"].expected.copied.values())
+        missing = missing_in(job.video, job.kept, exports["clean"].expected.copied.values())
         if options.on_bad_frame == "fail":
-            refuse_missing(video.info.path, missing)
+            refuse_missing(job.video.info.path, missing)
         if job.compare is not None and not missing.picture:
             _compare(job, job.compare, claims, exports["clean"].expected)
-        if job.watchdog.opened(lambda _: _fingerprint(video.info.path)) != before:
-            raise InputError(f"{video.info.path}: changed while it was read; nothing was kept, try again")
+        if job.watchdog.opened(lambda _: _fingerprint(job.video.info.path)) != before:
+            raise InputError(f"{job.video.info.path}: changed while it was read; nothing was kept, try again")
         # with frames lost, no other program pairs the rest as we do
         finished = {role: claim for role, claim in claims.items() if not (missing.picture and role == "compare")}
         publish_all(finished.values())
@@ -112,13 +111,13 @@ def clean(
     seconds = monotonic() - began
     frames_out = len(exports["clean"].expected.pts)
     report = CleanReport(
-        source=video.info.path,
+        source=job.video.info.path,
         outputs={role: claim.target for role, claim in finished.items()},
         status="partial" if missing else "ok",
         frames_in=len(job.kept),
         frames_out=frames_out,
         frames_repeated=frames_repeated,
-        pts_equal=findings["clean"].pts_equal and not video.decoded.moved_times,
+        pts_equal=findings["clean"].pts_equal and not job.video.decoded.moved_times,
         missing=missing.picture,
         copied=tuple(copied.kind for copied in exports["clean"].expected.copied.values()),
         left_out=job.left_out,

@@ -38,6 +38,14 @@ def renamed(kind: bytes) -> Change:
     return apply
 
 
+def zeros_over(kind: bytes) -> Change:
+    def apply(data: bytearray) -> None:
+        place = data.rindex(kind) - 4
+        data[place : place + 300] = bytes(300)
+
+    return apply
+
+
 def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
     data = bytearray(index_in_front(SAMPLES / "full_range.mp4", tmp_path / "whole.mp4").read_bytes())
     change(data)
@@ -69,6 +77,8 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"elst", 8, -76800), "edit list"),
         (number(b"elst", 12, 65536), "edit list"),
         (number(b"elst", 12, 1 << 18, nth=1), "edit list"),
+        (zeros_over(b"trak"), "are no boxes"),
+        (number(b"stsz", -8, 1 << 16), "ends outside of"),
         (renamed(b"stsz"), "no table stsz"),
         (renamed(b"ctts"), "is no table"),
         (renamed(b"stbl"), "lacks its head or its tables"),

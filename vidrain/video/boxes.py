@@ -31,6 +31,11 @@ def is_boxes(head: bytes) -> bool:
     return head[4:8] in _FIRST
 
 
+def is_name(kind: bytes) -> bool:
+    """Whether four bytes can be the type of a box."""
+    return all(0x20 <= letter < 0x7F or letter == 0xA9 for letter in kind)
+
+
 def read_at(file: BinaryIO, start: int, size: int) -> bytes:
     """`size` bytes from `start`, fewer at the end of the file."""
     file.seek(start)

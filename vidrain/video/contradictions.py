@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from vidrain.types import Damage
-from vidrain.video.boxes import Box, Rows, child, read_at, walk
+from vidrain.video.boxes import Box, Rows, child, is_name, read_at, walk
 from vidrain.video.sample_tables import (
     MOST_ROWS,
     Track,
@@ -28,6 +28,7 @@ _OTHERS = {b"sdtp", b"sbgp", b"sgpd", b"subs", b"saiz", b"saio", b"cslg", b"stdp
 _FILLERS = {b"free", b"skip", b"wide", b"uuid"}
 _PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}
 _PART, _WHOLE = 0.8, 0.95  # of a track
+_FILLING = 16  # bytes of zeros with which some end a box
 _EMPTY = -1  # time of an edit that shows nothing
 _FAR = 4  # frames; what an edit list hides in front follows on without a gap
 _UNKNOWN = {0, (1 << 32) - 1, (1 << 64) - 1}  # durations that are not stated
@@ -75,11 +76,13 @@ def _share(track: Track) -> float:
 
 
 def misplaced(file: BinaryIO, size: int, parent: Box) -> Iterator[Damage]:
-    """Boxes of the index that end outside of the box they lie in."""
+    """What in the index is no box, or ends outside of the box it lies in."""
     stop = min(parent.end, size)
     for box in walk(file, parent.body, stop):
         if box.end > stop and parent.end <= size:
             yield _wrong(f"{box.kind.decode('latin-1')!r} in the index ends outside of {parent.kind.decode()!r}")
+        elif not is_name(box.kind) and stop - box.start > _FILLING:
+            yield _wrong(f"{stop - box.start} bytes from {box.start} on in the index are no boxes")
         elif box.kind in _PARENTS:
             yield from misplaced(file, size, box)
 

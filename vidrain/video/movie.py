@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from vidrain.types import Damage, Gps, Structure
-from vidrain.video.boxes import Box, child, read_at, walk
+from vidrain.video.boxes import Box, child, is_name, read_at, walk
 from vidrain.video.contradictions import contradictions, misplaced, trimmed_alone, unclaimed
 from vidrain.video.fragments import examine_fragments
 from vidrain.video.sample_tables import lost_samples, tracks_of
@@ -28,7 +28,7 @@ def examine_boxes(file: BinaryIO, size: int) -> Structure:
     media: list[Box] = []
     fragmented, pictures, gps = False, False, None
     for box in walk(file, 0, size):
-        if last is not None and not _is_name(box.kind):
+        if last is not None and not is_name(box.kind):
             break  # zeros, or what a camera appends: behind the last box all is allowed
         last = box
         fragmented = fragmented or box.kind == b"moof"
@@ -63,10 +63,6 @@ def examine_boxes(file: BinaryIO, size: int) -> Structure:
     elif not damages:
         damages += unclaimed(file, size, [track for track in tracks if track], media)
     return Structure("mp4", tuple(damages), _free_gps(file, moov, size) or gps, tuple(notes))
-
-
-def _is_name(kind: bytes) -> bool:
-    return all(0x20 <= letter < 0x7F or letter == 0xA9 for letter in kind)
 
 
 def _named(kind: bytes) -> str:
