@@ -130,6 +130,13 @@ def fact(path: Path, key: str) -> str:
     return next(word for word in shown_info(path, "-frames:v", "1").split() if word.startswith(key))
 
 
+def hdr_data(path: Path) -> list[str]:
+    """The lines of `shown_info` about HDR data beside the first frame, such as `Content light level metadata: ...`."""
+    lines = shown_info(path, "-frames:v", "1").partition(" n:   1 ")[0].splitlines()
+    said = [line.partition("side data - ")[2] for line in lines]
+    return sorted({line for line in said if line.startswith(("Mastering", "Content light", "HDR", "Dolby"))})
+
+
 def metadata(path: Path) -> str:
     """Tags of the file and its chapters, as text (muxer ffmetadata)."""
     return quietly("-copyts", "-i", path, "-f", "ffmetadata", "-").decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def write(
         for frame in frames:
             writer.write(frame.planes, frame.pts - shift, frame.duration)
     expected = Expected(
-        info=replace(info, color=plan.color),
+        info=plan.read_back(info),
         pix_fmt=plan.pix_fmt,
         container=plan.container,
         pts=[frame.pts - shift for frame in frames],

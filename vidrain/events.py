@@ -15,6 +15,7 @@ class Plan:
     source: str
     outputs: dict[str, str]  # role (clean, rain, rain_preview, compare) -> path
     model: str
+    made_by: str  # version, model, hashes of weights and options, as the outputs state them
     encoder: str
     pix_fmt: str
     width: int

@@ -13,7 +13,8 @@ from typing import Self
 import numpy as np
 
 from vidrain.layers import pack, rain_layout, rain_offset
-from vidrain.types import ColorTags, Layers, PixelLayout, Planes, VideoInfo
+from vidrain.provenance import TAG
+from vidrain.types import ColorTags, Layers, PixelLayout, Planes, StaticHdr, VideoInfo
 from vidrain.video.color import Conversion
 from vidrain.video.encode import VideoWriter
 from vidrain.video.encoder import EncoderPlan
@@ -39,14 +40,16 @@ class Picked:
 
 def background(info: VideoInfo, made_by: str) -> Picked:
     """B, in the source's own layout. made_by: provenance, kept as a tag."""
-    return Picked(info, lambda layers: layers.background, {"vidrain": made_by})
+    return Picked(info, lambda layers: layers.background, {TAG: made_by})
 
 
 def rain_archive(info: VideoInfo, made_by: str) -> Picked:
     """R, exact: every plane as R + 2^(depth + 1) in two bits more."""
     depth = info.layout.depth
-    tags = {"vidrain": f"{made_by}; rain layer R + {rain_offset(depth)}, background B is the clean file, O = B + R"}
-    return Picked(replace(info, layout=rain_layout(info.layout)), lambda layers: pack(layers.rain, depth), tags)
+    tags = {TAG: f"{made_by}; rain layer R + {rain_offset(depth)}, background B is the clean file, O = B + R"}
+    return Picked(
+        replace(info, layout=rain_layout(info.layout), hdr=StaticHdr()), lambda layers: pack(layers.rain, depth), tags
+    )
 
 
 def rain_preview(info: VideoInfo, conversion: Conversion, made_by: str) -> Picked:
@@ -61,8 +64,9 @@ def rain_preview(info: VideoInfo, conversion: Conversion, made_by: str) -> Picke
         return (np.clip(luma, _BLACK, _WHITE).astype(np.uint8), *neutral)
 
     color = ColorTags(info.color.matrix if info.layout.family != "gbrp" else 2, _LIMITED)
-    tags = {"vidrain": f"{made_by}; rain {PREVIEW_GAIN:g} times as bright, to be looked at"}
-    return Picked(replace(info, layout=layout, color=color), planes, tags)
+    tags = {TAG: f"{made_by}; rain {PREVIEW_GAIN:g} times as bright, to be looked at"}
+    plain = replace(info, layout=layout, color=color, hdr=StaticHdr(), chroma_siting=None, field_order=None)
+    return Picked(plain, planes, tags)
 
 
 class VideoExport:
@@ -88,7 +92,7 @@ class VideoExport:
     def expected(self) -> Expected:
         """What the finished file must hold, for `verify`."""
         return Expected(
-            info=replace(self._picked.info, color=self._plan.color),
+            info=self._plan.read_back(self._picked.info),
             pix_fmt=self._plan.pix_fmt,
             container=self._plan.container,
             pts=self._pts,

@@ -4,14 +4,13 @@ What can be refused is refused here. Knows nothing of the command line or of con
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from vidrain import __version__
 from vidrain.align import AlignOptions
 from vidrain.baseline import BaselineOptions
 from vidrain.decompose import DecomposeOptions
@@ -19,6 +18,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.export import Picked, background, rain_archive, rain_preview
 from vidrain.outputs import refuse_clashes
+from vidrain.provenance import made_by
 from vidrain.shots import ShotOptions
 from vidrain.span import kept_frames
 from vidrain.types import VideoInfo
@@ -26,13 +26,14 @@ from vidrain.video.carried import CopyPlan, plan_copy
 from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video
 from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
+from vidrain.video.hdr import refuse_unwatchable, remarks
 from vidrain.video.mux import Span
+from vidrain.video.stated import lost_site
 from vidrain.watchdog import STALL_S, Watchdog
 from vidrain.weights import PRESETS
 
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
 _ALL = 1_000_000  # seconds before the first frame: every packet of other streams is kept
-_HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
 Preset = Literal["fast", "balanced", "quality"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -78,6 +79,7 @@ class Job:
 
     video: Video
     model: str
+    made_by: str  # provenance, the same in the file, the report and the events
     decompose: DecomposeOptions
     clean: Output
     others: Mapping[str, Output]  # role (rain, rain_preview) -> output
@@ -115,22 +117,27 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         raise InputError(
             f"{info.path}: has {info.layout.depth} bits a sample; allowed: up to {_DEEPEST}; convert it first"
         )
+    refuse_unwatchable(info)
     target = output or default_output(info)
     refuse_clashes(info.path, [path for path in (target, options.rain, options.rain_preview, options.compare) if path])
     model = options.model or PRESETS[options.preset]
-    made_by = f"{__version__} {model}"
-    clean = Output(target, background(info, made_by), plan_encoder(info, target, clean_encoding(options)))
-    if options.compare is not None:
-        container_of(options.compare)
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
     span = _span(video, kept, options)
-    copy = plan_copy(info, clean.plan.container, in_part=bool(options.start or options.end))
+    encode = clean_encoding(options)
+    is_part = bool(options.start or options.end)
+    settings = asdict(replace(options, encode=encode)) | {"model": model}
+    line = made_by(model, options.weights, settings | {"kept": [kept.start, kept.stop] if is_part else None})
+    clean = Output(target, background(info, line), plan_encoder(info, target, encode))
+    if options.compare is not None:
+        container_of(options.compare)
+    copy = plan_copy(info, clean.plan.container, in_part=is_part)
     return Job(
         video=video,
         model=model,
+        made_by=line,
         decompose=DecomposeOptions(options.align, options.shots, device_of(options.device)),
         clean=clean,
-        others=_other_outputs(info, options, made_by),
+        others=_other_outputs(info, options, line),
         compare=options.compare,
         kept=kept,
         span=span,
@@ -196,10 +203,16 @@ def _notices(video: Video, plan: EncoderPlan, copy: CopyPlan) -> tuple[Notice, .
             f"the first frame lies at {float(first * info.time_base):.3f} s, which no MP4 holds: all moves to zero"
         )
         found.append(("times", message))
+    found += [("colour", site)] if (site := lost_site(info, plan.pix_fmt, plan.stated)) else []
+    found += [("hdr", message) for message in remarks(info, plan.hdr)]
     if info.interlaced:
-        found.append(("interlaced", "the source is interlaced: its lines are cleaned and stored as whole frames"))
-    if lost := sorted(_HDR.intersection(info.side_data)):
-        found.append(("colour", f"HDR data beside the picture is not carried: {', '.join(lost).lower()}"))
+        order = "kept" if plan.stated.field_order else "not kept"
+        found.append(
+            (
+                "interlaced",
+                f"the source is interlaced: its fields are cleaned woven into frames; their order is {order}",
+            )
+        )
     return tuple(Notice(code=code, message=message) for code, message in found)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidrain.inspection import Inspection
+from vidrain.provenance import TAG
 from vidrain.types import FrameIndex, VideoInfo
 from vidrain.video.index import Source
 
@@ -77,6 +78,7 @@ def file_facts(found: Inspection) -> dict[str, Any]:
         "duration_stated": _seconds(found.contents.duration),
         "chapters": found.contents.chapters,
         "tags": found.contents.tags,
+        "made_by": made_by(found.contents.tags),
         "video": _video_facts(source.info),
         "times": _time_facts(source),
         "streams": [
@@ -103,6 +105,11 @@ def file_facts(found: Inspection) -> dict[str, Any]:
     }
 
 
+def made_by(tags: dict[str, str]) -> str | None:
+    """What the file says of the job that made it; None for a file that was not made by vidrain."""
+    return next((value for key, value in tags.items() if key.lower() == TAG), None)  # Matroska writes it in capitals
+
+
 def _video_facts(info: VideoInfo) -> dict[str, Any]:
     color, matrix = info.color, info.display_matrix
     return {
@@ -121,6 +128,10 @@ def _video_facts(info: VideoInfo) -> dict[str, Any]:
         "mirrored": matrix is not None and matrix[0] * matrix[4] < matrix[1] * matrix[3],
         "sample_aspect_ratio": str(info.sample_aspect_ratio or 1),
         "interlaced": info.interlaced,
+        "field_order": info.field_order,
+        "chroma_siting": info.chroma_siting,
+        "mastering": None if info.hdr.mastering is None else [float(part) for part in info.hdr.mastering],
+        "light_level": info.hdr.light,
         "side_data": list(info.side_data),
     }
 
@@ -173,6 +184,8 @@ def file_lines(facts: dict[str, Any]) -> Iterator[str]:
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
     video, times = facts["video"], facts["times"]
     yield f"{facts['source']}: {facts['container']}, {facts['size']:,} bytes, {facts['chapters']} chapters"
+    if facts["made_by"] is not None:
+        yield f"  made by   vidrain {facts['made_by']}"
     yield f"  picture   {_picture(video)}"
     yield f"  colour    {_color(video)}"
     kind = "variable" if times["variable"] else "constant"
@@ -196,13 +209,15 @@ def _picture(video: dict[str, Any]) -> str:
     parts += [f"turned by {video['rotation']} degrees"] if video["rotation"] else []
     parts += ["mirrored"] if video["mirrored"] else []
     parts += [f"samples {video['sample_aspect_ratio']}"] if video["sample_aspect_ratio"] != "1" else []
-    parts += ["interlaced"] if video["interlaced"] else []
+    parts += [f"interlaced ({video['field_order'] or 'unknown'} field first)"] if video["interlaced"] else []
     return ", ".join(parts)
 
 
 def _color(video: dict[str, Any]) -> str:
-    named = [f"{what} {video[what] or 'not tagged'}" for what in ("range", "matrix", "primaries", "transfer")]
-    return ", ".join([*named, f"HDR ({video['hdr']})"] if video["hdr"] else named)
+    parts = [f"{what} {video[what] or 'not tagged'}" for what in ("range", "matrix", "primaries", "transfer")]
+    parts += [f"chroma {video['chroma_siting']}"] if video["chroma_siting"] else []
+    parts += [f"HDR ({video['hdr']})"] if video["hdr"] else []
+    return ", ".join(parts)
 
 
 def _damage_lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Literal
 
 from vidrain.conceal import Concealed, in_words, refuse_missing, repeated, unbroken
-from vidrain.decompose import Decomposer, decompose, reach_of
+from vidrain.decompose import Decomposer, decompose, failed_frames, reach_of, tolerated
 from vidrain.errors import InputError
 from vidrain.events import FileDone, Meter, Notice, OnEvent, Plan, ignore
 from vidrain.export import VideoExport
@@ -49,7 +49,8 @@ class CleanReport:
     `partial` if there are any, or if sound or an unknown length is missing (see the notices). frames_repeated: frames
     that could not be decoded, and for which the clean frame before stands in. pts_equal: every frame
     has exactly the source's time (less the start of a range). copied, left_out: the other streams, in words, and what
-    lies outside of them. exact: whether the clean file is lossless, so that it and the rain archive give O back.
+    lies outside of them. made_by: version, model, hashes of weights and options, as the files state it. exact: whether
+    the clean file is lossless, so that it and the rain archive give O back.
     """
 
     source: Path
@@ -64,6 +65,7 @@ class CleanReport:
     left_out: tuple[str, ...]
     notices: tuple[Notice, ...]
     model: str
+    made_by: str
     encoder: str
     pix_fmt: str
     exact: bool
@@ -93,11 +95,9 @@ def clean(
         on_event(_plan(job))
         for notice in job.notices:
             on_event(notice)
-        exports, frames_repeated = _write(job, decomposer, claims, on_event)
+        exports, untouched, frames_repeated = _write(job, decomposer, claims, on_event)
         findings = {role: verify(claims[role].partial, export.expected) for role, export in exports.items()}
-        missing = missing_in(job.video, job.kept, exports["clean"].expected.copied.values())
-        if options.on_bad_frame == "fail":
-            refuse_missing(job.video.info.path, missing)
+        missing = _lost(job, exports["clean"].expected)
         if job.compare is not None and not missing.picture:
             _compare(job, job.compare, claims, exports["clean"].expected)
         if job.watchdog.opened(lambda _: _fingerprint(job.video.info.path)) != before:
@@ -105,7 +105,7 @@ def clean(
         # with frames lost, no other program pairs the rest as we do
         finished = {role: claim for role, claim in claims.items() if not (missing.picture and role == "compare")}
         publish_all(finished.values())
-    after = _late_notices(job, findings["clean"].notes, missing, frames_repeated)
+    after = failed_frames(untouched) + _late_notices(job, findings["clean"].notes, missing, frames_repeated)
     for notice in after:
         on_event(notice)
     seconds = monotonic() - began
@@ -123,6 +123,7 @@ def clean(
         left_out=job.left_out,
         notices=(*job.notices, *after),
         model=job.model,
+        made_by=job.made_by,
         encoder=job.clean.plan.encoder,
         pix_fmt=job.clean.plan.pix_fmt,
         exact=job.clean.plan.lossless,
@@ -147,11 +148,12 @@ def _opened(source: Path, output: Path | None, options: CleanOptions) -> tuple[J
 
 def _write(
     job: Job, decomposer: Decomposer, claims: Mapping[str, Claim], on_event: OnEvent
-) -> tuple[dict[str, VideoExport], int]:
+) -> tuple[dict[str, VideoExport], list[int], int]:
     """Decode, decompose and encode: a thread each, bounded queues between them.
 
-    Returns the finished exports, and how many frames were repeated.
+    Returns the finished exports, the indices of the frames that the model failed on, and how many were repeated.
     """
+    untouched: list[int] = []
     concealed = Concealed()
     with ExitStack() as stack:
         exports = {role: stack.enter_context(export) for role, export in _exports(job, claims).items()}
@@ -160,14 +162,14 @@ def _write(
         decoded = stack.enter_context(closing(frames))
         computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)
         meter = Meter(len(job.kept))
-        ready = stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
-        for layers in _mended(ready, job, concealed):
+        ahead = stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
+        for layers in _mended(tolerated(ahead, len(job.kept), untouched), job, concealed):
             for export in exports.values():
                 export.write(layers)
             on_event(meter.tick())
         if not exports["clean"].expected.pts:
             raise InputError(f"{job.video.info.path}: none of its {len(job.kept)} frames could be decoded")
-    return exports, concealed.frames_repeated
+    return exports, untouched, concealed.frames_repeated
 
 
 def _mended(layers: Iterator[Layers], job: Job, concealed: Concealed) -> Iterator[Layers]:
@@ -178,6 +180,14 @@ def _mended(layers: Iterator[Layers], job: Job, concealed: Concealed) -> Iterato
         case "fail":
             return unbroken(layers, job.video.info, job.video.index, job.kept)
     return layers
+
+
+def _lost(job: Job, clean: Expected) -> Missing:
+    """What is missing once all was written; InputError where nothing may be."""
+    missing = missing_in(job.video, job.kept, clean.copied.values())
+    if job.on_bad_frame == "fail":
+        refuse_missing(job.video.info.path, missing)
+    return missing
 
 
 def _exports(job: Job, claims: Mapping[str, Claim]) -> dict[str, VideoExport]:
@@ -210,7 +220,9 @@ def _compare(job: Job, target: Path, claims: Mapping[str, Claim], clean: Expecte
     """Render the comparison by frame numbers, then give its frames the times of the clean file."""
     with TemporaryDirectory(prefix="vidrain-") as folder:
         numbered = Path(folder) / "numbered.mp4"
-        render_comparison(job.video.info.path, claims["clean"].partial, kept=job.kept, target=numbered)
+        render_comparison(
+            job.video.info.path, claims["clean"].partial, kept=job.kept, color=job.video.info.color, target=numbered
+        )
         partial, base = claims["compare"].partial, clean.info.time_base
         retime(numbered, partial, container=container_of(target), pts=clean.pts, time_base=base)
 
@@ -250,6 +262,7 @@ def _plan(job: Job) -> Plan:
         source=str(info.path),
         outputs={role: str(path) for role, path in job.targets.items()},
         model=job.model,
+        made_by=job.made_by,
         encoder=job.clean.plan.encoder,
         pix_fmt=job.clean.plan.pix_fmt,
         width=info.width,

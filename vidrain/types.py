@@ -15,6 +15,7 @@ from torch import Tensor
 Plane = npt.NDArray[np.unsignedinteger]
 Planes = tuple[Plane, ...]
 RainPlanes = tuple[npt.NDArray[np.int16], ...]
+FieldOrder = Literal["top", "bottom"]
 Family = Literal["yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp"]
 
 _CHROMA_SHIFTS: dict[Family, tuple[int, int]] = {
@@ -68,6 +69,18 @@ class ColorTags:
     transfer: int = 2
 
 
+@dataclass(frozen=True)
+class StaticHdr:
+    """What an HDR file says once of all its pictures; None where it does not say.
+
+    mastering: x and y of red, green, blue and white of the display it was made on (CIE 1931), then its darkest and
+    brightest luminance in cd/m2; light: brightest pixel and brightest mean of a frame in cd/m2 (MaxCLL, MaxFALL).
+    """
+
+    mastering: tuple[Fraction, ...] | None = None
+    light: tuple[int, int] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """What the first decoded frame and the container say about the video stream."""
@@ -86,6 +99,10 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None  # nine ints (16.16 and 2.30 fixed point), row major
     interlaced: bool
     side_data: tuple[str, ...]  # kinds of side data on the first frame, such as HDR mastering data
+    hdr: StaticHdr = StaticHdr()
+    is_half_a_picture: bool = False  # colours mean nothing without Dolby Vision data, which no encoder here writes
+    chroma_siting: str | None = None  # where 4:2:0 chroma lies, by FFmpeg's name, such as topleft
+    field_order: FieldOrder | None = None  # of interlaced pictures: which field is shown first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,10 +192,14 @@ class Aligned:
 
 @dataclass(frozen=True)
 class Layers:
-    """One frame taken apart in stored integers: O (`frame`) and B; R follows, so O = B + R cannot break."""
+    """One frame taken apart in stored integers: O (`frame`) and B; R follows, so O = B + R cannot break.
+
+    is_untouched: the model gave no numbers for this frame, so that B is O.
+    """
 
     frame: Frame
     background: Planes
+    is_untouched: bool = False
 
     @property
     def rain(self) -> RainPlanes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import ffmpeg_says
+from tests.hdr_films import PQ, STATIC, film
 from tests.round_trip import SAMPLES, Written, opened, write
 from vidrain.errors import OutputError
 from vidrain.video.encoder import EncodeOptions
@@ -108,6 +109,26 @@ def test_full_range_taken_for_limited_is_found(tmp_path: Path) -> None:
     color = replace(opened(SAMPLES / "full_range.mp4").info.color, range=1)
     with pytest.raises(OutputError, match="colour range is 2 in the finished file, should be 1"):
         verify(good.path, replace(good.expected, info=replace(good.expected.info, color=color)))
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize(
+    "params",
+    [
+        f"{PQ}:{STATIC.replace('1000,400', '1000,401')}",
+        f"{PQ}:{STATIC.replace('(10000000,50)', '(10000000,60)')}",
+        f"{PQ}:{STATIC.replace('G(13250,34500)', 'G(13252,34500)')}",
+        f"{PQ}:{STATIC.partition(':')[2]}",
+        PQ,
+    ],
+    ids=["light", "luminance", "green", "no mastering", "nothing"],
+)
+def test_other_static_hdr_data_is_found(params: str, tmp_path: Path) -> None:
+    source, other = film(tmp_path / "source.mp4", f"{PQ}:{STATIC}"), film(tmp_path / "other.mp4", params)
+    good, bad = (write(path, tmp_path / f"{path.stem}.out.mp4") for path in (source, other))
+    assert verify(good.path, good.expected) == good.verified
+    with pytest.raises(OutputError, match=r"static HDR data is .* should be"):
+        verify(bad.path, good.expected)
 
 
 @pytest.mark.parametrize("part", [0, 0.3, 0.9])

@@ -18,7 +18,9 @@ FILES = [file for folder in ("vidrain", "tools") for file in sorted((ROOT / fold
 # A module imports from its own row and the rows above it, never from below.
 ROWS: tuple[frozenset[str], ...] = (
     frozenset({"types", "errors"}),
-    frozenset({"layers", "stream", "metrics", "shots", "align", "span", "outputs", "events", "missing", "video"})
+    frozenset(
+        {"layers", "stream", "metrics", "shots", "align", "span", "outputs", "events", "missing", "provenance", "video"}
+    )
     | frozenset({"conceal", "watchdog"}),
     frozenset({"baseline", "decompose", "export", "weights"}),
     frozenset({"job", "pipeline", "archive", "inspection", "doctor"}),

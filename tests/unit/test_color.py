@@ -86,6 +86,7 @@ def random_planes(layout: PixelLayout, size: tuple[int, int], seed: int = 0) -> 
     )
 
 
+@pytest.mark.fault(20)
 @ALL_MATRICES
 @ALL_RANGES
 @ALL_DEPTHS
@@ -223,6 +224,7 @@ def test_gbrp_is_full_range_and_ordered_green_blue_red(depth: int) -> None:
     assert conversion.assumption is None
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize(
     ("size", "weights", "assumed"),
     [
@@ -249,6 +251,7 @@ def test_untagged_high_definition_is_bt709_and_said(
     assert (tagged.kr, tagged.kb, tagged.assumption) == (*WEIGHTS[9], None)
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("matrix", [0, 8, 10, 14])
 def test_a_matrix_that_is_none_of_ours_is_said(matrix: int) -> None:
     """Identity on YUV, YCgCo, BT.2020 constant luminance, ICtCp."""
@@ -306,6 +309,7 @@ def test_no_matrix_and_slanted_ones_leave_the_picture_as_it_is() -> None:
         assert torch.equal(stored(picture, matrix), picture)
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("angle", [0, 90, 180, 270])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_upright_is_what_ffmpeg_shows(angle: int, mirrored: bool, tmp_path: Path) -> None:
@@ -344,6 +348,7 @@ def test_rain_of_the_rotated_sample_falls_down() -> None:
     assert likeness(range(20, 60, 10)) > 4 * likeness(range(-50, 0, 10))
 
 
+@pytest.mark.fault(20)
 def test_conversion_follows_the_first_frame_of_a_full_range_file() -> None:
     video = open_video(SAMPLES / "full_range.mp4")
     conversion = conversion_for(video.info)

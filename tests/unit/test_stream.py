@@ -186,11 +186,12 @@ def test_nested_stages_hand_an_error_through() -> None:
 def test_interrupt_while_the_thread_starts_leaves_nothing_running(late: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal is handled in the main thread, which may be waiting for the new one to come up."""
     start = threading.Thread.start
-    source, names = Source(), []
+    source, names, starters = Source(), [], []
 
     def interrupted(thread: threading.Thread) -> None:
         names.append(thread.name)
         starter = threading.Timer(late, start, [thread])
+        starters.append(starter)
         start(starter)
         if not late:
             starter.join()
@@ -199,6 +200,7 @@ def test_interrupt_while_the_thread_starts_leaves_nothing_running(late: float, m
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(prefetch(source.items(), 1, "test"))
+    starters[0].join()  # it may outlive the thread that it started
     assert names == ["vidrain-test"]
     assert "vidrain-test" not in [thread.name for thread in threading.enumerate()]
     assert source.closed_in == "vidrain-test"

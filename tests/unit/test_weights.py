@@ -79,6 +79,7 @@ def header_of(fields: object) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     "content",
     [

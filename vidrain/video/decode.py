@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from vidrain.errors import InputError
 from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
 from vidrain.video.index import Source, open_input, probe, video_stream
+from vidrain.video.stated import stated
 
 _SEEK_ATTEMPTS = 3  # earlier key frames to aim for before decoding from the beginning
 _MAX_REPAIRED_RUN = 8  # frames in a row without a time of their own; more is a broken clock, not a glitch
@@ -175,12 +176,23 @@ class Video:
         if pts is None:
             untimed = self.index.timed or index >= len(self.index.pts)
             pts = round(index * ticks) if untimed else int(self.index.pts[index])
-        return Frame(planes_of(picture, info.layout), pts, picture.duration or 0, index)
+        return Frame(planes_of(picture, info.layout), pts, self._duration(picture, index), index)
+
+    def _duration(self, picture: VideoFrame, index: int) -> int:
+        """Ticks until the next frame of the index; what MP4 says of a frame is the step of decoding times."""
+        pts = self.index.pts
+        if not self.index.orderly or index >= len(pts):
+            return picture.duration or 0
+        end = int(pts[index + 1]) if index + 1 < len(pts) else round(self.source.end / self.info.time_base)
+        return max(end - int(pts[index]), 0)
 
 
 def open_video(path: str | Path, beat: Callable[[], None] = lambda: None) -> Video:
     """Probe `path` and make it ready to be decoded. beat: called whenever that has moved on. Raises InputError."""
     source = probe(Path(path), beat)
+    said = stated(source.info.path, source.info.stream_index)
+    interlaced = source.info.interlaced or said.field_order is not None
+    source = replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced))
     return Video(source, Decoded(np.zeros(len(source.index.pts), np.bool_)))
 
 

@@ -3,7 +3,9 @@
 Other streams ride along through `mux.StreamCopy`. Chooses nothing by itself.
 """
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations  # Packet[...] exists for the type checker only
+
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import lcm
@@ -15,6 +17,9 @@ import av
 import numpy as np
 from av.codec.context import Flags
 from av.container import OutputContainer
+from av.filter import Graph
+from av.packet import Packet
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
@@ -25,6 +30,7 @@ from vidrain.video.encoder import EncoderPlan, configure
 from vidrain.video.index import as_file
 from vidrain.video.mux import StreamCopy
 
+_NEVER = -(1 << 62)  # ticks
 _X265_DELAY = 2  # frames by which its decoding times run ahead (x265 source, m_bframeDelay with B-frames as references)
 _ACCURATE = (
     Interpolation.BICUBIC
@@ -54,6 +60,10 @@ class VideoWriter:
         self._path, self._plan, self._info, self._copy = path, plan, info, copy
         self._container: OutputContainer | None = None
         self._frames = 0
+        self._end = self._reach = _NEVER  # of the frame shown last: as it should be, and as MP4 would have it
+        self._durations: dict[int | None, int] = {}  # of frames inside the encoder, by their times
+        self._held: Packet[VideoStream] | None = None  # the last packet, until it is known whether it is
+        self._marked = _marker(info, plan) if plan.stated.field_order else None
         try:
             with self._reported():
                 self._container = self._open()
@@ -125,6 +135,7 @@ class VideoWriter:
         frame = self._picture(planes)
         frame.pts, frame.duration, frame.time_base = pts, duration, self._info.time_base
         self._frames += 1
+        self._durations[pts], self._end = duration, pts + duration
         with self._reported():
             self._mux(frame)
             if self._copy is not None:
@@ -138,16 +149,34 @@ class VideoWriter:
             rows[:, : plane.width] = samples
         frame.color_range, frame.colorspace = plan.color.range, plan.color.matrix
         frame.color_primaries, frame.color_trc = plan.color.primaries, plan.color.transfer
-        if plan.pix_fmt == info.layout.name:
-            return frame
-        return frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)
+        if plan.pix_fmt != info.layout.name:
+            frame = frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)
+        return self._marked(frame) if self._marked else frame
 
     def _mux(self, frame: VideoFrame | None) -> None:
         assert self._container is not None
         for packet in self._stream.encode(frame):
             if frame is None and self._frames <= _X265_DELAY:
                 packet.dts = packet.pts  # x265 takes it from frames that never came; so few are in order anyway
-            self._container.mux(packet)
+            packet.duration = self._durations.pop(packet.pts, packet.duration)  # SVT-AV1 gives none
+            if self._held is not None:
+                self._reach = max(self._reach, _end_of_sample(self._held, packet))
+                self._container.mux(self._held)
+            self._held = packet
+
+    def _mux_last(self) -> None:
+        """The last packet; in MP4 and MOV some sample has to last to the end of the frame shown last.
+
+        There a sample lasts until the next one is decoded, and B-frames are decoded behind frames shown after them.
+        """
+        last = self._held
+        if last is None:
+            return
+        assert self._container is not None
+        reach = max(self._reach, _end_of_sample(last, None))
+        if self._plan.container in ("mp4", "mov") and reach < self._end and last.pts is not None:
+            last.duration = self._end - last.pts
+        self._container.mux(last)
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +191,7 @@ class VideoWriter:
         try:
             with self._reported():
                 self._mux(None)
+                self._mux_last()
                 if self._copy is not None:
                     self._copy.write_rest()
                 self._container.close()
@@ -178,6 +208,31 @@ class VideoWriter:
         if self._container is not None:
             with suppress(av.error.FFmpegError, OSError):
                 self._container.close()
+
+
+def _end_of_sample(packet: Packet[VideoStream], following: Packet[VideoStream] | None) -> int:
+    """When MP4 has a sample end: as long after its beginning as the next one is decoded later."""
+    if packet.pts is None or packet.dts is None:
+        return _NEVER
+    step = packet.duration if following is None or following.dts is None else following.dts - packet.dts
+    return packet.pts + (step or 0)
+
+
+def _marker(info: VideoInfo, plan: EncoderPlan) -> Callable[[VideoFrame], VideoFrame]:
+    """Marks frames with the order of their fields, which PyAV only reads; a filter of FFmpeg writes it."""
+    graph = Graph()
+    form = VideoFormat(plan.pix_fmt)
+    source = graph.add_buffer(width=info.width, height=info.height, format=form, time_base=info.time_base)
+    field = graph.add("setfield", "tff" if plan.stated.field_order == "top" else "bff")
+    source.link_to(field)
+    field.link_to(graph.add("buffersink"))
+    graph.configure()
+
+    def marked(frame: VideoFrame) -> VideoFrame:
+        graph.vpush(frame)  # through the graph, which has to outlive its filters
+        return graph.vpull()
+
+    return marked
 
 
 def _timescale(denominators: list[int]) -> int:

@@ -6,7 +6,7 @@
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -20,17 +20,21 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
 from vidrain.errors import UsageError
-from vidrain.types import ColorTags, PixelLayout, VideoInfo
+from vidrain.types import ColorTags, PixelLayout, StaticHdr, VideoInfo
 from vidrain.video.color import completed
+from vidrain.video.hdr import hdr_options
 from vidrain.video.index import PLANAR
+from vidrain.video.stated import Stated, kept, options_for
 
 CodecName = Literal["h264", "hevc", "av1", "ffv1"]
 
 _ENCODERS: dict[str, str] = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "ffv1": "ffv1"}
 _CONTAINERS: dict[str, str] = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _REFUSED = {("mov", "ffv1"), ("mov", "av1")}  # pairs that FFmpeg's muxers do not take
+_NO_ASPECT = ("ffv1", "libsvtav1")  # whose streams do not say it, and PyAV hands it to no muxer but that of MP4
 _VERYFAST: dict[str, dict[str, str]] = {
-    "libx264": {"preset": "veryfast"},
+    # macroblock trees let x264 (core 165) read memory that nobody wrote: every other run gave other bytes
+    "libx264": {"preset": "veryfast", "mbtree": "0"},
     # frame-threads changes pixels with the machine, the other two only print
     "libx265": {"preset": "veryfast", "x265-params": "frame-threads=1:log-level=none"},
     "libsvtav1": {"preset": "8"},  # its speed next to x264 veryfast: 30 against 29 frames/s at 1080p
@@ -42,6 +46,7 @@ _OURS = {  # options of every encoder that would contradict the plan
     **dict.fromkeys(("time_base", "aspect", "video_size", "framerate", "flags"), _FROM_SOURCE),
     **dict.fromkeys(("color_range", "colorspace", "color_primaries", "color_trc"), _FROM_SOURCE),
     **dict.fromkeys(("pixel_format", "pix_fmt"), "use --pix-fmt"),
+    **dict.fromkeys(("chroma_sample_location", "field_order"), _FROM_SOURCE),
     "threads": "use encode.threads=N",
 }
 _UNTAGGED, _FULL_RANGE = 2, 2
@@ -79,9 +84,15 @@ class EncoderPlan:
     pix_fmt: str
     options: Mapping[str, str]
     threads: int
-    color: ColorTags  # as they will be read back
+    color: ColorTags  # these three as they will be read back
+    hdr: StaticHdr
+    stated: Stated
     lossless: bool  # whether the decoded file gives back exactly the planes that were written
     notes: tuple[str, ...] = ()
+
+    def read_back(self, info: VideoInfo) -> VideoInfo:
+        """The facts of `info` as far as the finished file will state them."""
+        return replace(info, color=self.color, hdr=self.hdr, **self.stated._asdict())
 
 
 def container_of(path: Path) -> str:
@@ -100,21 +111,35 @@ def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> Encoder
     encoder = _ENCODERS[codec]
     if (container, codec) in _REFUSED:
         raise UsageError(f"{path.name}: {codec} does not go into {path.suffix}; use .mp4 or .mkv, or another --codec")
+    if container == "matroska" and encoder in _NO_ASPECT and info.sample_aspect_ratio not in (None, 1):
+        raise UsageError(
+            f"{path.name}: samples of {info.sample_aspect_ratio} would be shown square, {codec} does not say it and "
+            "Matroska is not told; use .mp4, or --codec h264 or hevc"
+        )
     if encoder == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only: it would print its settings past us, twice
     pix_fmt, notes = _pixel_format(info, encoder, options.pix_fmt)
     settings = dict(_VERYFAST[encoder])
     if encoder != "ffv1":
         settings["crf"] = str(options.crf)
+    said, hdr = kept(info, encoder, container, pix_fmt), hdr_options(encoder, info.hdr)
     _check_options(encoder, options.options)
-    for key, value in options.options.items():
-        key = "x264opts" if key == "x264-params" else key  # the same, but it refuses what it does not know
-        merged = key in settings and key.endswith("-params")
-        settings[key] = f"{settings[key]}:{value}" if merged else value
+    # x264opts is the same as x264-params, but refuses what it does not know
+    wanted = {"x264opts" if key == "x264-params" else key: value for key, value in options.options.items()}
+    for more in (options_for(said, encoder), hdr or {}, wanted):
+        for key, value in more.items():
+            merged = key in settings and key.endswith("-params")
+            settings[key] = f"{settings[key]}:{value}" if merged else value
     color, color_notes = _color_tags(info, container, encoder)
     same = pix_fmt == info.layout.name or (pix_fmt, info.layout.name) == ("bgr0", "gbrp")
     lossless = encoder == "ffv1" and same
-    plan = EncoderPlan(container, encoder, pix_fmt, settings, options.threads, color, lossless, notes + color_notes)
+    plan = EncoderPlan(
+        *(container, encoder, pix_fmt, settings, options.threads, color),
+        hdr=info.hdr if hdr is not None else StaticHdr(),
+        stated=said,
+        lossless=lossless,
+        notes=notes + color_notes,
+    )
     _try_open(plan, info)
     return plan
 

@@ -1,8 +1,11 @@
-"""What a whole ffmpeg process does better than we could: comparison renders. The door to ffmpeg-python.
+"""What a whole ffmpeg process does better than we could: comparison renders, and what it prints of a stream.
+
+The door to ffmpeg-python.
 
 The program is the one inside the imageio-ffmpeg wheel, so none has to be installed.
 """
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,6 +15,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from vidrain.errors import OutputError
+from vidrain.types import ColorTags
 from vidrain.video.index import as_file
 
 _PATIENCE_S = 30  # for one line; a program that hangs is none
@@ -19,12 +23,12 @@ _PATIENCE_S = 30  # for one line; a program that hangs is none
 _THREE_TIMES = {"y": "clip(16+3*val,16,235)", "u": "128", "v": "128"}
 
 
-def render_comparison(source: Path, clean: Path, *, kept: range, target: Path) -> None:
+def render_comparison(source: Path, clean: Path, *, kept: range, color: ColorTags, target: Path) -> None:
     """Write before | after | 3 x what was removed, side by side and upright, as H.264 in MP4: frame i at time i.
 
-    source: its frames `kept` are shown; clean: a finished file of just those frames. Frames are paired by their
-    number, because a container may have rounded their times. Raises OutputError when ffmpeg fails; an interrupt ends
-    it.
+    source: its frames `kept` are shown; clean: a finished file of just those frames; color: the tags of both, without
+    which HDR would look washed out. Frames are paired by their number, because a container may round their times.
+    Raises OutputError when ffmpeg fails; an interrupt ends it.
     """
     before = ffmpeg.input(as_file(source))["V:0"].filter("trim", start_frame=kept.start, end_frame=kept.stop)
     after = ffmpeg.input(as_file(clean))["V:0"]
@@ -32,6 +36,7 @@ def render_comparison(source: Path, clean: Path, *, kept: range, target: Path) -
     removed = ffmpeg.filter([before[0], after[0]], "blend", all_mode="subtract", shortest=1)
     shown = [before[1], after[1], removed.filter("lutyuv", **_THREE_TIMES)]
     joined = ffmpeg.filter(shown, "hstack", inputs=3, shortest=1).filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
+    joined = joined.filter("setparams", color_primaries=color.primaries, color_trc=color.transfer)
     # without B-frames the packets lie in the order of the frames, and can be given their times
     options = {"vcodec": "libx264", "preset": "veryfast", "crf": 18, "bf": 0, "fps_mode": "passthrough"}
     _run(ffmpeg.output(joined, as_file(target), format="mp4", enc_time_base="1/25", **options), target)
@@ -49,6 +54,18 @@ def program() -> str:
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         raise OutputError(f"the ffmpeg program does not run ({error}); install imageio-ffmpeg anew") from error
     return f"{done.stdout.decode(errors='replace').split()[2]} at {path}"
+
+
+def stream_line(path: Path, stream_index: int) -> str:
+    """The line in which the program describes a stream, in full; empty where it does not say."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "verbose", "-i", as_file(path)]
+    try:
+        # without an output it ends with an error as soon as it has described the file
+        done = subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE_S)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    lines = done.stderr.decode(errors="replace").splitlines()
+    return next((line for line in lines if re.match(rf" *Stream #0:{stream_index}\b.*: Video: ", line)), "")
 
 
 def _run(graph: Any, target: Path) -> None:

@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 
 from vidrain.errors import InputError
 from vidrain.types import ColorTags, Damage, Family, FrameIndex, PixelLayout, Structure, VideoInfo
+from vidrain.video.hdr import is_half_a_picture, static_hdr
 from vidrain.video.structure import examine
 
 _FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp")
@@ -188,8 +189,14 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
     ratio = stream.sample_aspect_ratio
     rate = stream.average_rate
     parts = cast(Iterable[SideData], frame.side_data)  # typed as a dict, but yields the parts
-    side_data = {part.type: bytes(part) for part in parts}
-    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
+    side_data = {part.type.name: bytes(part) for part in parts}
+    matrix = side_data.get(SideDataType.DISPLAYMATRIX.name)
+    color = ColorTags(
+        matrix=_known(frame.colorspace, _MATRICES),
+        range=int(frame.color_range),
+        primaries=_known(frame.color_primaries, _PRIMARIES),
+        transfer=_known(frame.color_trc, _TRANSFERS),
+    )
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -198,18 +205,15 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
         height=frame.height,
         pix_fmt=name,
         layout=layout,
-        color=ColorTags(
-            _known(frame.colorspace, _MATRICES),
-            int(frame.color_range),
-            _known(frame.color_primaries, _PRIMARIES),
-            _known(frame.color_trc, _TRANSFERS),
-        ),
+        color=color,
         time_base=Fraction(stream.time_base),
         rate=Fraction(rate) if rate else None,
         sample_aspect_ratio=Fraction(ratio) if ratio else None,
         display_matrix=struct.unpack("=9i", matrix) if matrix is not None else None,
         interlaced=bool(frame.interlaced_frame),
-        side_data=tuple(kind.name for kind in side_data),
+        side_data=tuple(side_data),
+        hdr=static_hdr(side_data),
+        is_half_a_picture=is_half_a_picture(side_data, color),
     )
 
 

@@ -16,8 +16,10 @@ from av.stream import AttachmentStream, Stream
 from vidrain.errors import InputError, OutputError
 from vidrain.types import VideoInfo
 from vidrain.video.carried import is_cover, is_rebuilt
+from vidrain.video.hdr import is_same
 from vidrain.video.index import Source, open_input, probe
 from vidrain.video.mux import Copied
+from vidrain.video.stated import stated
 
 _MATROSKA_TICK = Fraction(1, 1000)  # Matroska keeps times in whole milliseconds
 _UNTAGGED = 2
@@ -66,7 +68,7 @@ def verify(path: Path, expected: Expected) -> Verified:
 
 def _same_facts(path: Path, found: VideoInfo, expected: Expected) -> None:
     wanted = expected.info
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "size": ((found.width, found.height), (wanted.width, wanted.height)),
         "pixel format": (found.layout.name, _plain(expected.pix_fmt)),
         "display matrix": (found.display_matrix, wanted.display_matrix),
@@ -77,9 +79,25 @@ def _same_facts(path: Path, found: VideoInfo, expected: Expected) -> None:
         for what in ("matrix", "primaries", "transfer"):
             if (tag := getattr(wanted.color, what)) != _UNTAGGED:
                 pairs[f"colour {what}"] = (getattr(found.color, what), tag)
+    if not is_same(found.hdr, wanted.hdr):
+        pairs["static HDR data"] = (found.hdr, wanted.hdr)
+    pairs |= _stated_facts(path, found, wanted)
     for what, (got, want) in pairs.items():
         if got != want:
             raise OutputError(f"{path.name}: {what} is {got} in the finished file, should be {want}; nothing was kept")
+
+
+def _stated_facts(path: Path, found: VideoInfo, wanted: VideoInfo) -> dict[str, tuple[object, object]]:
+    """What takes the ffmpeg program to read, so only where the file has to state it."""
+    if wanted.chroma_siting is None and wanted.field_order is None:
+        return {}
+    read = stated(path, found.stream_index)
+    pairs: dict[str, tuple[object, object]] = {}
+    if wanted.chroma_siting is not None:
+        pairs["chroma siting"] = (read.chroma_siting, wanted.chroma_siting)
+    if wanted.field_order is not None:
+        pairs["field order"] = (read.field_order, wanted.field_order)
+    return pairs
 
 
 def _plain(pix_fmt: str) -> str:

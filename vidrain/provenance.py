@@ -1,0 +1,48 @@
+"""What made a file: one line that is kept in it as a tag, in the report and in the events. No clock, no paths.
+
+    0.1.0 baseline weights=none config=5c1f0e8a9b7d
+
+Version, model, weights and every option that can change a frame or its time; the same options give the same line.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from vidrain import __version__
+from vidrain.errors import ModelError
+
+TAG = "vidrain"  # key of the line in the tags of a file
+_DIGITS = 12  # of SHA-256, in hexadecimal
+# Where things lie, how fast they come, and what stands for other keys: model, weights, encode.codec, kept.
+_NOT_IN_RESULT = {
+    *("rain", "rain_preview", "compare", "force", "device", "preset", "weights", "archive", "start", "end", "stall_s"),
+}
+
+
+def made_by(model: str, weights: Path | None, options: Mapping[str, object]) -> str:
+    """The line for a job. options: nested, of plain values; unknown keys count, so that none is forgotten.
+
+    Raises ModelError if the weights cannot be read.
+    """
+    return f"{__version__} {model} weights={_hash_of_file(weights)} config={config_hash(options)}"
+
+
+def config_hash(options: Mapping[str, object]) -> str:
+    """Hash over what of `options` can change the result, whatever their order."""
+    counted = {key: value for key, value in options.items() if key not in _NOT_IN_RESULT}
+    text = json.dumps(counted, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def _hash_of_file(weights: Path | None) -> str:
+    if weights is None:
+        return "none"
+    if not weights.is_file():
+        raise ModelError(f"{weights}: no such weights file; check the path")
+    try:
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
+    except OSError as error:
+        raise ModelError(f"{weights}: cannot be read ({error.strerror}); check its permissions") from error
