@@ -154,7 +154,10 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         if strays or (len(hidden) and is_even and np.any(np.diff(np.sort(shown)) != step)):
             yield f"its edit list hides {len(hidden)} frames that lie apart"
         trimmed = whole == track.presented and until < end
-        if abs(until - end) > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not trimmed:
+        off = abs(until - end)
+        if not is_even:  # then muxers also write the steps of decoding, summed
+            off = min(off, abs(length * tick - track.duration))
+        if off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not trimmed:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
     elif not track.edits and abs(track.presented * tick - track.duration) > step + tick:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"
