@@ -153,11 +153,12 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         strays = track.kind == "video" and len(hidden) and (begin < 0 or time - hidden.max() > _FAR * step)
         if strays or (len(hidden) and is_even and np.any(np.diff(np.sort(shown)) != step)):
             yield f"its edit list hides {len(hidden)} frames that lie apart"
-        trimmed = whole == track.presented and until < end
+        # an editor trims both, and a muxer lets the last of uneven frames last on, which stts does not say
+        agreed = whole == track.presented and (until < end or not is_even)
         off = abs(until - end)
         if not is_even:  # then muxers also write the steps of decoding, summed
             off = min(off, abs(length * tick - track.duration))
-        if off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not trimmed:
+        if off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not agreed:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
     elif not track.edits and abs(track.presented * tick - track.duration) > step + tick:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"
