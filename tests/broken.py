@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
+
 from tests import ffmpeg_says
 
 
@@ -58,4 +60,16 @@ def with_gps(whole: Path, target: Path, points: int) -> Path:
     table = b"".join(struct.pack(">II", place, len(record)) for place in places)
     moov = box(b"moov", data[start + 8 : end], box(b"gps ", struct.pack(">II", 0x101, points), table))
     target.write_bytes(data[:start] + record * points + moov)
+    return target
+
+
+def wiped(coded: Path, target: Path, packets: range) -> Path:
+    """A copy of `coded` in which these packets of the video are nothing but zeros."""
+    data = bytearray(coded.read_bytes())
+    with av.open(str(coded)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for number in packets:
+        start, size = places[number]
+        data[start : start + size] = bytes(size)
+    target.write_bytes(data)
     return target

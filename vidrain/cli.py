@@ -80,6 +80,11 @@ def command() -> None:
 )
 @click.option("--video", metavar="N|all", help="Which video, where there are several: 0 is the first  [0].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs  [auto].")
+@click.option(
+    "--on-bad-frame",
+    type=click.Choice(["repeat", "drop", "fail"]),
+    help="Frames that do not decode: show the one before, leave them out, or give up  [repeat].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
 @click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/clean.yaml.")

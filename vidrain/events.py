@@ -49,6 +49,7 @@ class FileDone:
     outputs: dict[str, str]
     frames_in: int
     frames_out: int
+    frames_repeated: int
     pts_equal: bool
     streams: list[str]
     seconds: float

@@ -31,6 +31,8 @@ def notices_for(
     found += [("left_out", message) for message in left_out(video, copy)]
     found += _of_streams(copy, plan.container, is_last)
     found += _of_picture(video.info, plan, shown)
+    if (first := int(video.index.pts[0]) * video.info.time_base) < 0:
+        found.append(("times", f"the first frame lies at {float(first):.3f} s, which no MP4 holds: all moves to zero"))
     if pace is not None:
         counts = f"{len(pace.places)} frames become {pace.frames}: {pace.repeated} repeated, {pace.dropped} dropped"
         found.append(("cfr", f"at {pace.rate} frames per second {counts}"))

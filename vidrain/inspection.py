@@ -12,6 +12,7 @@ from vidrain.missing import Missing, missing_in_file
 from vidrain.video.decode import open_video
 from vidrain.video.index import Source
 from vidrain.video.streams import Contents, contents
+from vidrain.watchdog import STALL_S, Watchdog
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Inspection:
 
 def inspect(path: str | Path) -> Inspection:
     """Look at the file at `path`; InputError if no video in it can be read at all."""
-    video = open_video(path)
+    video = Watchdog(Path(path), STALL_S).opened(lambda pulse: open_video(path, beat=pulse.beat))
     source, path = video.source, video.info.path
     job, refusal = None, None
     try:

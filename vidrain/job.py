@@ -30,13 +30,16 @@ from vidrain.video.decode import Video
 from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
 from vidrain.video.hdr import refuse_unwatchable
 from vidrain.video.mux import Span
+from vidrain.watchdog import STALL_S, Watchdog
 from vidrain.weights import PRESETS
 
 ALL = "all"
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
+_ALL = 1_000_000  # seconds before the first frame: every packet of other streams is kept
 
 Preset = Literal["fast", "balanced", "quality"]
 Device = Literal["auto", "cpu", "cuda"]
+OnBadFrame = Literal["repeat", "drop", "fail"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,8 @@ class CleanOptions:
     cfr: str | None = None  # frames per second, such as 25 or 30000/1001; None: every frame at its own time
     video: str = "0"  # which video of the file, or all
     force: bool = False
+    on_bad_frame: OnBadFrame = "repeat"
+    stall_s: float = STALL_S
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     baseline: BaselineOptions = field(default_factory=BaselineOptions)
     align: AlignOptions = field(default_factory=AlignOptions)
@@ -93,6 +98,8 @@ class Job:
     span: Span | None  # the same in seconds, for the other streams; None keeps all
     pace: Pace | None  # a constant frame rate; None: every frame at its own time
     copy: CopyPlan
+    on_bad_frame: OnBadFrame
+    watchdog: Watchdog
     notices: tuple[Notice, ...]  # what a user should know beforehand
 
     @property
@@ -145,8 +152,9 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
     span = span_of(video, kept, options)
     pace = _pace(video, kept, options)
     encode = clean_encoding(options)
-    settings = asdict(replace(options, encode=encode)) | {"model": model, "kept": span and [kept.start, kept.stop]}
-    line = made_by(model, options.weights, settings)
+    is_part = bool(options.start or options.end)
+    settings = asdict(replace(options, encode=encode)) | {"model": model}
+    line = made_by(model, options.weights, settings | {"kept": [kept.start, kept.stop] if is_part else None})
     shown = info if pace is None else pace.of(info)
     picked = _sized(background(shown, line), options)
     clean = Output(target, picked, plan_encoder(picked.info, target, encode))
@@ -156,7 +164,7 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
             raise UsageError("--compare lays pictures of one size side by side; drop it, or --pad")
         if pace is not None:
             raise UsageError("--compare pairs each frame with its own of the source; drop it, or --cfr")
-    copy = plan_copy(info, clean.plan.container, in_part=span is not None)
+    copy = plan_copy(info, clean.plan.container, in_part=is_part)
     return Job(
         video=video,
         model=model,
@@ -170,6 +178,8 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
         pace=pace,
         copy=copy,
         notices=notices_for(video, clean.plan, picked.info, copy, pace=pace, is_last=options.video != ALL),
+        on_bad_frame=options.on_bad_frame,
+        watchdog=Watchdog(info.path, options.stall_s),
     )
 
 
@@ -222,9 +232,10 @@ def _pace(video: Video, kept: range, options: CleanOptions) -> Pace | None:
 
 def span_of(video: Video, kept: range, options: CleanOptions) -> Span | None:
     """The range that `options` ask for in seconds, for the other streams; None keeps all."""
-    if options.start is None and options.end is None:
-        return None
     pts, base = video.index.pts, video.info.time_base
+    if options.start is None and options.end is None:
+        first = int(pts[0]) * base
+        return Span(first - _ALL, None, first) if first < 0 else None
     start = int(pts[kept.start]) * base
     end = int(pts[kept.stop]) * base if kept.stop < len(pts) else None
     return Span(start, end, Fraction(0) if options.keep_pts else start)

@@ -3,7 +3,8 @@
 A file that was cut short decodes without an error, so decoding alone never tells. Decides nothing; only names.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from vidrain.types import Damage
 from vidrain.video.boxes import stretches
 from vidrain.video.decode import Video
 from vidrain.video.index import Source
+from vidrain.video.mux import Copied
 
 Stretch = tuple[Fraction, Fraction]
 
@@ -44,11 +46,15 @@ class Missing:
         return [Notice(code="missing", message=message) for message in found]
 
 
-def missing_in(video: Video, kept: range) -> Missing:
-    """What is missing of the frames `kept`, once they were decoded."""
+def missing_in(video: Video, kept: range, copied: Iterable[Copied] = ()) -> Missing:
+    """What is missing of the frames `kept`, once they were decoded, and of the streams that were copied."""
     lost = np.zeros(len(video.index.pts), np.bool_)
     lost[kept.start : kept.stop] = ~video.decoded.frames[kept.start : kept.stop]
-    return _missing(video.source, kept, lost)
+    missing = _missing(video.source, kept, lost)
+    refused = [
+        f"{stream.refused} packets of {stream.kind} are damaged and left out" for stream in copied if stream.refused
+    ]
+    return replace(missing, other=(*missing.other, *refused))
 
 
 def missing_in_file(source: Source, kept: range | None = None) -> Missing:
@@ -109,7 +115,7 @@ def _concerns(damage: Damage, begin: Fraction | None, end: Fraction | None, is_t
         return False
     if damage.seconds:
         return bool(_within(list(damage.seconds), begin, end))
-    return end is None and not is_timed
+    return damage.is_anywhere or (end is None and not is_timed)
 
 
 def _in_words(damage: Damage) -> str:

@@ -3,6 +3,7 @@
 report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -10,30 +11,35 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+from vidrain.conceal import refuse_missing, repeated, unbroken
 from vidrain.decompose import Decomposer, decompose, reach_of, tolerated
 from vidrain.errors import InputError
 from vidrain.events import Meter, OnEvent, ignore
 from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
-from vidrain.missing import missing_in
+from vidrain.missing import missing_in, missing_in_file
 from vidrain.outputs import claimed, publish_all
 from vidrain.pace import at_pace
-from vidrain.report import CleanReport, Pass, done_event, plan_event, report_of
+from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, report_of
 from vidrain.stream import prefetch
 from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_what_needs_one, spare_for, time_error
-from vidrain.types import Frame
+from vidrain.types import Frame, Layers
 from vidrain.video.decode import open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, verify
+from vidrain.watchdog import Watchdog
 from vidrain.weights import load_model
 
 Partials = Mapping[str, Path]  # role -> where it is written until it is finished
+Fingerprint = tuple[int, int, bytes]
 
 # Frames; with the window and the encoder's lookahead these bound the memory of a job.
 _DECODED_AHEAD = 4
 _COMPUTED_AHEAD = 2
+_PACKETS_AHEAD = 8  # of the other streams: tens of kilobytes
+_COMPARED = 1 << 16  # bytes at both ends of a source
 
 
 def clean(
@@ -50,10 +56,7 @@ def clean(
     """
     began = monotonic()
     options, path = options or CleanOptions(), Path(source)
-    videos = [open_video(path, track=track) for track in chosen_tracks(path, options.video)]
-    before = _fingerprint(path)
-    jobs = [plan_job(video, Path(output) if output is not None else None, options) for video in videos]
-    refuse_what_needs_one(jobs, options)
+    jobs, before = _planned(path, Path(output) if output is not None else None, options)
     decomposer = load_model(jobs[0].model, options.weights, options.baseline)
     with ExitStack() as stack:
         claims = {
@@ -67,7 +70,7 @@ def clean(
         for notice in notices:
             on_event(notice)
         done = _passes(jobs, partials, decomposer, options, on_event)
-        if _fingerprint(path) != before:
+        if jobs[0].watchdog.opened(lambda _: _fingerprint(path)) != before:
             raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
         # with frames lost, no other program pairs the rest as we do
         lost = any(each.missing.picture for each in done)
@@ -80,6 +83,22 @@ def clean(
     report = report_of(done, outputs, (*notices, *late), seconds=monotonic() - began)
     on_event(done_event(report))
     return report
+
+
+def _planned(source: Path, output: Path | None, options: CleanOptions) -> tuple[list[Job], Fingerprint]:
+    """A plan for each video that is to be cleaned, and what the source looked like when they were made."""
+    watchdog = Watchdog(source, options.stall_s)
+
+    def job_for(track: int) -> Job:
+        video = watchdog.opened(lambda pulse: open_video(source, track=track, beat=pulse.beat))
+        job = watchdog.opened(lambda _: plan_job(video, output, options))
+        if options.on_bad_frame == "fail":
+            refuse_missing(source, missing_in_file(video.source, job.kept))
+        return job
+
+    jobs = [job_for(track) for track in watchdog.opened(lambda _: chosen_tracks(source, options.video))]
+    refuse_what_needs_one(jobs, options)
+    return jobs, watchdog.opened(lambda _: _fingerprint(source))
 
 
 def _passes(
@@ -102,44 +121,62 @@ def _passes(
 
 def _pass(job: Job, partials: Partials, decomposer: Decomposer, tick: Callable[[], None]) -> Pass:
     """Clean one video and check every file that was written."""
-    exports, untouched = _write(job, decomposer, partials, tick)
+    tally = Tally()
+    exports = _write(job, decomposer, partials, tally, tick)
     findings = {role: verify(partials[role], export.expected) for role, export in exports.items()}
     clean, found = exports["clean"].expected, findings["clean"]
-    missing = missing_in(job.video, job.kept)
+    missing = missing_in(job.video, job.kept, clean.copied.values())
+    if job.on_bad_frame == "fail":
+        refuse_missing(job.video.info.path, missing)
     if job.compare is not None and not missing.picture:
         _compare(job, job.compare, partials, clean)
     is_exact = found.pts_equal and job.pace is None and not job.video.decoded.moved_times
-    return Pass(job, clean, found, missing, untouched, is_exact)
+    return Pass(job, clean, found, missing, tally, is_exact)
 
 
 def _write(
-    job: Job, decomposer: Decomposer, partials: Partials, tick: Callable[[], None]
-) -> tuple[dict[str, VideoExport], list[int]]:
-    """Decode, decompose and encode: three threads, bounded queues between them.
-
-    Returns the finished exports and the indices of the frames that the model failed on.
-    """
-    untouched: list[int] = []
+    job: Job, decomposer: Decomposer, partials: Partials, tally: Tally, tick: Callable[[], None]
+) -> dict[str, VideoExport]:
+    """Decode, decompose and encode: a thread each, bounded queues between them. Returns the finished exports."""
     with ExitStack() as stack:
         exports = {role: stack.enter_context(export) for role, export in _exports(job, partials).items()}
-        frames = prefetch(_context(job, reach_of(decomposer.radius)), _DECODED_AHEAD, "decode")
+        context = _context(job, reach_of(decomposer.radius))
+        frames = job.watchdog.ahead(context, _DECODED_AHEAD, "decode", job.video.decoded.place)
         decoded = stack.enter_context(closing(frames))
         computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)
         ahead = stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
-        cleaned = tolerated(ahead, len(job.kept), untouched)
-        for layers in cleaned if job.pace is None else at_pace(cleaned, job.pace, job.kept.start):
+        mended = _mended(tolerated(ahead, len(job.kept), tally.untouched), job, tally)
+        for layers in mended if job.pace is None else at_pace(mended, job.pace, job.kept.start):
             for export in exports.values():
                 export.write(layers)
             tick()
         if not exports["clean"].expected.pts:
             raise InputError(f"{job.video.info.path}: none of its {len(job.kept)} frames could be decoded")
-    return exports, untouched
+    return exports
+
+
+def _mended(layers: Iterator[Layers], job: Job, tally: Tally) -> Iterator[Layers]:
+    """What becomes of the gaps that frames leave which did not decode."""
+    match job.on_bad_frame:
+        case "repeat":
+            return repeated(layers, job.video.index, job.kept, job.video.decoded.frames, tally.repeated)
+        case "fail":
+            return unbroken(layers, job.video.info, job.video.index, job.kept)
+    return layers
 
 
 def _exports(job: Job, partials: Partials) -> dict[str, VideoExport]:
     info = job.video.info
     shift = round(job.span.shift / job.clean.picked.info.time_base) if job.span else 0
-    copy = StreamCopy(info, job.copy, span=job.span)
+    where = "while its other streams were copied"
+    copy = job.watchdog.opened(
+        lambda _: StreamCopy(
+            info,
+            job.copy,
+            span=job.span,
+            ahead=lambda packets: job.watchdog.ahead(packets, _PACKETS_AHEAD, "copy", lambda: where),
+        )
+    )
     exports = {"clean": VideoExport(partials["clean"], job.clean.plan, job.clean.picked, shift=shift, copy=copy)}
     for role, other in job.others.items():
         exports[role] = VideoExport(partials[role], other.plan, other.picked, shift=shift)
@@ -164,9 +201,14 @@ def _compare(job: Job, target: Path, partials: Partials, clean: Expected) -> Non
         retime(numbered, partials["compare"], container=container_of(target), pts=clean.pts, time_base=base)
 
 
-def _fingerprint(path: Path) -> tuple[int, int]:
+def _fingerprint(path: Path) -> Fingerprint:
+    """Size, time of change, and a digest of both ends: some programs put the time back."""
     try:
         stat = path.stat()
+        with path.open("rb") as file:
+            ends = file.read(_COMPARED)
+            file.seek(max(stat.st_size - _COMPARED, 0))
+            ends += file.read(_COMPARED)
     except OSError as error:
         raise InputError(f"{path}: went away while it was read ({error.strerror}); nothing was kept") from error
-    return stat.st_size, stat.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns, hashlib.sha256(ends).digest()

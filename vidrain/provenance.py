@@ -16,7 +16,9 @@ from vidrain.errors import ModelError
 TAG = "vidrain"  # key of the line in the tags of a file
 _DIGITS = 12  # of SHA-256, in hexadecimal
 # Where things lie, how fast they come, and what stands for other keys: model, weights, encode.codec, kept.
-_NOT_IN_RESULT = {"rain", "rain_preview", "compare", "force", "device", "preset", "weights", "archive", "start", "end"}
+_NOT_IN_RESULT = {
+    *("rain", "rain_preview", "compare", "force", "device", "preset", "weights", "archive", "start", "end", "stall_s"),
+}
 
 
 def made_by(model: str, weights: Path | None, options: Mapping[str, object]) -> str:

@@ -3,10 +3,11 @@
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from vidrain.conceal import Concealed, in_words
 from vidrain.decompose import failed_frames
 from vidrain.events import FileDone, Notice, Plan
 from vidrain.job import Job
@@ -18,8 +19,9 @@ from vidrain.video.verify import Expected, Verified
 class CleanReport:
     """What was done to one file.
 
-    videos: which of its videos were cleaned; frames are those of all of them. repeated, dropped: frames, for a constant
-    rate that was asked for.
+    videos: which of its videos were cleaned; frames are those of all of them. frames_repeated: frames that could not be
+    decoded, and for which the clean frame before stands in. repeated, dropped: frames, for a constant rate that was
+    asked for.
     missing: (start, end) seconds from the first frame of what could not be decoded or is not in the file; status is
     `partial` if there are any, or if sound or an unknown length is missing (see the notices). pts_equal: every frame
     has exactly the source's time (less the start of a range); false at a constant rate. copied, left_out: the other
@@ -33,6 +35,7 @@ class CleanReport:
     videos: tuple[int, ...]
     frames_in: int
     frames_out: int
+    frames_repeated: int
     repeated: int
     dropped: int
     pts_equal: bool
@@ -51,25 +54,32 @@ class CleanReport:
     peak_memory_mib: float
 
 
+@dataclass
+class Tally:
+    """Counted while a video is cleaned. untouched: frames that the model failed on; repeated: in place of lost ones."""
+
+    untouched: list[int] = field(default_factory=list)
+    repeated: Concealed = field(default_factory=Concealed)
+
+
 @dataclass(frozen=True)
 class Pass:
     """One video cleaned: what was done, written and found. The source of `job` may be the result of another pass.
 
-    clean: what the clean file holds; untouched: frames that the model failed on; is_exact: whether all times are the
-    source's own.
+    clean: what the clean file holds; is_exact: whether all times are the source's own.
     """
 
     job: Job
     clean: Expected
     found: Verified
     missing: Missing
-    untouched: Sequence[int]
+    tally: Tally
     is_exact: bool
 
     def notices(self) -> list[Notice]:
         """What shows only afterwards."""
         decoded = self.job.video.decoded
-        found = failed_frames(self.untouched)
+        found = failed_frames(self.tally.untouched)
         found += [Notice(code="times", message=note) for note in self.found.notes]
         if moved := decoded.moved_times:
             message = f"{moved} frames had times that ran backwards; they were moved between their neighbours"
@@ -77,6 +87,8 @@ class Pass:
         if decoded.damaged_packets and not self.missing:
             message = f"{decoded.damaged_packets} damaged packets; every frame was decoded, some may look wrong"
             found.append(Notice(code="damage", message=message))
+        lost = ~decoded.frames[self.job.kept.start : self.job.kept.stop]
+        found += [Notice(code="damage", message=what) for what in in_words(lost, self.tally.repeated.frames_repeated)]
         found += self.missing.notices()
         if self.missing.picture and self.job.compare is not None:
             found.append(Notice(code="left_out", message="no comparison: other programs pair what is left otherwise"))
@@ -98,6 +110,7 @@ def report_of(
         videos=tuple(each.job.video.info.track for each in done),
         frames_in=sum(len(each.job.kept) for each in done),
         frames_out=frames_out,
+        frames_repeated=sum(each.tally.repeated.frames_repeated for each in done),
         repeated=sum(pace.repeated for pace in paces),
         dropped=sum(pace.dropped for pace in paces),
         pts_equal=all(each.is_exact for each in done),
@@ -143,6 +156,7 @@ def done_event(report: CleanReport) -> FileDone:
         outputs={role: str(path) for role, path in report.outputs.items()},
         frames_in=report.frames_in,
         frames_out=report.frames_out,
+        frames_repeated=report.frames_repeated,
         pts_equal=report.pts_equal,
         streams=list(report.copied),
         seconds=report.seconds,

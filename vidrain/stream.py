@@ -1,4 +1,4 @@
-"""Generic iterators that carry the straight line: prefetch and sliding_windows.
+"""Generic iterators that carry the straight line: prefetch and sliding_windows; and patience with what may stall.
 
 Nothing here knows what an item is; the tests use integers.
 
@@ -9,14 +9,16 @@ Nothing here knows what an item is; the tests use integers.
 import queue
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 _STARTS_WITHIN_S = 2.0
+_SHORTEST_WAIT_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,13 @@ class _End:
         self.error = error
 
 
-def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], depth: int, name: str, *, patience_s: float | None = None) -> Generator[T, None, None]:
     """Iterate `items` in a thread of its own, at most `depth` items ahead (and one in each hand).
 
     An error upstream is raised here, with its traceback, after the items before it. Closing this generator
     stops and joins the thread and closes `items`: nothing is left running. Raises ValueError for a depth
-    below 1.
+    below 1, TimeoutError when the consumer has waited `patience_s` for one item: a thread that is stuck in foreign
+    code cannot be ended, so it is left behind, as a daemon.
     """
     if depth < 1:
         raise ValueError(f"found depth {depth}; want at least 1")  # 0 would mean no bound to a Queue
@@ -90,11 +93,16 @@ def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, No
                 source.close()
             offer(end)
 
-    thread = threading.Thread(target=work, name=f"vidrain-{name}")
+    thread = threading.Thread(target=work, name=f"vidrain-{name}", daemon=patience_s is not None)
+    stuck = False
     try:
         thread.start()
         while True:
-            item = ahead.get()
+            try:
+                item = ahead.get(timeout=patience_s)
+            except queue.Empty:
+                stuck = True
+                raise TimeoutError(f"{name}: nothing for {patience_s:g} s") from None
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error
@@ -102,5 +110,49 @@ def prefetch(items: Iterable[T], depth: int, name: str) -> Generator[T, None, No
             yield item
     finally:
         stop.set()
-        if begun.wait(_STARTS_WITHIN_S):  # a signal may strike while the thread starts: it cannot be joined before
-            thread.join()
+        if not stuck and begun.wait(
+            _STARTS_WITHIN_S
+        ):  # a signal may strike while the thread starts: it cannot be joined before
+            thread.join(patience_s)
+
+
+class Pulse:
+    """Shows that long work still moves: `beat` is called wherever it does; `still_s` tells how long it has not."""
+
+    def __init__(self) -> None:
+        self._last = monotonic()
+
+    def beat(self) -> None:
+        """The work has moved on."""
+        self._last = monotonic()
+
+    @property
+    def still_s(self) -> float:
+        """Seconds since the last beat."""
+        return monotonic() - self._last
+
+
+def patiently(work: Callable[[Pulse], T], patience_s: float, name: str) -> T:
+    """Result of `work`, which runs in a thread of its own; its error is raised here.
+
+    Raises TimeoutError when the pulse it was given has not beaten for `patience_s`: the thread is then left behind.
+    """
+    pulse, done = Pulse(), threading.Event()
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work(pulse))
+        except BaseException as error:  # handed on to the caller, which raises it
+            failed.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=run, name=f"vidrain-{name}", daemon=True).start()
+    while not done.wait(max(patience_s - pulse.still_s, _SHORTEST_WAIT_S)):
+        if pulse.still_s >= patience_s:
+            raise TimeoutError(f"{name}: nothing for {patience_s:g} s")
+    if failed:
+        raise failed[0]
+    return found[0]

@@ -38,7 +38,7 @@ def refuse_what_needs_one(jobs: list[Job], options: CleanOptions) -> None:
     one = f"--video {ALL}: {jobs[0].video.info.path} has {len(jobs)} videos; name one, such as --video 0"
     if options.rain or options.rain_preview or options.compare:
         raise UsageError(f"{one}, for --rain, --rain-preview and --compare")
-    if jobs[0].span is not None:
+    if options.start or options.end:
         raise UsageError(f"{one}, for --start and --end: another video is not cut without encoding it")
     for job in jobs:
         if len(job.copy.videos) < len(jobs) - 1:

@@ -3,7 +3,7 @@
 Data only: no decoding and no arithmetic beyond invariants. Arrays are read-only by convention.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -128,6 +128,7 @@ class Damage:
 
     what: a sentence. start, end: the bytes concerned, [start, end); end may lie behind the end of the file. kind: what
     is lost with them. seconds: when, on the clock of the stream, as [start, end) stretches; empty where not known.
+    is_anywhere: without seconds, whether it may concern any part of the video and not only its end.
     """
 
     what: str
@@ -135,6 +136,7 @@ class Damage:
     end: int
     kind: Literal["video", "audio", "other"] = "other"
     seconds: tuple[tuple[Fraction, Fraction], ...] = ()
+    is_anywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,16 @@ class Gps:
 class Structure:
     """How a file is built: what is broken in it, what hides beside its streams, what else is odd but does no harm.
 
-    kind: `mp4`, `matroska`, `mpegts`; `other` was not looked into.
+    units: (stream, how many coded pictures it holds) of videos, where that can be counted without decoding.
+
+    kind: `mp4`, `matroska`, `mpegts`, `avi`; `other` was not looked into.
     """
 
-    kind: Literal["mp4", "matroska", "mpegts", "other"]
+    kind: Literal["mp4", "matroska", "mpegts", "avi", "other"]
     damages: tuple[Damage, ...] = ()
     gps: Gps | None = None
     notes: tuple[str, ...] = ()
+    units: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,7 @@ def test_colours_tagged_in_part_survive_the_archive(
         assert stated.matrix in (2, kept.matrix)
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("name", ["a:b.mp4", "-x.mp4", "50 % rain, 100%d.mp4", "Regen über Köln.mp4", "http:x.mp4"])
 def test_any_file_name_will_do(
     name: str, samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
@@ -256,6 +257,7 @@ def test_any_file_name_will_do(
     assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.out.mp4", f"{name}.compare.mp4"}
 
 
+@pytest.mark.fault(14)
 def test_frames_that_share_a_time_are_all_kept(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     """A container of coarse ticks may give two frames one time: both are shown, so both go out."""
     source, target = tmp_path / "source.mkv", tmp_path / "out.mp4"

@@ -49,6 +49,7 @@ def said(ran: Ran, code: str) -> list[str]:
     return [event["message"] for event in ran.events if event.get("code") == code]
 
 
+@pytest.mark.fault(6, 7)
 @pytest.mark.proves("exit 4")
 @pytest.mark.parametrize(
     ("make", "share"),
@@ -73,6 +74,7 @@ def test_a_cut_file_is_partial_and_the_seconds_are_named(
     assert said(ran, "damage")
 
 
+@pytest.mark.fault(6, 7)
 @pytest.mark.parametrize("make", [in_front, remuxed("mkv"), remuxed("ts"), fragments], ids=["mp4", "mkv", "ts", "frag"])
 def test_no_cut_goes_unseen(make: Make, samples: Path, tmp_path: Path) -> None:
     """At every twentieth of the file, and one byte before its end where that is media."""
@@ -102,6 +104,7 @@ def test_a_range_before_the_cut_is_whole(samples: Path, tmp_path: Path, out: Pat
     assert vidrain("clean", short, "-o", out, "--start", "5", "--force").code == 4
 
 
+@pytest.mark.fault(8)
 def test_a_tail_of_zeros(samples: Path, tmp_path: Path, out: Path) -> None:
     whole = in_front(without_b_frames(samples / "full_range.mp4", tmp_path), tmp_path)
     report = package.clean(zeroed(whole, tmp_path / "zeros.mp4", whole.stat().st_size * 6 // 10), out)
@@ -125,6 +128,7 @@ def test_a_cut_stream_does_not_know_how_much(samples: Path, tmp_path: Path, out:
     assert any("how much is missing is not known" in message for message in said(ran, "missing"))
 
 
+@pytest.mark.fault(9)
 def test_zeros_inside_of_a_stream_are_timed(samples: Path, tmp_path: Path) -> None:
     whole = remuxed("ts")(samples / "full_range.mp4", tmp_path)
     video = open_video(zeroed(whole, tmp_path / "hole.ts", 188 * 100, 188 * 140))
@@ -133,6 +137,7 @@ def test_zeros_inside_of_a_stream_are_timed(samples: Path, tmp_path: Path) -> No
     assert 0 < start < end < FRAMES / RATE
 
 
+@pytest.mark.fault(5)
 def test_a_recording_that_was_not_closed(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
     whole = remuxed("mp4")(samples / "full_range.mp4", tmp_path)
     ran = vidrain("clean", cut(whole, tmp_path / "short.mp4", 30_000), "-o", out)

@@ -12,17 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 
 import vidrain as package
 from tests import ffmpeg_says
-from tests.painted import read_index
+from tests.broken import wiped
 from tests.pipeline.conftest import Ran, Vidrain
-from vidrain.errors import InputError
 from vidrain.events import Event, Progress
 from vidrain.outputs import claimed
-from vidrain.video.decode import open_video
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 25  # frames a second of full_range.mp4, which has 28
@@ -83,6 +80,7 @@ def fails(run: Vidrain, code: int, said: str, *arguments: str | Path) -> None:
     assert ran.err == f"vidrain: {last['message']}\n"
 
 
+@pytest.mark.fault(32)
 @pytest.mark.proves("exit 2")
 def test_contradictions_are_wrong_usage(source: Path, out: Path, vidrain: Vidrain) -> None:
     for said, arguments in (
@@ -139,6 +137,7 @@ def nothing_decodes(folder: Path) -> tuple[Path, str]:
     return wiped(coded, folder / "wiped.mov", every), "no frame of its mjpeg video can be decoded"
 
 
+@pytest.mark.fault(1, 2, 3, 4, 32)
 @pytest.mark.proves("exit 3")
 @pytest.mark.parametrize(
     "make", [missing, empty, text, sound_only, a_folder, name_too_long, two_lines, nothing_decodes]
@@ -150,72 +149,6 @@ def test_unusable_input(make: Callable[[Path], tuple[Path, str]], source: Path, 
     else:
         fails(vidrain, 3, said, "clean", path, "-o", out)
     assert list(out.parent.iterdir()) == []
-
-
-def wiped(coded: Path, target: Path, packets: range) -> Path:
-    """A copy of `coded` in which these packets of the video are nothing but zeros."""
-    data = bytearray(coded.read_bytes())
-    with av.open(str(coded)) as container:
-        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    for number in packets:
-        start, size = places[number]
-        data[start : start + size] = bytes(size)
-    target.write_bytes(data)
-    return target
-
-
-def coded_frame_by_frame(samples: Path, folder: Path, codec: str) -> Path:
-    """No frame needs another one, so that exactly the damaged ones are lost."""
-    path = folder / "coded.mov"
-    alone = ("-g", "1", "-bf", "0") if codec == "libx264" else ("-q:v", "2")
-    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-c:v", codec, *alone, "-c:a", "copy", path)
-    return path
-
-
-@pytest.mark.proves("exit 4")
-@pytest.mark.parametrize(
-    ("codec", "lost", "seconds"),
-    [
-        ("mjpeg", range(10, 13), (0.4, 0.52)),
-        ("mjpeg", range(2), (0.0, 0.08)),
-        ("libx264", range(4, 5), (0.16, 0.2)),
-        ("libx264", range(26, 27), (1.04, 1.08)),  # with frame threads an error at the end takes others along
-        ("mjpeg", range(27, 28), (1.08, 1.12)),
-    ],
-)
-def test_damage_is_named_and_the_rest_is_kept(
-    codec: str, lost: range, seconds: tuple[float, float], samples: Path, out: Path, tmp_path: Path, vidrain: Vidrain
-) -> None:
-    coded = coded_frame_by_frame(samples, tmp_path, codec)
-    source = wiped(coded, tmp_path / "damaged.mov", lost)
-    ran = vidrain("clean", source, "-o", out, "--json")
-    assert (ran.code, ran.err) == (4, "")
-    message = f"could not be decoded and is missing: {seconds[0]:.3f}-{seconds[1]:.3f} s"
-    assert [event["message"] for event in ran.events if event.get("code") == "missing"] == [message]
-    done = ran.events[-1]
-    assert (done["event"], done["status"], done["frames_in"]) == ("file_done", "partial", 28)
-    assert (done["frames_out"], done["pts_equal"]) == (28 - len(lost), True)
-
-    kept = [index for index in range(28) if index not in lost]
-    due = ffmpeg_says.shown_frames(coded).seconds
-    assert ffmpeg_says.shown_frames(out).seconds == [due[index] for index in kept]
-    assert [read_index(frame.planes[0]) for frame in open_video(out).frames()] == kept
-    assert ffmpeg_says.packets(out, "0:a:0").contents == ffmpeg_says.packets(source, "0:a:0").contents
-
-    report = package.clean(source, out.with_name("again.mp4"))
-    assert report.status == "partial"
-    assert report.missing == (pytest.approx(seconds),)
-    ran = vidrain("clean", source, "-o", out, "--force")
-    assert ran.code == 4
-    assert ran.err.endswith(f"vidrain: note: {message}\n")
-
-
-def test_damage_outside_of_the_range_does_not_matter(
-    samples: Path, out: Path, tmp_path: Path, vidrain: Vidrain
-) -> None:
-    source = wiped(coded_frame_by_frame(samples, tmp_path, "mjpeg"), tmp_path / "damaged.mov", range(20, 22))
-    assert vidrain("clean", source, "-o", out, "--end", "14").code == 0
-    assert vidrain("clean", source, "-o", out, "--force", "--start", "15").code == 4
 
 
 @pytest.mark.proves("exit 5")
@@ -363,45 +296,6 @@ def test_after_a_kill_the_next_run_succeeds(long_clip: Path, out: Path, vidrain:
     assert vidrain("clean", long_clip, "-o", out, "--end", "3").code == 0
     assert list(out.parent.iterdir()) == [out]
     assert len(ffmpeg_says.shown_frames(out).packets) == 3
-
-
-def grow(path: Path) -> None:
-    with path.open("ab") as file:
-        file.write(b"more")
-
-
-def touch(path: Path) -> None:
-    os.utime(path, ns=(0, 10**9))
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-@pytest.mark.parametrize("change", [grow, touch, remove])
-def test_source_that_changes_meanwhile(change: Callable[[Path], None], source: Path, out: Path) -> None:
-    def meddle(event: Event) -> None:
-        if isinstance(event, Progress) and event.frames == 2:
-            change(source)
-
-    with pytest.raises(InputError, match="nothing was kept") as raised:
-        package.clean(source, out, on_event=meddle)
-    assert str(raised.value).count("\n") == 0
-    assert list(out.parent.iterdir()) == []
-
-
-def test_target_that_appears_meanwhile_is_kept(source: Path, out: Path) -> None:
-    """Neither output gets its name then: they belong together."""
-    rain = out.with_name("rain.mp4")
-
-    def meddle(event: Event) -> None:
-        if isinstance(event, Progress) and event.frames == 2:
-            rain.write_bytes(b"precious")
-
-    with pytest.raises(package.errors.OutputError, match="appeared while this ran"):
-        package.clean(source, out, options=package.CleanOptions(rain=rain), on_event=meddle)
-    assert list(out.parent.iterdir()) == [rain]
-    assert rain.read_bytes() == b"precious"
 
 
 def test_caller_that_fails_leaves_nothing(source: Path, out: Path) -> None:

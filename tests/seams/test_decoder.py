@@ -185,6 +185,7 @@ def test_seeking_is_exact_in_open_groups(suffix: str, codec: str, tmp_path: Path
         assert not again.decoded.frames[: max(0, first - 20)].any()  # it did not begin at the beginning
 
 
+@pytest.mark.fault(15)
 def test_frames_hidden_by_an_edit_list_are_not_shown(tmp_path: Path) -> None:
     cut = ffmpeg_says.remux(open_groups(tmp_path / "open.mp4"), tmp_path / "cut.mp4", first=["-ss", "0.61"])
     video = open_video(cut)
@@ -202,6 +203,7 @@ def test_frames_hidden_by_an_edit_list_are_not_shown(tmp_path: Path) -> None:
         same_planes([start], [frames[first].planes])
 
 
+@pytest.mark.fault(14)
 class TestTimes:
     """Times that do not increase are moved, counted, and never reach the writer."""
 
@@ -287,6 +289,7 @@ class TestTimes:
             assert kept.moved_times == 8
 
 
+@pytest.mark.fault(9, 10)
 class TestDamage:
     """What is damaged is read past; what came out is marked, and never under another frame's index."""
 
@@ -424,6 +427,7 @@ def _palette(path: Path) -> None:
     ffmpeg_says.quietly("-f", "lavfi", "-i", "testsrc2=s=64x64:r=5", "-frames:v", "2", "-f", "gif", path)
 
 
+@pytest.mark.fault(1, 2, 3, 4, 5)
 @pytest.mark.parametrize(
     ("make", "what"),
     [
@@ -451,6 +455,7 @@ def test_unusable_sources_are_refused_in_one_line(make: Callable[[Path], None], 
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.fault(1)
 def test_a_source_that_may_not_be_read_is_refused() -> None:
     user = os.geteuid()
     with tempfile.TemporaryDirectory() as folder:
@@ -467,6 +472,7 @@ def test_a_source_that_may_not_be_read_is_refused() -> None:
             os.seteuid(user)
 
 
+@pytest.mark.fault(18)
 def test_a_change_of_size_is_refused_where_it_happens(tmp_path: Path) -> None:
     parts = []
     for name, size in (("first", "128x96"), ("second", "96x128")):

@@ -21,7 +21,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset(
         {
             *("layers", "stream", "metrics", "shots", "align", "span", "pace", "outputs", "events", "missing"),
-            *("provenance", "video"),
+            *("conceal", "watchdog", "provenance", "video"),
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing"}),

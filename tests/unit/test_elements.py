@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests import ffmpeg_says
 from tests.broken import cut, zeroed
 from vidrain.types import Structure
-from vidrain.video.elements import element_at, examine_elements
+from vidrain.video.element import element_at
+from vidrain.video.elements import examine_elements
 from vidrain.video.structure import examine
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

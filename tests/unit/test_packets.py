@@ -62,3 +62,52 @@ def test_a_thousand_holes_are_not_all_told() -> None:
     data = piece * 1000
     sizes = [damage.end - damage.start for damage in examine_packets(io.BytesIO(data), len(data)).damages]
     assert sizes == [np.int64(100)] * 64
+
+
+def without(whole: Path, target: Path, *numbers: int) -> Path:
+    """A stream without some of its packets."""
+    data = whole.read_bytes()
+    kept = [data[place : place + 188] for place in range(0, len(data), 188) if place // 188 not in numbers]
+    target.write_bytes(b"".join(kept))
+    return target
+
+
+def pid_of(packet: bytes) -> int:
+    return int.from_bytes(packet[1:3], "big") & 0x1FFF
+
+
+@pytest.mark.fault(7)
+def test_every_packet_that_is_missing_in_the_middle(whole: Path, tmp_path: Path) -> None:
+    """By the counter of its PID, whatever it carried; only tables that come again are the same without one."""
+    data = whole.read_bytes()
+    packets = [data[place : place + 188] for place in range(0, len(data), 188)]
+    pids = [pid_of(packet) for packet in packets]
+    for number in range(0, len(packets), 7):
+        behind, before = pids[number + 1 :], pids[:number]
+        if pids[number] in behind and pids[number] in before and packets[number][3] & 0x10:
+            found = examine(without(whole, tmp_path / "hole.ts", number)).damages
+            assert any("packets are missing" in damage.what for damage in found), number
+
+
+def test_a_packet_that_comes_twice_is_allowed(whole: Path, tmp_path: Path) -> None:
+    data = whole.read_bytes()
+    twice = tmp_path / "twice.ts"
+    twice.write_bytes(data[: 188 * 60] + data[188 * 59 : 188 * 60] + data[188 * 60 :])
+    assert examine(twice) == Structure("mpegts")
+
+
+def test_a_packet_marked_as_damaged(whole: Path, tmp_path: Path) -> None:
+    data = bytearray(whole.read_bytes())
+    data[188 * 50 + 1] |= 0x80
+    marked = tmp_path / "marked.ts"
+    marked.write_bytes(data)
+    (damage,) = examine(marked).damages
+    assert "marked as damaged" in damage.what
+
+
+def test_the_end_of_a_unit_that_says_how_long_it_is(whole: Path, tmp_path: Path) -> None:
+    """Sound does: a cut between two packets in the middle of it is seen."""
+    data = whole.read_bytes()
+    seen = [bool(examine(cut(whole, tmp_path / "cut.ts", keep)).damages) for keep in range(188 * 20, len(data), 188)]
+    assert any(seen)
+    assert not all(seen)

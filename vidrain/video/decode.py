@@ -9,7 +9,7 @@ Sequential and bounded. Damage is read past, packet by packet; what decoded is m
 
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -39,6 +39,10 @@ class Decoded:
     frames: npt.NDArray[np.bool_]
     moved_times: int = 0
     damaged_packets: int = 0
+
+    def place(self) -> str:
+        """How far decoding has come, in words."""
+        return f"at frame {int(self.frames.nonzero()[0].max(initial=-1)) + 1}"
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ class Video:
         """
         held: list[tuple[VideoFrame, int]] = []
         for picture in pictures:
-            held.append((picture, self._position(picture.pts, first + len(held))))
+            time = picture.pts if self.index.timed else picture.dts
+            held.append((picture, self._position(time, first + len(held))))
             if len(held) > _MAX_REPAIRED_RUN or max(place for _, place in held) < first + len(held):
                 for item in _in_order(held, first):
                     yield item
@@ -131,7 +136,7 @@ class Video:
 
     def _position(self, pts: int | None, following: int) -> int:
         """Place of `pts` in the index, or `following` where times are of no use."""
-        if pts is None or not self.index.orderly:
+        if pts is None or (self.index.timed and not self.index.orderly):
             return following
         known = int(np.searchsorted(self.index.pts, pts))
         return known if known < len(self.index.pts) and self.index.pts[known] == pts else following
@@ -182,9 +187,12 @@ class Video:
         return max(end - int(pts[index]), 0)
 
 
-def open_video(path: str | Path, *, track: int = 0) -> Video:
-    """Probe `path` and make its video number `track` ready to be decoded. Raises InputError, UsageError."""
-    source = probe(Path(path), track)
+def open_video(path: str | Path, *, track: int = 0, beat: Callable[[], None] = lambda: None) -> Video:
+    """Probe `path` and make its video number `track` ready to be decoded.
+
+    beat: called whenever that has moved on. Raises InputError, UsageError.
+    """
+    source = probe(Path(path), track, beat)
     said = stated(source.info.path, source.info.stream_index)
     interlaced = source.info.interlaced or said.field_order is not None
     source = replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced))

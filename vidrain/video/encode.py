@@ -24,7 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
-from vidrain.errors import OutputError
+from vidrain.errors import InputError, OutputError
 from vidrain.types import Planes, VideoInfo
 from vidrain.video.encoder import EncoderPlan, configure
 from vidrain.video.index import as_file
@@ -79,6 +79,18 @@ class VideoWriter:
         """FFmpeg's failures, whichever call they come from, as one line."""
         try:
             yield
+        except av.error.ArgumentError as error:
+            if not self._frames:
+                raise OutputError(f"{self._path}: cannot be written ({error.strerror})") from error
+            raise InputError(
+                f"{self._info.path}: the time of a frame before frame {self._frames} cannot be stored in any file; "
+                "remux the source with its times rebuilt first"
+            ) from error
+        except av.error.InvalidDataError as error:  # what was copied: our own pictures are sound
+            raise InputError(
+                f"{self._info.path}: sound or another stream beside the video is too damaged to be stored "
+                f"({error.strerror}); take it out first"
+            ) from error
         except (av.error.FFmpegError, OSError) as error:
             raise OutputError(f"{self._path}: cannot be written ({error.strerror}); check space and rights") from error
 

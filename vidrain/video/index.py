@@ -8,7 +8,7 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -38,6 +38,9 @@ PLANAR = {
     for depth in (8, 10, 12, 14, 16)
     if (layout := PixelLayout(family, depth))
 }
+# Rec. ITU-T H.273 (2024): the last codes of tables 2 to 4 that mean something.
+_PRIMARIES, _TRANSFERS, _MATRICES, _UNSPECIFIED = 22, 18, 17, 2
+_LATEST_S = 1 << 31  # seconds: a time of decades is a broken one, and no clock of an MP4 holds it
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 # The same samples in another order: the move to planes changes no value.
 _REORDERED = {
@@ -90,6 +93,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
             raise InputError(f"{path}: no such file; check the path")
         if path.is_dir():
             raise InputError(f"{path}: is a folder, but one video file is expected")
+        if not path.is_file():  # to open a pipe would wait for its writer, and it could be read only once
+            raise InputError(f"{path}: is a pipe or a device, but a file is expected; save it to a file first")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes); copy it again from the camera or card")
         # old files hold tags in other encodings than UTF-8: their bytes pass through unchanged
@@ -143,30 +148,32 @@ def video_stream(container: InputContainer, path: Path, track: int = 0) -> Video
     return videos[track]
 
 
-def probe(path: Path, track: int = 0) -> Source:
+def probe(path: Path, track: int = 0, beat: Callable[[], None] = lambda: None) -> Source:
     """Facts and frame index of video `track` of the file at `path`; decodes one frame, demuxes it, looks for damage.
 
-    Raises InputError if the file cannot be opened, holds no video, or no frame of it decodes; UsageError for a track
-    that it does not have.
+    beat: called whenever it has moved on, for a watchdog. Raises InputError if the file cannot be opened, holds no
+    video, or no frame of it decodes; UsageError for a track that it does not have.
     """
     with open_input(path) as container:
         stream = video_stream(container, path, track)
-        first = _first_frame(container, stream, path)
+        first = _first_frame(_packets(container, stream, beat), stream, path)
         info = _info(path, stream, first, track)
     with open_input(path) as container:
         stream = video_stream(container, path, track)
-        structure = examine(path)
-        index, extent = _index(container, stream, info, first.dts)
+        structure = examine(path, beat)
+        timed = "avi" not in container.format.name.split(",")
+        index, extent = _index(_packets(container, stream, beat), info, first.dts, timed=timed)
+        structure = _counted(structure, stream, index.count)
         dated = replace(structure, damages=tuple(_dated(damage, extent, info) for damage in structure.damages))
         end, complete_to = extent.end * info.time_base, extent.complete_to * info.time_base
         return Source(info, index, dated, end, complete_to, _stated_end(container, stream, dated))
 
 
-def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+def _first_frame(packets: Iterator[Packet[VideoStream]], stream: VideoStream, path: Path) -> VideoFrame:
     """First frame that decodes; packets damaged before it are passed over."""
     if stream.codec_context is None:
         raise InputError(f"{path}: its video is of a codec that FFmpeg does not know; convert it first")
-    for packet in _packets(container, stream):
+    for packet in packets:
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -177,10 +184,17 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     raise InputError(f"{path}: no frame of its {stream.codec_context.name} video can be decoded")
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+def _packets(container: InputContainer, stream: VideoStream, beat: Callable[[], None]) -> Iterator[Packet[VideoStream]]:
     """Packets up to the end, or to where the container breaks off; the last one is empty and flushes the decoder."""
     with suppress(av.error.FFmpegError):
-        yield from container.demux(stream)
+        for packet in container.demux(stream):
+            beat()
+            yield packet
+
+
+def _known(code: int, last: int) -> int:
+    """A colour code as it stands there; unspecified where the standard has none, as after a flipped bit."""
+    return int(code) if int(code) <= last else _UNSPECIFIED
 
 
 def _info(path: Path, stream: VideoStream, frame: VideoFrame, track: int) -> VideoInfo:
@@ -196,7 +210,12 @@ def _info(path: Path, stream: VideoStream, frame: VideoFrame, track: int) -> Vid
     parts = cast(Iterable[SideData], frame.side_data)  # typed as a dict, but yields the parts
     side_data = {part.type.name: bytes(part) for part in parts}
     matrix = side_data.get(SideDataType.DISPLAYMATRIX.name)
-    color = ColorTags(int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc))
+    color = ColorTags(
+        matrix=_known(frame.colorspace, _MATRICES),
+        range=int(frame.color_range),
+        primaries=_known(frame.color_primaries, _PRIMARIES),
+        transfer=_known(frame.color_trc, _TRANSFERS),
+    )
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -237,11 +256,22 @@ def _stated_end(container: InputContainer, stream: VideoStream, structure: Struc
     if structure.kind == "matroska" and (match := _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))):
         hours, minutes, seconds = match.groups()
         return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-    if structure.kind not in ("matroska", "mp4") or all(damage.seconds for damage in structure.damages):
+    if structure.kind not in ("matroska", "mp4") or all(
+        damage.seconds or damage.is_anywhere for damage in structure.damages
+    ):
         return None
     if stream.duration and stream.time_base:
         return ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _counted(structure: Structure, stream: VideoStream, frames: int) -> Structure:
+    """`structure`, damaged too where a few units of the video have given no frame (two fields may make one)."""
+    units = dict(structure.units).get(stream.id, 0)
+    if not units * 3 / 4 < frames < units:
+        return structure
+    lost = Damage(f"{units} units of video hold only {frames} frames", 0, 0, is_anywhere=True)
+    return replace(structure, damages=(*structure.damages, lost))
 
 
 def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:
@@ -251,19 +281,24 @@ def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:
     if damage.seconds or before < 0 or after >= len(extent.places):
         return damage
     times = sorted(int(extent.times[place]) * info.time_base for place in (before, after))
-    return replace(damage, kind="video", seconds=((times[0], times[1]),))
+    kind = "video" if damage.kind == "other" else damage.kind
+    if times[0] == times[1]:  # what comes twice has no room between
+        return replace(damage, kind=kind, is_anywhere=True)
+    return replace(damage, kind=kind, seconds=((times[0], times[1]),))
 
 
 def _index(
-    container: InputContainer, stream: VideoStream, info: VideoInfo, first_decoded: int | None
+    packets: Iterator[Packet[VideoStream]], info: VideoInfo, first_decoded: int | None, *, timed: bool
 ) -> tuple[FrameIndex, _Extent]:
-    """Times of all packets that are shown. first_decoded: decoding time that came with the first frame."""
+    """Times of all packets that are shown. first_decoded: decoding time that came with the first frame.
+
+    timed: whether packets say when they are shown.
+    """
     rows: list[tuple[int, int, int, int]] = []
     times: list[int] = []
     keys: list[int] = []
     hidden, orderly = 0, True
-    timed = "avi" not in container.format.name.split(",")
-    for packet in _packets(container, stream):
+    for packet in packets:
         if not packet.size:
             continue
         if packet.is_discard:
@@ -282,6 +317,11 @@ def _index(
         rows.append((-1 if packet.pos is None else packet.pos, time, time + (packet.duration or 0), decoded))
     if not times:
         raise InputError(f"{info.path}: holds no video packets")
+    if wild := next((time for time in times if abs(time * info.time_base) >= _LATEST_S), None):
+        raise InputError(
+            f"{info.path}: a frame is said to be shown at {float(wild * info.time_base):.0f} s, after decades; remux "
+            "the file with its times rebuilt first"
+        )
     # Players show an AVI by decoding times: a frame when the packet goes in that brings it out.
     late = first_decoded - times[0] if not timed and first_decoded is not None else 0
     pts = np.sort(np.asarray(times, np.int64)) + late

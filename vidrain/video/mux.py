@@ -7,7 +7,7 @@ pixels.
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,7 +23,7 @@ from av.stream import Discard, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
-from vidrain.errors import OutputError
+from vidrain.errors import InputError, OutputError
 from vidrain.types import VideoInfo
 from vidrain.video.carried import CopyPlan, add_converted, add_like, described, is_cover, stream_metadata
 from vidrain.video.index import as_file, open_input
@@ -32,6 +32,8 @@ from vidrain.video.subtitles import TICK, converted
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
+    Ahead = Callable[[Iterable[Packet[Stream]]], Iterator[Packet[Stream]]]
+
 # Written anew by every muxer; the source's would be wrong in the copy.
 _CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 _TIMED_TEXT = "subtitle mov_text"
@@ -39,6 +41,8 @@ _TEXTS = (_TIMED_TEXT, "subtitle subrip", "subtitle srt")
 _BLANK_LINE = b"\0\0"  # written by the muxer itself where no line is shown
 _ADTS_SYNC = 0xFFF
 _AT_ONCE = Fraction(-1 << 63)  # seconds; before any time that there is
+
+_left_open: list[ExitStack] = []
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,28 @@ class Copied:
     first: Fraction | None = None  # seconds
     times: list[Fraction] = field(default_factory=list)
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    end: Fraction | None = None  # seconds
+    refused: int = 0  # packets so damaged that the muxer takes them not
 
-    def add(self, packet: Packet[Stream]) -> None:
-        """Count one packet in. To be called before it is muxed, which empties it."""
-        if self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE:
+    def add(self, packet: Packet[Stream], mux: Callable[[Packet[Stream]], None] = lambda packet: None) -> None:
+        """Give one packet to `mux`, which empties it, and count it in unless it is refused."""
+        first = None if packet.pts is None else packet.pts * Fraction(packet.time_base)
+        end = None if first is None else first + (packet.duration or 0) * Fraction(packet.time_base)
+        data = payload(packet)
+        is_blank = self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE
+        try:
+            mux(packet)
+        except (av.error.InvalidDataError, av.error.ArgumentError):
+            self.refused += 1
             return
-        if packet.pts is not None:
-            seconds = packet.pts * Fraction(packet.time_base)
-            self.first = seconds if self.first is None else self.first
-            if self.kind in _TEXTS:
-                self.times.append(seconds)
+        if is_blank:
+            return
+        self.first = first if self.first is None else self.first
+        self.end = end if self.end is None else max(self.end, end or self.end)
+        if first is not None and self.kind in _TEXTS:
+            self.times.append(first)
         self.count += 1
-        self.digest.update(payload(packet))
+        self.digest.update(data)
 
 
 def payload(packet: Packet[Stream]) -> bytes:
@@ -130,15 +144,19 @@ def moved(packet: Packet[Stream], span: Span | None) -> bool:
 
 
 class StreamCopy:
-    """Writes the other streams into the output, in step with the video; owns a second handle on the source."""
+    """Writes the other streams into the output, in step with the video; owns a second handle on the source.
 
-    def __init__(self, info: VideoInfo, plan: CopyPlan, *, span: Span | None = None) -> None:
-        self._info, self._plan, self._span = info, plan, span
+    ahead: what the packets of the source are read through, such as a prefetch that loses patience (InputError).
+    """
+
+    def __init__(self, info: VideoInfo, plan: CopyPlan, *, span: Span | None = None, ahead: Ahead = iter) -> None:
+        self._info, self._plan, self._span, self._ahead = info, plan, span, ahead
         self._stack = ExitStack()
         self._source = self._stack.enter_context(open_input(info.path))
         self._targets: dict[int, Stream] = {}
         self.copied: dict[int, Copied] = {}
         self._held: Packet[Stream] | None = None
+        self._copied: Iterator[Packet[Stream]] = iter(())
         self._packets: Iterator[Packet[Stream]] = iter(())
 
     def denominators(self) -> list[int]:
@@ -183,8 +201,8 @@ class StreamCopy:
             if stream.index not in self._plan.kept or stream.index not in self._targets:
                 stream.discard = Discard.all  # the demuxer then skips their bytes
         streams = [self._source.streams[index] for index in self._targets if index in self._plan.kept]
-        copied = self._unbroken(self._source.demux(streams)) if streams else ()
-        self._packets = merge(copied, *texts, key=_decoded_at)
+        self._copied = self._ahead(self._unbroken(self._source.demux(streams))) if streams else iter(())
+        self._packets = merge(self._copied, *texts, key=_decoded_at)
         return video
 
     def _attach_one(self, container: OutputContainer, stream: Stream) -> None:
@@ -226,7 +244,11 @@ class StreamCopy:
     def _next(self) -> Packet[Stream] | None:
         """The packet that comes next, already moved to the clock of the output; stays next until taken."""
         while self._held is None:
-            packet = next(self._packets, None)
+            try:
+                packet = next(self._packets, None)
+            except InputError:  # it stalls: its handle cannot be closed while the other thread waits inside of it
+                _left_open.append(self._stack.pop_all())
+                raise
             if packet is None:
                 return None
             if packet.size and moved(packet, self._span):
@@ -234,13 +256,17 @@ class StreamCopy:
         return self._held
 
     def _mux(self, packet: Packet[Stream]) -> None:
+        def mux(packet: Packet[Stream]) -> None:
+            packet.stream = self._targets[index]
+            self._container.mux(packet)
+
         index = packet.stream_index
-        self.copied[index].add(packet)
-        packet.stream = self._targets[index]
-        self._container.mux(packet)
+        self.copied[index].add(packet, mux)
 
     def close(self) -> None:
         """Give the source back; safe to call twice."""
+        if isinstance(self._copied, Generator):
+            self._copied.close()
         self._stack.close()
 
 

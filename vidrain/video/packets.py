@@ -9,8 +9,10 @@ import numpy as np
 
 from vidrain.types import Damage, Structure
 from vidrain.video.boxes import read_at
+from vidrain.video.continuity import Continuity
 
 _SYNC = 0x47
+_PACKET = 188
 _SHAPES = ((188, 0), (192, 4), (204, 0))  # (step, bytes in front of the sync byte): plain, Blu-ray, with parity
 _IN_A_ROW = 5  # sync bytes that make a rhythm, not a coincidence
 _AT_ONCE = 1 << 14  # packets
@@ -32,23 +34,29 @@ def _shape(head: bytes) -> tuple[int, int] | None:
 
 
 def examine_packets(file: BinaryIO, size: int) -> Structure:
-    """Where a transport stream of `size` bytes is out of step, or ends inside of a packet."""
+    """Where a transport stream of `size` bytes is out of step, lacks packets, or ends inside of one."""
     shape = _shape(read_at(file, 0, _SHAPES[-1][0] * _IN_A_ROW + 1))
     if shape is None:
         return Structure("mpegts")
     step, lead = shape
     damages: list[Damage] = []
+    following = Continuity()
     position = 0
-    while position < size:
+    while position < size and len(damages) < _MOST_DAMAGES:
         data = np.frombuffer(read_at(file, position, step * _AT_ONCE), np.uint8)
         whole = len(data) // step
-        wrong = np.flatnonzero(data[: whole * step].reshape(-1, step)[:, lead] != _SYNC)
+        packets = data[: whole * step].reshape(-1, step)[:, lead : lead + _PACKET]
+        wrong = np.flatnonzero(packets[:, 0] != _SYNC)
+        good = int(wrong[0]) if len(wrong) else whole
+        for number, pid, what in following.broken(packets[:good]):
+            place = position + number * step
+            what = f"stream {pid:#x}, at byte {place}: {what}"
+            damages.append(Damage(what, place, place + step, following.kinds.get(pid, "other")))
         if len(wrong):
-            start = position + int(wrong[0]) * step
+            start = position + good * step
             position = _found_again(file, start + 1, size, step, lead)
             damages.append(Damage(f"{position - start} bytes are no packets of a transport stream", start, position))
-            if len(damages) == _MOST_DAMAGES:
-                break
+            following.restart()
         elif whole < _AT_ONCE:
             rest = len(data) - whole * step
             if rest:
@@ -58,7 +66,12 @@ def examine_packets(file: BinaryIO, size: int) -> Structure:
             break
         else:
             position += whole * step
-    return Structure("mpegts", tuple(damages))
+    if not damages:
+        for pid in following.unfinished():
+            damages.append(
+                Damage(f"the end of stream {pid:#x} is cut", size, size + 1, following.kinds.get(pid, "other"))
+            )
+    return Structure("mpegts", tuple(damages[:_MOST_DAMAGES]), units=following.units)
 
 
 def _found_again(file: BinaryIO, start: int, size: int, step: int, lead: int) -> int:

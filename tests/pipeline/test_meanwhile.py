@@ -1,0 +1,111 @@
+"""What happens to source and target while a job runs: the result is kept whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import vidrain as package
+from tests import ffmpeg_says
+from vidrain.errors import InputError, OutputError
+from vidrain.events import Event, Progress
+
+pytestmark = [pytest.mark.fault(28)]
+
+
+@pytest.fixture
+def source(samples: Path, tmp_path: Path) -> Path:
+    """Eight frames in a folder of their own, with sound."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return ffmpeg_says.remux(samples / "full_range.mp4", folder / "in.mp4", "-map", "0", "-t", "0.3")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A target in a folder of its own, so that anything left behind is seen."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "out.mp4"
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(0, 10**9))
+
+
+def rewrite(path: Path) -> None:
+    """Another video of the same size under the same time."""
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-100:] = data[-100:][::-1]
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("change", [grow, touch, rewrite, remove])
+def test_source_that_changes_meanwhile(change: Callable[[Path], None], source: Path, out: Path) -> None:
+    def meddle(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 2:
+            change(source)
+
+    with pytest.raises(InputError, match="nothing was kept") as raised:
+        package.clean(source, out, on_event=meddle)
+    assert str(raised.value).count("\n") == 0
+    assert list(out.parent.iterdir()) == []
+
+
+def test_target_that_appears_meanwhile_is_kept(source: Path, out: Path) -> None:
+    """Neither output gets its name then: they belong together."""
+    rain = out.with_name("rain.mp4")
+
+    def meddle(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 2:
+            rain.write_bytes(b"precious")
+
+    with pytest.raises(OutputError, match="appeared while this ran"):
+        package.clean(source, out, options=package.CleanOptions(rain=rain), on_event=meddle)
+    assert list(out.parent.iterdir()) == [rain]
+    assert rain.read_bytes() == b"precious"
+
+
+def test_a_folder_that_vanishes(source: Path, out: Path) -> None:
+    """As when the stick is pulled out."""
+
+    def meddle(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 2:
+            shutil.rmtree(out.parent)
+
+    with pytest.raises(OutputError) as raised:
+        package.clean(source, out, on_event=meddle)
+    assert "\n" not in str(raised.value)
+    assert not out.parent.exists()
+
+
+def test_a_folder_that_takes_no_file(source: Path, out: Path) -> None:
+    """Root may write into any folder, so another user tries where root runs the tests."""
+    out.parent.chmod(0o555)
+    user = os.geteuid()
+    for folder in (out.parent.parent, *out.parent.parent.parents):
+        if folder.stat().st_uid == user and folder != Path("/tmp"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(OutputError, match="cannot be written there"):
+            package.clean(source, out)
+    finally:
+        os.seteuid(user)
+        out.parent.chmod(0o755)
+    assert list(out.parent.iterdir()) == []

@@ -1,0 +1,137 @@
+"""Sources that give nothing any more: the job ends by itself, in one line, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import vidrain as package
+from tests import ffmpeg_says
+from tests.pipeline.conftest import Vidrain
+from vidrain.errors import InputError
+from vidrain.events import Event, Plan
+from vidrain.video.decode import Video
+
+pytestmark = [pytest.mark.fault(33)]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A target in a folder of its own, so that anything left behind is seen."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "out.mp4"
+
+
+@contextmanager
+def nobody_gets_in(path: Path) -> Iterator[None]:
+    """While a lease is held, the kernel lets whoever opens the file wait: a real stall, as of a dead network share."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # tells the holder that somebody waits
+    holder = os.open(path, os.O_RDWR)
+    try:
+        fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    finally:
+        fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        os.close(holder)
+        signal.signal(signal.SIGIO, before)
+
+
+@pytest.fixture
+def source(samples: Path, tmp_path: Path) -> Path:
+    return ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "in.mp4", "-map", "0", "-t", "0.5")
+
+
+leases = pytest.mark.skipif(sys.platform != "linux", reason="leases are of Linux")
+
+
+@leases
+@pytest.mark.proves("exit 3")
+@pytest.mark.parametrize("command", ["clean", "inspect"])
+def test_a_file_that_cannot_be_opened_in_time(
+    command: str, source: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidrain.inspection.STALL_S", 0.5)
+    with nobody_gets_in(source):
+        began = time.monotonic()
+        ran = vidrain(command, source, *(("-o", out, "stall_s=0.5") if command == "clean" else ()))
+        assert time.monotonic() - began < 5
+    assert (ran.code, ran.err.count("\n")) == (3, 1)
+    assert "gave nothing for 0.5 s while it was opened" in ran.err
+    assert list(out.parent.iterdir()) == []
+
+
+@leases
+def test_a_file_that_stalls_once_the_job_is_under_way(source: Path, out: Path) -> None:
+    """The share goes away after the plan: other streams and decoder open the file once more."""
+    lease = nobody_gets_in(source)
+
+    def meddle(event: Event) -> None:
+        if isinstance(event, Plan):
+            lease.__enter__()
+
+    try:
+        with pytest.raises(InputError, match=r"gave nothing for 0.5 s .*copy it to a disk"):
+            package.clean(source, out, options=package.CleanOptions(stall_s=0.5), on_event=meddle)
+        assert list(out.parent.iterdir()) == []
+    finally:
+        lease.__exit__(None, None, None)
+    assert package.clean(source, out).status == "ok"
+
+
+def test_a_decoder_that_stalls_is_left_behind(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place is named; the clock starts anew with every frame."""
+    frames, release = Video.frames, threading.Event()
+
+    def stuck(video: Video, first: int = 0) -> Iterator[object]:
+        for frame in frames(video, first):
+            if frame.index == 7:
+                release.wait(60)
+            yield frame
+            time.sleep(0.1)
+
+    monkeypatch.setattr(Video, "frames", stuck)
+    try:
+        with pytest.raises(InputError, match=r"gave nothing for 0.5 s at frame \d+;"):
+            package.clean(source, out, options=package.CleanOptions(stall_s=0.5))
+        assert list(out.parent.iterdir()) == []
+    finally:
+        release.set()
+
+
+def test_a_slow_model_is_no_stall(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vidrain.baseline import Baseline
+
+    at_once = Baseline.__call__
+
+    def slow(self: Baseline, aligned: object) -> object:
+        time.sleep(0.4)
+        return at_once(self, aligned)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Baseline, "__call__", slow)
+    assert package.clean(source, out, options=package.CleanOptions(stall_s=0.3, end="4")).frames_out == 4
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_patience_must_be_some_seconds(seconds: str, source: Path, out: Path, vidrain: Vidrain) -> None:
+    ran = vidrain("clean", source, "-o", out, f"stall_s={seconds}")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "allowed are seconds above 0" in ran.err
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (tmp_path / "pipe.mp4", Path(os.devnull)):
+        for command in (("clean", path, "-o", out), ("inspect", path)):
+            ran = vidrain(*command)
+            assert (ran.code, ran.err.count("\n")) == (3, 1)
+            assert "is a pipe or a device" in ran.err
+    assert list(out.parent.iterdir()) == []

@@ -1,0 +1,60 @@
+"""A short run of the fuzzer: a fixed seed and number of cases, none of which may fail."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.fault(5, 6, 7, 8, 9, 10, 11, 33)
+@pytest.mark.timeout(900)
+def test_no_damaged_file_gets_away_with_silence(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tools.fuzz",
+        "--minutes",
+        "12",
+        "--cases",
+        "150",
+        "--keep",
+        str(tmp_path / "kept"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^150 cases in ", done.stdout, re.M)
+
+
+def test_a_run_that_should_fail_is_seen(tmp_path: Path) -> None:
+    """The judge is not blind: each way to fail, told from a run that was made up."""
+    from fractions import Fraction
+
+    from tools.fuzz import Ended, Shown, judged
+
+    whole = Shown(12, Fraction(11, 25), 20)
+    fine = Ended(0, "", ("out.mp4",), False, whole, 1.0)
+    assert judged(fine, whole) == ""
+    for changes, said in (
+        ({"code": None}, "hangs"),
+        ({"code": -11}, "killed by signal 11"),
+        ({"code": 1, "err": "Traceback (most recent call last)\nboom\n"}, "traceback"),
+        ({"code": 5, "err": "vidrain: no\n"}, "exit code 5"),
+        ({"code": 3, "err": "vidrain: a\nvidrain: b\n", "left": ()}, "2 lines of error"),
+        ({"code": 3, "err": "vidrain: a\n"}, "leaves"),
+        ({"left": (".out.mp4.partial.mp4", "out.mp4")}, "leaves"),
+        ({"err": "[h264] noise\n"}, "lines of error"),
+        ({"shown": Shown(11, Fraction(11, 25), 20)}, "silent"),
+        ({"shown": Shown(12, Fraction(10, 25) - Fraction(1, 10), 20)}, "silent"),
+        ({"shown": Shown(12, Fraction(11, 25), 19)}, "silent"),
+        ({"shown": None}, "silent"),
+    ):
+        ended = Ended(**{**vars(fine), **changes})  # type: ignore[arg-type]
+        assert said in judged(ended, whole)
+    assert judged(Ended(4, "", ("out.mp4",), False, Shown(3, Fraction(1), 0), 1.0), whole) == ""

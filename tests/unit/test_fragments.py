@@ -1,0 +1,89 @@
+"""Fragments of an MP4 that are lost, exchanged, or changed by one number."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests import ffmpeg_says
+from tests.broken import boxes
+from vidrain.types import Damage
+from vidrain.video.structure import examine
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight fragments of five frames or fewer, with sound."""
+    target = tmp_path_factory.mktemp("fragments") / "whole.mp4"
+    flags = "frag_keyframe+empty_moov+default_base_moof"
+    options = ("-c:v", "libx264", "-g", "4", "-bf", "2", "-c:a", "copy", "-movflags", flags)
+    ffmpeg_says.quietly("-i", SAMPLES / "full_range.mp4", *options, target)
+    return target
+
+
+def parts(path: Path) -> list[bytes]:
+    data = path.read_bytes()
+    return [data[start:end] for _, start, end in boxes(data)]
+
+
+def examined(made: list[bytes], tmp_path: Path) -> tuple[Damage, ...]:
+    path = tmp_path / "hurt.mp4"
+    path.write_bytes(b"".join(made))
+    return examine(path).damages
+
+
+@pytest.mark.parametrize(
+    "flags", ["frag_keyframe", "frag_every_frame+empty_moov", "dash+frag_keyframe", "cmaf+frag_keyframe"]
+)
+@pytest.mark.parametrize("sample", ["full_range.mp4", "vfr.mp4", "cut.mkv"])
+def test_every_way_to_write_them_is_whole(flags: str, sample: str, tmp_path: Path) -> None:
+    made = ffmpeg_says.remux(SAMPLES / sample, tmp_path / "made.mp4", "-map", "0", "-movflags", flags)
+    assert examine(made).damages == ()
+
+
+def test_a_fragment_that_is_lost(whole: Path, tmp_path: Path) -> None:
+    assert examine(whole).damages == ()
+    pieces = parts(whole)
+    places = [place for place, piece in enumerate(pieces) if piece[4:8] == b"moof"]
+    for place in places[1:-1]:
+        assert examined(pieces[:place] + pieces[place + 2 :], tmp_path)
+    # the last one is missed by the index at the end alone
+    last = places[-1]
+    assert any("index" in damage.what for damage in examined(pieces[:last] + pieces[last + 2 :], tmp_path))
+
+
+def test_fragments_exchanged(whole: Path, tmp_path: Path) -> None:
+    pieces = parts(whole)
+    (first, second, *_) = [place for place, piece in enumerate(pieces) if piece[4:8] == b"moof"]
+    swapped = pieces[:first] + pieces[second : second + 2] + pieces[first:second] + pieces[second + 2 :]
+    assert any("follows fragment" in damage.what for damage in examined(swapped, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "change", "said"),
+    [
+        (b"mfhd", 4, 5, "follows fragment"),
+        (b"tfhd", 4, 7, "which there is not"),
+        (b"tfdt", 8, 1 << 20, "goes on at tick"),
+        (b"trun", 16, 64, "of media and states"),
+        (b"mdat", -8, 0, ""),
+    ],
+)
+def test_numbers(kind: bytes, at: int, change: int, said: str, whole: Path, tmp_path: Path) -> None:
+    data = bytearray(whole.read_bytes())
+    place = data.index(kind, data.index(b"moof", data.index(b"mdat"))) + 4 + at
+    old = struct.unpack_from(">I", data, place)[0]
+    struct.pack_into(">I", data, place, old + change)
+    found = examined([bytes(data)], tmp_path)
+    assert any(said in damage.what for damage in found) if change else not found
+
+
+def test_a_name_that_is_none(whole: Path, tmp_path: Path) -> None:
+    data = whole.read_bytes()
+    place = data.index(b"moof", data.index(b"mdat"))
+    found = examined([data[:place], b"moog", data[place + 4 :]], tmp_path)
+    assert any("is no box" in damage.what for damage in found)

@@ -1,0 +1,154 @@
+"""AVI by arithmetic over its chunks: what its index lists and the file does not hold.
+
+No decoding and no FFmpeg; a hostile file costs bounded memory and time. Chunks: Microsoft, "AVI RIFF File Reference";
+files beyond a gigabyte: OpenDML AVI File Format Extensions 1.02.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import BinaryIO
+
+import numpy as np
+
+from vidrain.types import Damage, Structure
+from vidrain.video.boxes import read_at, stretches
+
+_MOST_CHUNKS = 1 << 20  # ten hours, with as many chunks of sound
+_HAS_INDEX = 0x10
+_DATA = {b"dc", b"db", b"wb", b"tx", b"pc", b"sb", b"__"}
+_PICTURE = {b"dc", b"db"}
+_FILLERS = {b"JUNK", b"IDIT", b"PAD "}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One chunk: its name (of a list, that of what it lists), where it begins and its contents do, its stated end."""
+
+    name: bytes
+    start: int
+    body: int
+    end: int
+
+
+@dataclass
+class _Found:
+    """What the file holds. movies: their start and end; data: start -> (name, size) of what lies in them."""
+
+    movies: list[tuple[int, int]] = field(default_factory=list)
+    data: dict[int, tuple[bytes, int]] = field(default_factory=dict)
+    index: Chunk | None = None
+    has_index: bool = False
+    steps: list[tuple[bytes, Fraction]] = field(default_factory=list)  # type, seconds a chunk of each stream lasts
+
+
+def is_chunks(head: bytes) -> bool:
+    """Whether a file that begins with `head` is an AVI."""
+    return head[:4] == b"RIFF" and head[8:12] == b"AVI "
+
+
+def walk_chunks(file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
+    """The chunks from `start` to `end` on one level; the last may say that it ends behind."""
+    while start + 8 <= end:
+        head = read_at(file, start, 12)
+        length = int.from_bytes(head[4:8], "little")
+        is_list = head[:4] in (b"RIFF", b"LIST")
+        yield Chunk(head[8:12] if is_list else head[:4], start, start + (12 if is_list else 8), start + 8 + length)
+        start += 8 + length + length % 2
+
+
+def examine_chunks(file: BinaryIO, size: int) -> Structure:
+    """What is broken in an AVI of `size` bytes."""
+    found = _Found()
+    damages = list(_riffs(file, size, found))
+    if not found.movies:
+        damages.append(Damage("holds no list of pictures (movi) where it should stand", 0, 0, is_anywhere=True))
+    elif found.index is not None:
+        damages = list(_unlisted(file, size, found)) or damages  # the index tells more exactly
+    elif found.has_index and len(found.movies) == 1 and not damages:
+        damages.append(Damage("the recording was not closed: its index (idx1) is missing", size, size))
+    return Structure("avi", tuple(damages))
+
+
+def _riffs(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
+    for riff in walk_chunks(file, 0, size):
+        if riff.name not in (b"AVI ", b"AVIX"):
+            return  # what a camera appends: behind the last list all is allowed
+        for chunk in walk_chunks(file, riff.body, min(riff.end, size)):
+            if chunk.name == b"hdrl":
+                _head(file, chunk, size, found)
+            elif chunk.name == b"movi":
+                found.movies.append((chunk.start + 8, min(chunk.end, size)))
+                yield from _movie(file, chunk, size, found)
+            elif chunk.name == b"idx1":
+                found.index = chunk
+        if riff.end > size:
+            yield Damage(f"the file ends {riff.end - size} bytes before it should", size, riff.end)
+
+
+def _head(file: BinaryIO, hdrl: Chunk, size: int, found: _Found) -> None:
+    for chunk in walk_chunks(file, hdrl.body, min(hdrl.end, size)):
+        if chunk.name == b"avih":
+            found.has_index = bool(int.from_bytes(read_at(file, chunk.body + 12, 4), "little") & _HAS_INDEX)
+        for part in walk_chunks(file, chunk.body, min(chunk.end, size)) if chunk.name == b"strl" else ():
+            if part.name == b"strh":
+                data = read_at(file, part.body, 28)
+                scale, rate = int.from_bytes(data[20:24], "little"), int.from_bytes(data[24:28], "little")
+                found.steps.append((data[:4], Fraction(scale, rate) if rate else Fraction(0)))
+
+
+def _movie(file: BinaryIO, movie: Chunk, size: int, found: _Found) -> Iterator[Damage]:
+    """Notes what lies in a list of data; tells where it breaks off."""
+    end = min(movie.end, size)
+    for chunk in walk_chunks(file, movie.body, end):
+        if chunk.name == b"rec ":
+            for part in walk_chunks(file, chunk.body, min(chunk.end, end)):
+                found.data[part.start] = (part.name, part.end - part.body)
+            continue
+        is_data = chunk.name[:2].isdigit() and chunk.name[2:] in _DATA
+        if not is_data and chunk.name not in _FILLERS and chunk.name[:2] != b"ix":
+            yield Damage(f"{end - chunk.start} bytes from {chunk.start} on are no chunks", chunk.start, end)
+            return
+        if is_data:
+            found.data[chunk.start] = (chunk.name, chunk.end - chunk.body)
+        if len(found.data) >= _MOST_CHUNKS:
+            return
+
+
+def _facts(file: BinaryIO, place: int, found: _Found) -> tuple[bytes, int]:
+    """(name, size) of the chunk at `place`, also where the walk lost its way before."""
+    if place in found.data:
+        return found.data[place]
+    head = read_at(file, place, 8)
+    return head[:4], int.from_bytes(head[4:], "little")
+
+
+def _unlisted(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
+    """Chunks of the index (of the first list of data) that are not there, or are there and not in it."""
+    assert found.index is not None
+    index, (begin, end) = found.index, found.movies[0] if found.movies else (0, 0)
+    count = min((min(index.end, size) - index.body) // 16, _MOST_CHUNKS)
+    data = read_at(file, index.body, count * 16)
+    rows = np.frombuffer(data[: len(data) // 16 * 16], "S4,<u4,<u4,<u4")
+    names, offsets, sizes = rows["f0"], rows["f2"].astype(np.int64), rows["f3"].astype(np.int64)
+    is_data = ~np.char.startswith(names, b"rec ")
+    names, offsets, sizes = names[is_data], offsets[is_data], sizes[is_data]
+    if len(offsets) and found.data.get(int(offsets[0]), (b"",))[0] != names[0]:
+        offsets = offsets + begin  # most count from the list of data on, some from the file
+    listed = zip(offsets.tolist(), zip(names.tolist(), sizes.tolist(), strict=True), strict=True)
+    lost = np.asarray([_facts(file, place, found) != facts for place, facts in listed], np.bool_)
+    for number, (kind, step) in enumerate(found.steps):
+        own = np.char.startswith(names, f"{number:02d}".encode())
+        if not lost[own].any():
+            continue
+        what = f"of the {int(own.sum())} chunks of stream {number} in the index {int(lost[own].sum())} are not there"
+        places, is_video = offsets[own][lost[own]], kind == b"vids"
+        spans = stretches(lost[own], np.arange(int(own.sum()) + 1)) if is_video else []
+        seconds = tuple((start * step, stop * step) for start, stop in spans if step)
+        yield Damage(
+            what, int(places.min()), int(places.max()), "video" if is_video else "other", seconds, is_anywhere=True
+        )
+    known = set(offsets.tolist())
+    extra = sum(begin <= place < end and length > 0 for place, (_, length) in found.data.items() if place not in known)
+    if extra and not lost.any():
+        yield Damage(f"{extra} chunks are not in the index", begin, end, is_anywhere=True)

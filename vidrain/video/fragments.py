@@ -1,0 +1,156 @@
+"""MP4 in fragments: whether each has its media, follows the one before, and is all that was written.
+
+Boxes: ISO/IEC 14496-12, 8.8. What every muxer writes twice is checked: numbers in a row, times that go on where
+the fragment before ended, sizes that fill the media.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from vidrain.types import Damage
+from vidrain.video.boxes import Box, Rows, child, read_at, walk
+
+_KNOWN = {
+    *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"ssix", b"prft", b"emsg", b"pdin"),
+    *(b"free", b"skip", b"wide", b"uuid", b"meta", b"udta"),
+}
+_MOST_FRAGMENTS = 1 << 16
+_MOST_ROWS = 1 << 20  # samples of one run
+_MOST_SAID = 16
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    """What a run takes where it states nothing of its own."""
+
+    duration: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Samples of one track in one fragment. start: their first decoding time, None where it is not stated."""
+
+    track: int
+    start: int | None
+    durations: Rows
+    size: int
+
+
+def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
+    """What is wrong between the fragments of a file."""
+    defaults = dict(_defaults(file, moov, size))
+    tops = [box for box, _ in zip(walk(file, 0, size), range(4 * _MOST_FRAGMENTS), strict=False)]
+    whole = [box for box in tops if box.end <= size]
+    said = [*_order(file, whole), *_runs(file, whole, defaults), *_index(file, whole, size)]
+    for what, place in said[:_MOST_SAID]:
+        yield Damage(what, place, place, is_anywhere=True)
+
+
+def _order(file: BinaryIO, tops: list[Box]) -> Iterator[tuple[str, int]]:
+    """Boxes that are none, and numbers that do not follow each other."""
+    number: int | None = None
+    for box in tops:
+        if box.kind not in _KNOWN:
+            yield f"{box.kind.decode('latin-1')!r} at {box.start} is no box of a file in fragments", box.start
+        if box.kind != b"moof":
+            continue
+        found = int.from_bytes(read_at(file, box.body + 12, 4), "big")
+        if number is not None and found != number + 1:
+            yield f"fragment {found} follows fragment {number}", box.start
+        number = found
+
+
+def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
+    """Media that is not of the size that its fragment states, and times that do not go on."""
+    due: dict[int, tuple[int, int]] = {}  # track -> when its next sample is decoded, longest step so far
+    for place, box in enumerate(tops):
+        if box.kind != b"moof":
+            continue
+        stop = next((n for n in range(place + 1, len(tops)) if tops[n].kind == b"moof"), len(tops))
+        media = sum(other.end - other.body for other in tops[place + 1 : stop] if other.kind == b"mdat")
+        runs = list(_read_runs(file, box, defaults))
+        stated = sum(run.size for run in runs)
+        if stated != media:
+            yield f"the fragment at {box.start} has {media} bytes of media and states {stated}", box.start
+        for run in runs:
+            if run.track not in defaults:
+                yield f"the fragment at {box.start} is of track {run.track}, which there is not", box.start
+            if not len(run.durations):
+                continue
+            longest = int(run.durations.max())
+            start, last = due.get(run.track, (run.start or 0, longest))
+            if run.start is not None and abs(run.start - start) > max(longest, last):
+                ends = f"track {run.track} goes on at tick {run.start}, the fragment before ended at {start}"
+                yield f"the fragment at {box.start}: {ends}", box.start
+            begin = start if run.start is None else run.start
+            due[run.track] = begin + int(run.durations.sum()), max(longest, last)
+
+
+def _index(file: BinaryIO, tops: list[Box], size: int) -> Iterator[tuple[str, int]]:
+    """Fragments that the index at the end (mfra) knows and the file does not hold."""
+    places = {box.start for box in tops if box.kind == b"moof"}
+    for mfra in (box for box in tops if box.kind == b"mfra"):
+        for tfra in (box for box in walk(file, mfra.body, mfra.end) if box.kind == b"tfra"):
+            head = read_at(file, tfra.body, 16)
+            lengths = int.from_bytes(head[8:12], "big")
+            wide = 8 if head[:1] == b"\1" else 4
+            row = 2 * wide + sum((lengths >> shift & 3) + 1 for shift in (0, 2, 4))
+            count = min(int.from_bytes(head[12:16], "big"), (min(tfra.end, size) - tfra.body - 16) // row, _MOST_ROWS)
+            data = read_at(file, tfra.body + 16, count * row)
+            known = {int.from_bytes(data[at + wide : at + 2 * wide], "big") for at in range(0, len(data), row)}
+            if lost := sorted(known - places):
+                yield f"{len(lost)} fragments of its index are not there, the first at {lost[0]}", lost[0]
+
+
+def _defaults(file: BinaryIO, moov: Box, size: int) -> Iterator[tuple[int, _Defaults]]:
+    mvex = child(file, moov, b"mvex", size=size)
+    if mvex is not None:
+        for trex in (box for box in walk(file, mvex.body, min(mvex.end, size)) if box.kind == b"trex"):
+            track, _, duration, length = np.frombuffer(
+                read_at(file, trex.body + 4, 16).ljust(16, b"\0"), ">u4"
+            ).tolist()
+            yield track, _Defaults(duration, length)
+
+
+def _read_runs(file: BinaryIO, moof: Box, defaults: dict[int, _Defaults]) -> Iterator[_Run]:
+    for traf in (box for box in walk(file, moof.body, moof.end) if box.kind == b"traf"):
+        tfhd = child(file, traf, b"tfhd", size=moof.end)
+        if tfhd is None:
+            continue
+        flags = int.from_bytes(read_at(file, tfhd.body, 4), "big") & 0xFFFFFF
+        track, *stated = np.frombuffer(read_at(file, tfhd.body + 4, 28).ljust(28, b"\0"), ">u4").tolist()
+        at = 2 * bool(flags & 1) + bool(flags & 2)  # an offset of eight bytes, a description of four
+        own = defaults.get(track, _Defaults(0, 0))
+        duration, at = (stated[at], at + 1) if flags & 8 else (own.duration, at)
+        own = _Defaults(duration, stated[at] if flags & 16 else own.size)
+        tfdt = child(file, traf, b"tfdt", size=moof.end)
+        start = None if tfdt is None else _decode_time(read_at(file, tfdt.body, 12))
+        for trun in (box for box in walk(file, traf.body, traf.end) if box.kind == b"trun"):
+            durations, size = _read_run(file, trun, own)
+            yield _Run(track, start, durations, size)
+            start = None  # the next run goes on
+
+
+def _decode_time(data: bytes) -> int:
+    return int.from_bytes(data[4:12] if data[:1] == b"\1" else data[4:8], "big")
+
+
+def _read_run(file: BinaryIO, trun: Box, own: _Defaults) -> tuple[Rows, int]:
+    """(durations of the samples, bytes of them all)."""
+    head = read_at(file, trun.body, 8)
+    flags, count = int.from_bytes(head[:4], "big") & 0xFFFFFF, int.from_bytes(head[4:8], "big")
+    first = trun.body + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4)
+    columns = [bit for bit in (0x100, 0x200, 0x400, 0x800) if flags & bit]  # duration, size, flags, time offset
+    if not columns:
+        count = min(count, _MOST_ROWS)
+        return np.full(count, own.duration, np.int64), count * own.size
+    row = 4 * len(columns)
+    count = min(count, max(trun.end - first, 0) // row, _MOST_ROWS)
+    data = read_at(file, first, count * row)
+    rows = np.frombuffer(data[: len(data) // row * row], ">u4").reshape(-1, len(columns)).astype(np.int64)
+    durations = rows[:, columns.index(0x100)] if 0x100 in columns else np.full(len(rows), own.duration, np.int64)
+    return durations, int(rows[:, columns.index(0x200)].sum()) if 0x200 in columns else len(rows) * own.size

@@ -1,0 +1,56 @@
+"""Ends what waits for a source that gives nothing any more: a pulled card, a network share that went away, a decoder
+that turns in circles.
+
+The clock runs only while we wait, so a slow model never trips it. What is stuck in foreign code cannot be ended from
+here; its thread is left behind, as a daemon.
+
+    watchdog = Watchdog(Path("in.mp4"), patience_s=120.0)
+    video = watchdog.opened(lambda pulse: open_video("in.mp4", pulse.beat))
+"""
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from vidrain.errors import InputError, UsageError
+from vidrain.stream import Pulse, patiently, prefetch
+
+T = TypeVar("T")
+
+STALL_S = 120.0  # a disk that spins up takes ten seconds, a share that comes back a minute
+_LONGEST_S = 1e6
+
+
+@dataclass(frozen=True)
+class Watchdog:
+    """Patience with one source: InputError of one line when it gives nothing for `patience_s`."""
+
+    path: Path
+    patience_s: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.patience_s <= _LONGEST_S:
+            raise UsageError(f"stall_s={self.patience_s:g}: allowed are seconds above 0, up to {_LONGEST_S:g}")
+
+    def opened(self, work: Callable[[Pulse], T]) -> T:
+        """Result of `work`, which opens or indexes the source and beats the pulse while it moves on."""
+        try:
+            return patiently(work, self.patience_s, "open")
+        except TimeoutError as error:
+            raise self._stalled("while it was opened") from error
+
+    def ahead(
+        self, items: Iterable[T], depth: int, name: str, where: Callable[[], str] = lambda: ""
+    ) -> Generator[T, None, None]:
+        """`prefetch` of what the source gives. where: the place, in words, once it stalls."""
+        try:
+            yield from prefetch(items, depth, name, patience_s=self.patience_s)
+        except TimeoutError as error:
+            raise self._stalled(where() or f"during {name}") from error
+
+    def _stalled(self, where: str) -> InputError:
+        return InputError(
+            f"{self.path}: gave nothing for {self.patience_s:g} s {where}; copy it to a disk of this machine and try "
+            "again, or raise stall_s"
+        )
