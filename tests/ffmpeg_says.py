@@ -80,14 +80,16 @@ def packets(path: Path, stream: str) -> Track:
 
 def tracks(path: Path, *selection: str) -> list[Track]:
     """What `selection` (arguments of the program) takes from the file, stream by stream."""
-    arguments = ("-copyts", "-noautorotate", "-i", path, *selection, *_UNTOUCHED, "-f", "framehash", "-hash", "md5")
+    hashed = ("-f", "framehash", "-hash", "md5")
+    arguments: list[str | Path] = ["-copyts", "-noautorotate", "-i", path, *selection, *_UNTOUCHED, *hashed]
     text = quietly(*arguments, "-").decode()
     bases = [Fraction(base) for base in re.findall(r"^#tb \d+: (\S+)", text, re.M)]
     found: list[list[Packet]] = [[] for _ in bases]
     for line in text.splitlines():
         if line and line[0] != "#":
             stream, *numbers = line.replace(" ", "").split(",")  # side data may follow the hash
-            found[int(stream)].append(Packet(*map(int, numbers[:4]), numbers[4]))
+            dts, pts, duration, size = map(int, numbers[:4])
+            found[int(stream)].append(Packet(dts, pts, duration, size, numbers[4]))
     return [Track(base, tuple(rows)) for base, rows in zip(bases, found, strict=True)]
 
 
