@@ -75,8 +75,8 @@ def faults_page(root: Path = promises.ROOT) -> str:
         [
             "# What can be wrong, and what happens then",
             "",
-            "Made by `make docs` from the marks on the tests; do not edit. Every test commits its fault for real: broken",
-            "files, full disks, signals. A test of the suite fails when a fault has no test.",
+            "Made by `make docs` from the marks on the tests; do not edit. Every test commits its fault for real:",
+            "broken files, full disks, signals. A test of the suite fails when a fault has no test.",
             *_table(("", "what is wrong", "what vidrain does", "exit code", "committed by"), rows),
             "",
         ]
