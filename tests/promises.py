@@ -163,9 +163,9 @@ def _arguments(item: ast.ClassDef | ast.FunctionDef, mark: str, at: str) -> list
     for decorator in item.decorator_list:
         if isinstance(decorator, ast.Call) and _is_mark(decorator.func, mark):
             for argument in decorator.args:
-                if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
-                    raise ValueError(f"{at}::{item.name}: the arguments of {mark}() must be plain strings")
-                arguments.append(argument.value)
+                if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str | int)):
+                    raise ValueError(f"{at}::{item.name}: the arguments of {mark}() must be plain strings or numbers")
+                arguments.append(str(argument.value))
     return arguments
 
 

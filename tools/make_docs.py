@@ -1,8 +1,8 @@
-"""Writes the two pages that are made from the code: docs/promises.md and docs/cli.txt.
+"""Writes the pages that are made from the code: docs/promises.md, docs/faults.md and docs/cli.txt.
 
     python -m tools.make_docs
 
-tests/unit/test_promises.py fails when either is stale.
+tests/unit/test_promises.py fails when one is stale.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from tests import promises
+from tests.faults import FAULTS
 
 WIDTH = 100  # of the help text, so that it does not depend on the terminal
 
@@ -63,6 +64,25 @@ def promises_page(main: click.Command, root: Path = promises.ROOT) -> str:
     )
 
 
+def faults_page(root: Path = promises.ROOT) -> str:
+    """The table of docs/faults.md: fault -> what happens, exit codes, tests."""
+    committed = promises.proofs("fault", root)
+    rows = (
+        (str(number), fault.what, fault.then, ", ".join(map(str, fault.exits)), _nodes(committed.get(str(number))))
+        for number, fault in FAULTS.items()
+    )
+    return "\n".join(
+        [
+            "# What can be wrong, and what happens then",
+            "",
+            "Made by `make docs` from the marks on the tests; do not edit. Every test commits its fault for real:",
+            "broken files, full disks, signals. A test of the suite fails when a fault has no test.",
+            *_table(("", "what is wrong", "what vidrain does", "exit code", "committed by"), rows),
+            "",
+        ]
+    )
+
+
 def _library_rows(root: Path) -> Iterator[tuple[str, str, str]]:
     tests = promises.proofs("library", root)
     for library, files in promises.importers(root).items():
@@ -90,7 +110,7 @@ def pages() -> dict[str, str]:
     """Path in the checkout -> what should stand there."""
     from vidrain.cli import main
 
-    return {"docs/promises.md": promises_page(main), "docs/cli.txt": cli_page(main)}
+    return {"docs/promises.md": promises_page(main), "docs/faults.md": faults_page(), "docs/cli.txt": cli_page(main)}
 
 
 if __name__ == "__main__":

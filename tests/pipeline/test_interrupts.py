@@ -29,6 +29,7 @@ def catches_sigterm(pid: int) -> bool:
     return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize("after", [0.0, 0.2, 0.5, 1.0, 1.5])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_while_libraries_are_imported(number: int, code: int, after: float, samples: Path, tmp_path: Path) -> None:
@@ -44,6 +45,7 @@ def test_while_libraries_are_imported(number: int, code: int, after: float, samp
 
 
 @pytest.mark.slow
+@pytest.mark.fault(26)
 def test_in_the_middle_of_large_frames(samples: Path, tmp_path: Path) -> None:
     """A frame of 4K takes longer than the two seconds."""
     source, target = tmp_path / "uhd.mp4", tmp_path / "out" / "out.mp4"

@@ -3,6 +3,7 @@
 import pytest
 
 from tests import promises
+from tests.faults import FAULTS
 from tools.make_docs import pages
 from vidrain.cli import main
 
@@ -48,7 +49,17 @@ def test_switch_fits_the_code(switch: promises.Switch) -> None:
     assert promises.without_parameters(switch.test) in PROVEN.get(switch.promise, [])
 
 
-@pytest.mark.parametrize("page", ["docs/promises.md", "docs/cli.txt"])
+@pytest.mark.parametrize("number", FAULTS)
+def test_fault_is_committed(number: int) -> None:
+    tests = promises.proofs("fault").get(str(number))
+    assert tests, f"mark the test that does it with @pytest.mark.fault({number}): {FAULTS[number].what}"
+
+
+def test_no_fault_is_marked_that_is_not_listed() -> None:
+    assert promises.proofs("fault").keys() <= {str(number) for number in FAULTS}
+
+
+@pytest.mark.parametrize("page", ["docs/promises.md", "docs/faults.md", "docs/cli.txt"])
 def test_page_is_fresh(page: str) -> None:
     written = (promises.ROOT / page).read_text(encoding="utf-8")
     assert written == pages()[page], f"{page} is stale: run `make docs`"
