@@ -134,8 +134,9 @@ def proofs(mark: str, root: Path = ROOT) -> dict[str, list[str]]:
     for file in sorted((root / "tests").rglob("test_*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
         at = file.relative_to(root).as_posix()
+        of_file = _strings(_pytestmark(tree), mark, at)
         for node, arguments in _marked(tree.body, mark, at):
-            for argument in arguments:
+            for argument in of_file + arguments:
                 found[argument].append(node)
         _refuse_marks_elsewhere(tree, mark, at)
     return {name: sorted(set(nodes)) for name, nodes in found.items()}
@@ -159,12 +160,25 @@ def _tests(body: list[ast.stmt], mark: str, at: str) -> Iterator[tuple[str, list
 
 
 def _arguments(item: ast.ClassDef | ast.FunctionDef, mark: str, at: str) -> list[str]:
+    return _strings(item.decorator_list, mark, f"{at}::{item.name}")
+
+
+def _pytestmark(tree: ast.Module) -> list[ast.expr]:
+    """The marks that a file gives to all its tests."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
+            return node.value.elts if isinstance(node.value, ast.List) else [node.value]
+    return []
+
+
+def _strings(marks: list[ast.expr], mark: str, where: str) -> list[str]:
+    """The arguments of every `mark` among `marks`."""
     arguments: list[str] = []
-    for decorator in item.decorator_list:
-        if isinstance(decorator, ast.Call) and _is_mark(decorator.func, mark):
-            for argument in decorator.args:
+    for each in marks:
+        if isinstance(each, ast.Call) and _is_mark(each.func, mark):
+            for argument in each.args:
                 if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str | int)):
-                    raise ValueError(f"{at}::{item.name}: the arguments of {mark}() must be plain strings or numbers")
+                    raise ValueError(f"{where}: the arguments of {mark}() must be plain strings or numbers")
                 arguments.append(str(argument.value))
     return arguments
 
@@ -174,7 +188,7 @@ def _is_mark(node: ast.expr, mark: str) -> bool:
 
 
 def _refuse_marks_elsewhere(tree: ast.Module, mark: str, at: str) -> None:
-    """A mark that is not a decorator (in `pytest.param`, in `pytestmark`) would be missed without a word."""
+    """A mark that is neither a decorator nor in `pytestmark` (but in `pytest.param`) would be missed without a word."""
     everywhere = sum(isinstance(node, ast.expr) and _is_mark(node, mark) for node in ast.walk(tree))
     decorators = sum(
         isinstance(decorator, ast.Call) and _is_mark(decorator.func, mark)
@@ -182,7 +196,8 @@ def _refuse_marks_elsewhere(tree: ast.Module, mark: str, at: str) -> None:
         if isinstance(node, ast.ClassDef | ast.FunctionDef)
         for decorator in node.decorator_list
     )
-    if everywhere != decorators:
+    of_file = sum(isinstance(each, ast.Call) and _is_mark(each.func, mark) for each in _pytestmark(tree))
+    if everywhere != decorators + of_file:
         raise ValueError(f"{at}: use pytest.mark.{mark}(...) as the decorator of a test or a test class only")
 
 
