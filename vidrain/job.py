@@ -17,6 +17,7 @@ from vidrain.decompose import DecomposeOptions
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.export import Picked, background, rain_archive, rain_preview
+from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import refuse_clashes
 from vidrain.provenance import made_by
 from vidrain.shots import ShotOptions
@@ -55,6 +56,7 @@ class CleanOptions:
     force: bool = False
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     baseline: BaselineOptions = field(default_factory=BaselineOptions)
+    nlcl: NlclOptions = field(default_factory=NlclOptions)
     align: AlignOptions = field(default_factory=AlignOptions)
     shots: ShotOptions = field(default_factory=ShotOptions)
 

@@ -27,7 +27,7 @@ from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, verify
-from vidrain.weights import load_model
+from vidrain.weights import load_decomposer
 
 # Frames; with the window and the encoder's lookahead these bound the memory of a job.
 _DECODED_AHEAD = 4
@@ -82,7 +82,7 @@ def clean(
     video = open_video(source)
     before = _fingerprint(video.info.path)
     job = plan_job(video, Path(output) if output is not None else None, options)
-    decomposer = load_model(job.model, options.weights, options.baseline)
+    decomposer = load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl)
     with ExitStack() as stack:
         claims = {role: stack.enter_context(claimed(path, force=options.force)) for role, path in job.targets.items()}
         on_event(_plan(job))

@@ -77,7 +77,7 @@ def inner_imports(file: Path) -> set[str]:
 
 
 def row_of(module: str) -> int:
-    """Place of a module in ROWS; all of `video` stands together."""
+    """Place of a module in ROWS; all of a folder stands together."""
     top = module.partition(".")[0]
     for place, row in enumerate(ROWS):
         if top in row:
@@ -99,6 +99,12 @@ def test_imports_go_one_way(file: Path) -> None:
 def test_video_knows_nothing_of_models(file: Path) -> None:
     tops = {other.partition(".")[0] for other in inner_imports(file)}
     assert tops <= {"video", "types", "errors"}
+
+
+@pytest.mark.parametrize("file", [file for file in MODULES if module_of(file).startswith("model")], ids=name_of)
+def test_models_know_nothing_of_video(file: Path) -> None:
+    tops = {other.partition(".")[0] for other in inner_imports(file)}
+    assert tops <= {"model", "types", "errors"}
 
 
 def test_no_circle() -> None:
