@@ -49,3 +49,84 @@ def nlcl_generator(state: Mapping[str, Array], signal: Array) -> Array:
         features = features + instance_norm(conv(f"{block}.model.1.conv", inner))
     inner = np.maximum(instance_norm(conv("17.conv.0", features)), 0)
     return conv("18", conv("17.conv.3", inner))
+
+
+def squared_error(observed: Array, background: Array, rain: Array) -> float:
+    every = zip(observed.flat, background.flat, rain.flat, strict=True)
+    return sum((b + r - o) ** 2 for o, b, r in every) / observed.size
+
+
+def least_squares(score: Array, target: float) -> float:
+    return sum((value - target) ** 2 for value in score.flat) / score.size
+
+
+def masked_difference(B: Array, neighbour: Array, mask: Array) -> float:
+    """Mean absolute difference over channels and places, weighted by a mask of one channel."""
+    total, weight = 0.0, 0.0
+    for n, c, y, x in np.ndindex(B.shape):
+        total += mask[n, 0, y, x] * abs(B[n, c, y, x] - neighbour[n, c, y, x])
+        weight += mask[n, 0, y, x]
+    return total / weight if weight else 0.0
+
+
+def squared_correlation(R: Array, neighbour: Array, mask: Array) -> float:
+    """Mean over pictures of the squared weighted correlation."""
+    found = []
+    for ours, theirs, weight in zip(R, neighbour, np.broadcast_to(mask, R.shape), strict=True):
+        if weight.sum() == 0:
+            continue
+        a = ours - (ours * weight).sum() / weight.sum()
+        b = theirs - (theirs * weight).sum() / weight.sum()
+        spread = (weight * a * a).sum() * (weight * b * b).sum()
+        found.append((weight * a * b).sum() ** 2 / spread if spread else 0.0)
+    return float(np.mean(found)) if found else 0.0
+
+
+def info_nce(
+    query: Array, positive: Array, negative: Array, temperature: float, weight: Array, present: Array
+) -> float:
+    """InfoNCE of every positive of every query by its definition."""
+    found = []
+    for q, key in enumerate(query):
+        pushes = sum(
+            np.exp(key @ n / temperature) for n, is_there in zip(negative[q], present[q], strict=True) if is_there
+        )
+        losses = []
+        for p in positive[q]:
+            pull = np.exp(key @ p / temperature)
+            losses.append(-np.log(pull / (pull + pushes)))
+        if weight[q].sum() > 0:
+            found.append((weight[q] * losses).sum() / weight[q].sum())
+    return float(np.mean(found)) if found else 0.0
+
+
+def supervised_contrast(
+    layers: tuple[Array, Array],
+    weights: tuple[Array, Array],
+    temperatures: tuple[float, float],
+    nearest: tuple[float, float],
+) -> tuple[list[float], list[float]]:
+    """The loss of every anchor that counts, of both layers [G, n, D] apart.
+
+    nearest: the highest similarity that two patches of a layer can have (1: no radius).
+    """
+    losses: tuple[list[float], list[float]] = ([], [])
+    for own, other in ((0, 1), (1, 0)):
+        for group in range(len(layers[own])):
+            patches, strangers = layers[own][group], layers[other][group]
+            weight, presence = weights[own][group], weights[other][group]
+            for i in range(len(patches)):
+                total, pulls, rest = 0.0, [], 0.0
+                for j in range(len(patches)):
+                    if j != i and weight[j] > 0:
+                        similar = min(patches[i] @ patches[j], nearest[own]) / temperatures[own]
+                        total += np.exp(similar)
+                        pulls.append((weight[j], similar))
+                for j in range(len(strangers)):
+                    if presence[j] > 0:
+                        total += np.exp(patches[i] @ strangers[j] / temperatures[own])
+                for share, similar in pulls:
+                    rest += share * (np.log(total) - similar)
+                if weight[i] > 0 and pulls:
+                    losses[own].append(rest / sum(share for share, _ in pulls))
+    return losses
