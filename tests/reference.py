@@ -130,3 +130,90 @@ def supervised_contrast(
                 if weight[i] > 0 and pulls:
                     losses[own].append(rest / sum(share for share, _ in pulls))
     return losses
+
+
+Place = tuple[int, int, int]  # frame, y, x of the upper left corner of a patch
+Found = list[tuple[float, Place]]  # value and place of each pick, best first
+
+
+def patch_of(clip: Array, place: Place, patch: int) -> Array:
+    frame, y, x = place
+    return clip[frame, :, y : y + patch, x : x + patch]
+
+
+def patch_distance(clip: Array, first: Place, second: Place, patch: int) -> float:
+    """Mean squared difference of two patches of a clip [T, C, H, W]."""
+    difference = patch_of(clip, first, patch) - patch_of(clip, second, patch)
+    return float((difference**2).sum() / difference.size)
+
+
+def spatial_matches(
+    clip: Array, query: Place, *, count: int, patch: int, radius: int, exclusion: int, stride: int
+) -> Found:
+    """By going over every place of the query's frame."""
+    frame, y, x = query
+    found = []
+    for row in range(clip.shape[2] - patch + 1):
+        for column in range(clip.shape[3] - patch + 1):
+            down, right = row - y, column - x
+            if max(abs(down), abs(right)) > radius or down % stride or right % stride:
+                continue
+            if max(abs(down), abs(right)) < exclusion:
+                continue
+            found.append((patch_distance(clip, query, (frame, row, column), patch), (frame, row, column)))
+    return sorted(found)[:count]
+
+
+def temporal_matches(
+    clip: Array, query: Place, flow: Array, cap: float, *, count: int, patch: int, refine: int, largest_error: float
+) -> Found:
+    """By following the flow [T, T, H, W, 2] of the patch's middle into every other frame and going over every place."""
+    own, y, x = query
+    frames, _, height, width = clip.shape
+    picks: Found = []
+    for frame in range(frames):
+        right, down = flow[own, frame, y + patch // 2, x + patch // 2]
+        row, column = y + patch // 2 + int(np.rint(down)), x + patch // 2 + int(np.rint(right))
+        if frame == own or not (0 <= row < height and 0 <= column < width):
+            continue
+        back_right, back_down = flow[frame, own, row, column]
+        if np.hypot(right + back_right, down + back_down) > largest_error:
+            continue
+        found = []
+        for top in range(height - patch + 1):
+            for left in range(width - patch + 1):
+                if max(abs(top + patch // 2 - row), abs(left + patch // 2 - column)) <= refine:
+                    distance = patch_distance(clip, query, (frame, top, left), patch)
+                    if distance <= cap:
+                        found.append((distance, (frame, top, left)))
+        picks += sorted(found)[:count]
+    return picks
+
+
+def rain_matches(rain: Array, query: Place, candidates: list[Place], *, patch: int, count: int, least: float) -> Found:
+    found: Found = []
+    for place in candidates:
+        energy = float((patch_of(rain, place, patch) ** 2).mean())
+        overlaps = abs(place[1] - query[1]) < patch and abs(place[2] - query[2]) < patch
+        if energy >= least and not (abs(place[0] - query[0]) <= 1 and overlaps):
+            found.append((energy, place))
+    return found[:count]
+
+
+def unlike_matches(clip: Array, query: Place, candidates: list[Place], *, patch: int, count: int) -> Found:
+    found = sorted((-patch_distance(clip, query, place, patch), place) for place in candidates)
+    return [(-distance, place) for distance, place in found[:count]]
+
+
+def upright_edges(clip: Array, candidates: list[Place], *, patch: int, count: int) -> Found:
+    found = []
+    for place in candidates:
+        picture, strength = patch_of(clip, place, patch), 0.0
+        for channel in picture:
+            for y in range(patch):
+                for x in range(patch):
+                    strength += abs(channel[y, x] - channel[y, x - 1]) if x else 0
+                    strength -= abs(channel[y, x] - channel[y - 1, x]) if y else 0
+        if strength > 0:
+            found.append((-strength / (len(picture) * patch * (patch - 1)), place))
+    return [(-strength, place) for strength, place in sorted(found)[:count]]
