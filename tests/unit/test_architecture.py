@@ -101,10 +101,13 @@ def test_video_knows_nothing_of_models(file: Path) -> None:
     assert tops <= {"video", "types", "errors"}
 
 
-@pytest.mark.parametrize("file", [file for file in MODULES if module_of(file).startswith("model")], ids=name_of)
-def test_models_know_nothing_of_video(file: Path) -> None:
+LEARNED = [file for file in MODULES if module_of(file).startswith(("model", "train"))]
+
+
+@pytest.mark.parametrize("file", LEARNED, ids=name_of)
+def test_networks_and_losses_know_nothing_of_video(file: Path) -> None:
     tops = {other.partition(".")[0] for other in inner_imports(file)}
-    assert tops <= {"model", "types", "errors"}
+    assert tops <= {"model", "train", "types", "errors"}
 
 
 def test_no_circle() -> None:

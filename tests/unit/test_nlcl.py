@@ -149,6 +149,22 @@ def test_biases_that_a_norm_takes_away_do_not_train() -> None:
     torch.testing.assert_close(net(observed), before, rtol=0, atol=1e-9)
 
 
+def test_taps_are_what_leaves_the_modules() -> None:
+    signal, net = as_signal(picture(16)), generator(1)
+    kept: dict[int, Tensor] = {}
+    hooks = [
+        net.gen[number].register_forward_hook(lambda _, __, out, number=number: kept.update({number: out}))
+        for number in (0, 2, 12, 18)
+    ]
+    out = net(signal)
+    for hook in hooks:
+        hook.remove()
+    found = net.features(signal, [0, 2, 12])
+    assert all(torch.equal(one, kept[number]) for one, number in zip(found, (0, 2, 12), strict=True))
+    assert torch.equal(net.features(signal, [18])[0], out)
+    assert net.features(signal, []) == []
+
+
 def test_back_as_published() -> None:
     observed = picture(12)[0]
     decomposer = NlclDecomposer(model("live"), NlclOptions(output="back", statistics="live"))

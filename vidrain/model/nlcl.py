@@ -11,6 +11,7 @@ changes all of it: frames flicker and tiles do not meet. `frozen` ones are measu
     background = model(observed)  # [N, 3, H, W] float32 RGB in [0, 1]
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -65,7 +66,15 @@ class Generator(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """[N, 3, H, W] RGB in [-1, 1] to [N, 3, H, W], linear: in about the same range, not clamped."""
-        return self._through(signal, _steadily(self.frozen) if self.frozen else _live)
+        return deque(self._stages(signal, self._norms()), maxlen=1).pop()
+
+    def features(self, signal: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        """What leaves the modules of these rising numbers, 0 to 18; the published contrast taps 0, 2, 4, 8 and 12.
+
+        [N, 32, H, W] each (3 channels after 18); nothing beyond the last tap is computed.
+        """
+        stages = zip(range(max(taps, default=-1) + 1), self._stages(signal, self._norms()), strict=False)
+        return [features for number, features in stages if number in taps]
 
     def measure(self, signal: Tensor) -> tuple[Moments, ...]:
         """The live moments of each of N pictures [N, 3, H, W] in [-1, 1], norm by norm."""
@@ -75,16 +84,21 @@ class Generator(nn.Module):
             found.append(_moments_of(features))
             return _standardised(features, found[-1])
 
-        self._through(signal, normalise)
+        deque(self._stages(signal, normalise), maxlen=0)
         return tuple(found)
 
-    def _through(self, signal: Tensor, normalise: Normalise) -> Tensor:
+    def _norms(self) -> Normalise:
+        return _steadily(self.frozen) if self.frozen else _live
+
+    def _stages(self, signal: Tensor, normalise: Normalise) -> Iterator[Tensor]:
+        """The output of every module, one after the other."""
         first, *middle, last = self.gen
         features = first(signal)
+        yield features
         for block in middle:
             features = block(features, normalise)
-        out: Tensor = last(features)
-        return out
+            yield features
+        yield last(features)
 
     def _biases_before_norms(self) -> Iterator[nn.Parameter]:
         for name, parameter in self.named_parameters():

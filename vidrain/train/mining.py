@@ -85,7 +85,7 @@ def mine_background(guide: Tensor, query: Tensor, flow: Tensor, *, spatial: Spat
     Where no spatial match exists nothing caps. Shapes as there; P = spatial.count + (T - 1) * temporal.count.
     """
     here = mine_spatial(guide, query, spatial)
-    best = here.value[..., :1].amin(-1) if spatial.count else here.value.new_full(query.shape[:2], math.inf)
+    best = here.value[..., 0] if spatial.count else here.value.new_full(query.shape[:2], math.inf)
     there = mine_temporal(guide, query, flow, temporal, cap=best * temporal.cap)
     return Mined(*(torch.cat(parts, dim=2) for parts in zip(here, there, strict=True)))
 
