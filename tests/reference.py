@@ -217,3 +217,34 @@ def upright_edges(clip: Array, candidates: list[Place], *, patch: int, count: in
         if strength > 0:
             found.append((-strength / (len(picture) * patch * (patch - 1)), place))
     return [(-strength, place) for strength, place in sorted(found)[:count]]
+
+
+def neighbour_distances(points: Array) -> list[list[float]]:
+    """For every point the distances to all others, rising."""
+    return [
+        sorted(float(np.linalg.norm(one - other)) for j, other in enumerate(points) if j != i)
+        for i, one in enumerate(points)
+    ]
+
+
+def maximum_likelihood_dimension(points: Array, first: int, last: int) -> float:
+    """Levina and Bickel's estimate for every number of neighbours, inverses averaged over points."""
+    estimates = []
+    for k in range(first, last + 1):
+        inverses = [
+            sum(np.log(nearest[k - 1] / nearest[j]) for j in range(k - 1)) / (k - 1)
+            for nearest in neighbour_distances(points)
+        ]
+        estimates.append(len(inverses) / sum(inverses))
+    return float(np.mean(estimates))
+
+
+def two_neighbour_dimension(points: Array) -> float:
+    """The slope through the origin of -log(1 - F) over log(ratio), by least squares, without the last tenth."""
+    ratios = sorted(np.log(nearest[1] / nearest[0]) for nearest in neighbour_distances(points))
+    count = len(ratios)
+    over, under = 0.0, 0.0
+    for rank, ratio in enumerate(ratios[: int(count * 0.9)], start=1):
+        over += ratio * -np.log(1 - rank / (count + 1))
+        under += ratio * ratio
+    return over / under
