@@ -92,7 +92,7 @@ def test_repeated_frames_count_once(tmp_path: Path, vidrain: Vidrain) -> None:
     assert once["frames"] == twice["frames"] == FRAMES
     for side in (8, 16):
         for layer, figure in figures(once, side).items():
-            assert figures(twice, side)[layer] == pytest.approx(figure, rel=0.25)
+            assert figures(twice, side)[layer] == pytest.approx(figure, rel=0.4)  # half as many patches
 
 
 def test_dry_video_has_no_rain_to_measure(tmp_path: Path, vidrain: Vidrain) -> None:
