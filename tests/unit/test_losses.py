@@ -146,6 +146,16 @@ def test_where_nothing_can_be_trusted(name: str) -> None:
     assert float(found) == pytest.approx(float(due), rel=1e-9)
 
 
+@pytest.mark.parametrize("name", ["temporal_consistency", "rain_decorrelation"])
+def test_a_picture_that_is_masked_does_not_count(name: str) -> None:
+    ours, theirs, mask = arguments(name)
+    mask[1] = 0
+    rest = [tensor[[0, 2]] for tensor in (ours, theirs, mask)]
+    found = float(call(name, [ours, theirs, mask]))
+    assert found == pytest.approx(float(call(name, rest)), rel=1e-9)
+    assert found == pytest.approx(TWINS[name](ours.numpy(), theirs.numpy(), mask.numpy()), rel=1e-9)
+
+
 def test_a_dry_picture_is_not_correlated() -> None:
     R = torch.zeros((1, 1, 3, 3), requires_grad=True)
     loss = losses.rain_decorrelation(R, torch.rand(1, 1, 3, 3), torch.ones(1, 1, 3, 3))
