@@ -22,8 +22,9 @@ ROWS: tuple[frozenset[str], ...] = (
         {"layers", "stream", "metrics", "shots", "align", "span", "outputs", "events", "missing", "provenance", "video"}
     ),
     frozenset({"timing", "likeness", "equality", "pairing"}),
+    frozenset({"dimension", "model", "train"}),
     frozenset({"baseline", "decompose", "export", "weights"}),
-    frozenset({"job", "pipeline", "archive", "inspection", "doctor", "verification"}),
+    frozenset({"job", "pipeline", "archive", "inspection", "analysis", "doctor", "verification"}),
     frozenset({"config", "progress", "listing", "verdict"}),
     frozenset({"cli"}),
 )
