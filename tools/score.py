@@ -40,7 +40,7 @@ from vidrain.metrics import luma, psnr, ssim
 from vidrain.types import Frame, Planes, VideoInfo
 from vidrain.video.color import Conversion, conversion_for, to_rgb
 from vidrain.video.decode import open_video
-from vidrain.weights import load_model
+from vidrain.weights import load_decomposer
 
 Picture = npt.NDArray[np.uint8]
 
@@ -221,7 +221,7 @@ def without_rain(data: Path, model: Model, every: int) -> Iterator[Scored]:
 def settings(options: CleanOptions, arguments: argparse.Namespace) -> dict[str, Any]:
     """All that the figures depend on."""
     found: dict[str, Any] = {"model": options.model, "weights": options.weights and str(options.weights)}
-    found |= {part: asdict(getattr(options, part)) for part in ("baseline", "align", "shots")}
+    found |= {part: asdict(getattr(options, part)) for part in ("baseline", "nlcl", "align", "shots")}
     found |= {"device": device_of(options.device), "every": arguments.every, "seed": arguments.seed}
     found |= {"torch threads": torch.get_num_threads(), "python": sys.version.split()[0]}
     return found | {library: found_version for library in LIBRARIES if (found_version := _version(library))}
@@ -254,7 +254,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     options = load_clean(None, arguments.settings, {"model": arguments.model})
     torch.manual_seed(arguments.seed)
     model = Model(
-        load_model(options.model or arguments.model, options.weights, options.baseline),
+        load_decomposer(
+            options.model or arguments.model, options.weights, baseline=options.baseline, nlcl=options.nlcl
+        ),
         DecomposeOptions(options.align, options.shots, device_of(options.device)),
     )
     report: dict[str, Any] = {"settings": settings(options, arguments)}

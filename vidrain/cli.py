@@ -61,7 +61,7 @@ def command() -> None:
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-o", "--output", type=_FILE, help="Clean video, .mp4, .mov or .mkv  [INPUT.clean.mp4].")
 @click.option("--preset", type=click.Choice(["fast", "balanced", "quality"]), help="Choose the model  [balanced].")
-@click.option("--model", help="Choose the model by its name: baseline.")
+@click.option("--model", help="Choose the model by its name: baseline, nlcl.")
 @click.option("--weights", type=_FILE, help="Weights of the model, a safetensors file.")
 @click.option("--rain", type=_FILE, help="Also write what was removed: lossless, exact.")
 @click.option("--rain-preview", type=_FILE, help="Also write what was removed, three times as bright, to be looked at.")
@@ -162,6 +162,31 @@ def doctor(as_json: bool) -> None:
     found = checkup.diagnose()
     click.echo(json.dumps(checkup.as_facts(found)) if as_json else "\n".join(checkup.as_lines(found)))
     raise SystemExit(found.exit_code)
+
+
+@main.group()
+def analyze() -> None:
+    """Measure what a video is made of."""
+
+
+@analyze.command("id", epilog="Exit codes: 0 measured, 3 the file cannot be read, or is too short.")
+@click.argument("clip", metavar="CLIP", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def analyze_id(clip: Path, as_json: bool) -> None:
+    """Tell the intrinsic dimension of background patches and of rain patches of CLIP.
+
+    Levina-Bickel, two-nearest-neighbour estimate in brackets, of 8x8 and 16x16 patches: whether rain is the simpler
+    layer here, raw and once it is denoised.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain import analysis
+
+        found = analysis.dimensions(clip)
+        click.echo(json.dumps(analysis.as_facts(found)) if as_json else "\n".join(analysis.as_lines(found)))
+        return OK
+
+    _run(work, as_json, bar=False)
 
 
 def _keys(given: dict[str, Any]) -> dict[str, Any]:

@@ -15,29 +15,39 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vidrain.errors import UsageError
 from vidrain.job import CleanOptions
+from vidrain.weights import PRESETS
 
 _NULL = ("null", "~", "")
 _INTERPOLATION = "${"
+_OF_THE_MODEL = "model."  # model.output=back sets output of the model that is chosen, whichever it is: nlcl.output
 _DEEPEST = 3  # encode.options.KEY; an anchor inside itself would go on for ever
 
 
 def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> CleanOptions:
     """Options for cleaning one video.
 
-    path: YAML file or None; pairs: texts such as `encode.crf=20`; given: dotted key -> value from options of the
-    command line, None where an option was not used. Raises UsageError, with the nearest key for a misspelt one.
+    path: YAML file or None; pairs: texts such as `encode.crf=20`, where `model.KEY` is KEY of the model that is chosen;
+    given: dotted key -> value from options of the command line, None where an option was not used. Raises UsageError,
+    with the nearest key for a misspelt one.
     """
     config = OmegaConf.structured(CleanOptions)
     if path is not None:
         config = _merged(config, _read(path), str(path))
+    own: dict[str, str | None] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise UsageError(f"{pair}: is neither an option nor key=value, such as encode.crf=20")
-        config = _set(config, key, None if value.lower() in _NULL else value)
+        written = None if value.lower() in _NULL else value
+        if key.startswith(_OF_THE_MODEL):
+            own[key.removeprefix(_OF_THE_MODEL)] = written
+        else:
+            config = _set(config, key, written)
     for key, value in given.items():
         if value is not None:
             config = _set(config, key, value)
+    for key, written in own.items():
+        config = _set(config, f"{config.model or PRESETS[config.preset]}.{key}", written)
     try:
         return cast(CleanOptions, OmegaConf.to_object(config))
     except OmegaConfBaseException as error:

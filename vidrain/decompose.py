@@ -1,14 +1,15 @@
 """Frames in, layers out: the straight line from observed frames to B and R, for any decomposer.
 
 picture -> judge the step from the frame before -> window -> witnesses -> align -> decompose -> quantise. A frame's
-layers depend on its window alone, so a part of a video gives the same layers as the whole.
+layers depend on its window alone, so a part of a video gives the same layers as the whole; a decomposer that keeps
+something for the length of a shot (`nlcl` with frozen statistics) is the exception.
 
     for layers in decompose(video.frames(), video.info, Baseline(BaselineOptions())):
         layers.background, layers.rain
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
@@ -54,6 +55,7 @@ class _Judged(NamedTuple):
     frame: Frame
     picture: Picture
     step: Step
+    shot: int  # cuts up to here
 
 
 def reach_of(radius: int) -> int:
@@ -137,19 +139,27 @@ def _judged(
     frames: Iterable[Frame], info: VideoInfo, conversion: Conversion, options: DecomposeOptions
 ) -> Iterator[_Judged]:
     before: Picture | None = None
+    shot = 0
     for frame in frames:
         rgb = upright(to_rgb(frame.planes, conversion), info.display_matrix)
         picture = Picture(frame.index, rgb, guide_of(rgb, options.align))
         step = Step.NEW if before is None else step_between(before.guide, picture.guide, options.shots)
-        yield _Judged(frame, picture, step)
+        shot += step is Step.CUT
+        yield _Judged(frame, picture, step, shot)
         before = picture
 
 
 def _aligned(window: Window[_Judged], radius: int, aligner: Aligner) -> Aligned:
     steps = [item.step for item in window.items[1:]]
     witnesses = choose_witnesses(steps, window.position, radius)
-    return aligner.align(window.center.picture, [window.items[place].picture for place in witnesses])
+    aligned = aligner.align(window.center.picture, [window.items[place].picture for place in witnesses])
+    return replace(aligned, shot=window.center.shot)
 
 
 def _on(device: torch.device, aligned: Aligned) -> Aligned:
-    return Aligned(aligned.observed.to(device), aligned.witnesses.to(device), aligned.error.to(device))
+    return replace(
+        aligned,
+        observed=aligned.observed.to(device),
+        witnesses=aligned.witnesses.to(device),
+        error=aligned.error.to(device),
+    )

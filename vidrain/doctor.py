@@ -139,12 +139,14 @@ def _devices() -> list[Check]:
 
 
 def _models() -> list[Check]:
-    from vidrain.baseline import BaselineOptions
-    from vidrain.weights import MODELS, load_model
+    from vidrain.weights import MODELS, PRESETS, load_model
 
     found = []
     for name in MODELS:
-        load_model(name, None, BaselineOptions())
+        if name not in PRESETS.values():
+            found.append(Check("model", name, "a reference, needs --weights", True))
+            continue
+        load_model(name)
         found.append(Check("model", name, "needs no weights", True))
     return found
 

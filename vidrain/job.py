@@ -18,6 +18,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.export import Picked, background, padded, rain_archive, rain_preview
 from vidrain.foreseen import left_out, notices_for
+from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import refuse_clashes
 from vidrain.pace import Pace, pace_for, rate_of
 from vidrain.provenance import made_by
@@ -65,6 +66,7 @@ class CleanOptions:
     stall_s: float = STALL_S
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     baseline: BaselineOptions = field(default_factory=BaselineOptions)
+    nlcl: NlclOptions = field(default_factory=NlclOptions)
     align: AlignOptions = field(default_factory=AlignOptions)
     shots: ShotOptions = field(default_factory=ShotOptions)
 

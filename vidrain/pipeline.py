@@ -30,7 +30,7 @@ from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, verify
 from vidrain.watchdog import Watchdog
-from vidrain.weights import load_model
+from vidrain.weights import load_decomposer
 
 Partials = Mapping[str, Path]  # role -> where it is written until it is finished
 Fingerprint = tuple[int, int, bytes]
@@ -57,7 +57,7 @@ def clean(
     began = monotonic()
     options, path = options or CleanOptions(), Path(source)
     jobs, before = _planned(path, Path(output) if output is not None else None, options)
-    decomposer = load_model(jobs[0].model, options.weights, options.baseline)
+    decomposer = load_decomposer(jobs[0].model, options.weights, baseline=options.baseline, nlcl=options.nlcl)
     with ExitStack() as stack:
         claims = {
             role: stack.enter_context(claimed(target, force=options.force)) for role, target in jobs[0].targets.items()

@@ -184,11 +184,13 @@ class Aligned:
     observed: [3, H, W] float32 RGB, upright, nominally in [0, 1], not clipped.
     witnesses: [K, 3, H, W] likewise, K from 0 to twice the radius, nearest first on each side.
     error: [K, H, W] float32 forward-backward flow error in pixels; +inf where the warp left the picture.
+    shot: how many cuts lie between the first frame that was read and this one.
     """
 
     observed: Tensor
     witnesses: Tensor
     error: Tensor
+    shot: int = 0
 
 
 @dataclass(frozen=True)

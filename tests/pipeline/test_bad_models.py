@@ -116,7 +116,7 @@ def test_a_job_tells_of_the_frame_and_keeps_it(
     source, target = tmp_path / "source.mp4", tmp_path / "out.mp4"
     lavfi = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25", "-frames:v", "120", "-pix_fmt", "yuv420p")
     ffmpeg_says.quietly(*lavfi, "-c:v", "libx264", source)
-    monkeypatch.setattr(pipeline, "load_model", lambda *_: Spoiled(frozenset({40}), one_nan))
+    monkeypatch.setattr(pipeline, "load_decomposer", lambda *_, **__: Spoiled(frozenset({40}), one_nan))
     ran = vidrain("clean", source, "-o", target, "--archive", "--json")
     assert ran.code == 0
     warnings = [event for event in ran.events if event["event"] == "warning"]
@@ -132,7 +132,7 @@ def test_a_job_tells_of_the_frame_and_keeps_it(
 def test_a_job_with_a_useless_model_ends_and_leaves_nothing(
     spoil: Callable[[Tensor], Tensor], samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "load_model", lambda *_: Spoiled(frozenset({3}), spoil))
+    monkeypatch.setattr(pipeline, "load_decomposer", lambda *_, **__: Spoiled(frozenset({3}), spoil))
     ran = vidrain("clean", samples / "vfr.mp4", "-o", tmp_path / "out.mp4")
     assert (ran.code, ran.err.count("\n")) == (7, 1)
     assert list(tmp_path.iterdir()) == []

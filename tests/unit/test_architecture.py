@@ -25,8 +25,10 @@ ROWS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing"}),
+    frozenset({"dimension", "model", "train"}),
     frozenset({"baseline", "decompose", "export", "weights", "foreseen"}),
-    frozenset({"job", "tracks", "report", "pipeline", "archive", "inspection", "doctor", "verification"}),
+    frozenset({"job", "tracks", "report", "pipeline", "archive"})
+    | {"inspection", "analysis", "doctor", "verification"},
     frozenset({"config", "progress", "listing", "verdict"}),
     frozenset({"cli"}),
 )
@@ -91,7 +93,7 @@ def inner_imports(file: Path) -> set[str]:
 
 
 def row_of(module: str) -> int:
-    """Place of a module in ROWS; all of `video` stands together."""
+    """Place of a module in ROWS; all of a folder stands together."""
     top = module.partition(".")[0]
     for place, row in enumerate(ROWS):
         if top in row:
@@ -113,6 +115,15 @@ def test_imports_go_one_way(file: Path) -> None:
 def test_video_knows_nothing_of_models(file: Path) -> None:
     tops = {other.partition(".")[0] for other in inner_imports(file)}
     assert tops <= {"video", "types", "errors"}
+
+
+LEARNED = [file for file in MODULES if module_of(file).startswith(("model", "train"))]
+
+
+@pytest.mark.parametrize("file", LEARNED, ids=name_of)
+def test_networks_and_losses_know_nothing_of_video(file: Path) -> None:
+    tops = {other.partition(".")[0] for other in inner_imports(file)}
+    assert tops <= {"model", "train", "types", "errors"}
 
 
 def test_no_circle() -> None:

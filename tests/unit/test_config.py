@@ -183,6 +183,18 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert "cannot be read (Is a directory)" in refused(tmp_path)
 
 
+def test_model_stands_for_the_one_that_is_chosen(file: Path) -> None:
+    assert load_clean(None, ["model.radius=3"], {}).baseline.radius == 3
+    assert load_clean(None, ["model.output=residual"], {"model": "nlcl"}).nlcl.output == "residual"
+    assert load_clean(None, ["model.statistics=live", "model=nlcl"], {}).nlcl.statistics == "live"
+    file.write_text("model: nlcl\nnlcl: {output: residual}\n")
+    assert load_clean(file, ["model.statistics=live"], {}).nlcl.output == "residual"
+    assert load_clean(file, ["model.output=back"], {}).nlcl.output == "back"
+    assert "Did you mean: 'radius" in refused(None, "model.radios=1")
+    assert refused(None, "model.output=both", model="nlcl").startswith("nlcl.output=both: ")
+    assert "Key 'output' not in 'BaselineOptions'" in refused(None, "model.output=back")
+
+
 @pytest.mark.parametrize("pair", ["another.mp4", "=3", ""])
 def test_pair_without_key_or_sign(pair: str) -> None:
     assert "is neither an option nor key=value" in refused(None, pair)

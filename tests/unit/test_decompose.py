@@ -143,6 +143,16 @@ def test_no_witness_comes_from_beyond_a_cut() -> None:
     assert same(whole("cut.mkv")[18:], run(frames[18:], info))
 
 
+def test_decomposers_are_told_the_shot() -> None:
+    info, frames = small("cut.mkv")
+    recorder = Recorder(radius=0)
+    run(frames, info, recorder)
+    assert [aligned.shot for aligned in recorder.shown] == [0] * 18 + [1] * 18
+    late = Recorder(radius=0)
+    run(frames, info, late, wanted=range(17, 20))
+    assert [aligned.shot for aligned in late.shown] == [0, 1, 1]
+
+
 def test_repeated_frames_bear_witness_once() -> None:
     """Every frame twice: each has the same neighbours as when it stands once."""
     info, frames = small("vfr.mp4")

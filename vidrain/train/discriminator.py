@@ -1,0 +1,79 @@
+"""The discriminator of NLCL: looks at patches of backgrounds, and lends its features to the contrast of layers.
+
+The anti-aliased PatchGAN of CUT, as published: strides are blurs, so a shift by a pixel changes little. 2,764,737
+parameters, receptive field 84, one score per 8 pixels. Only B has one, R has none.
+
+    score = discriminator(background)                 # [N, 1, h, w]
+    taps = discriminator.features(background)         # input, then after convolutions 0, 3, 7, 11
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vidrain.train.projection import start_small
+
+_WIDTHS = (64, 128, 256, 512)
+TAP_CHANNELS = (3, *_WIDTHS)  # of `features`
+TAP_STRIDES = (1, 1, 2, 4, 8)  # pixels per cell of each
+SMALLEST = 24  # pixels a side: on less an instance norm would see a single value, or nothing
+
+
+class Blur(nn.Module):
+    """Half the size: a [1 2 1] blur both ways, the border mirrored, then every second sample. Nothing to learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("kernel", line[:, None] * line, persistent=False)
+        self.kernel: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        channels = features.shape[1]
+        padded = functional.pad(features, (1, 1, 1, 1), mode="reflect")
+        kernel = self.kernel.to(features.dtype).expand(channels, 1, 3, 3)
+        return functional.conv2d(padded, kernel, stride=2, groups=channels)
+
+
+class Discriminator(nn.Module):
+    """Pictures [N, 3, H, W] in [-1, 1], at least 24 pixels a side, to scores [N, 1, h, w], 1 for clean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*_layers())
+        start_small(self)
+        for place in _CONVOLUTIONS[1:4]:
+            self.layers[place].bias.requires_grad_(False)  # the norm behind it takes every constant away again
+
+    def forward(self, picture: Tensor) -> Tensor:
+        score: Tensor = self.layers(picture)
+        return score
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """The picture itself and what leaves convolutions 0, 3, 7 and 11, before norm and activation.
+
+        [N, C, h, w] each, C of TAP_CHANNELS and one cell per TAP_STRIDES pixels. The published code means these
+        and, by a slip, drops the last.
+        """
+        found, features = [picture], picture
+        for place, layer in enumerate(list(self.layers)[: _CONVOLUTIONS[3] + 1]):
+            features = layer(features)
+            if place in _CONVOLUTIONS:
+                found.append(features)
+        return found
+
+
+_CONVOLUTIONS = (0, 3, 7, 11, 14)  # their places among the layers, the numbers by which the publication calls them
+
+
+def _layers() -> Iterator[nn.Module]:
+    for number, (channels, made) in enumerate(zip(TAP_CHANNELS[:-1], _WIDTHS, strict=True)):
+        yield nn.Conv2d(channels, made, 4, padding=1)
+        if number:
+            yield nn.InstanceNorm2d(made)
+        yield nn.LeakyReLU(0.2)
+        if number < len(_WIDTHS) - 1:
+            yield Blur()
+    yield nn.Conv2d(_WIDTHS[-1], 1, 4, padding=1)
