@@ -137,15 +137,18 @@ def inspect(source: Path, frames: bool, as_json: bool) -> None:
 @click.option("--start", metavar="T", help="If only a part was cleaned: its start, as given to clean.")
 @click.option("--end", metavar="T", help="Its end, likewise.")
 @click.option("--keep-pts", is_flag=True, help="If it was cleaned with --keep-pts.")
+@click.option("--cfr", metavar="N", help="If it was cleaned with --cfr: its frame rate.")
+@click.option("--video", metavar="N|all", default="0", help="Which video was cleaned, as given to clean  [0].")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def verify(output: Path, source: Path, as_json: bool, **given: Any) -> None:
+def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: Any) -> None:
     """Tell whether OUT is IN in everything but the rain."""
 
     def work(sink: "Sink") -> int:
         from vidrain import verdict
+        from vidrain.job import CleanOptions
         from vidrain.verification import verify_against
 
-        found = verify_against(output, source, **given)
+        found = verify_against(output, source, full=full, options=CleanOptions(**given))
         facts = verdict.verification_facts(found)
         click.echo(json.dumps(facts) if as_json else "\n".join(verdict.verification_lines(facts)))
         return found.exit_code

@@ -4,7 +4,7 @@ Every finding is either a `Difference` or an `Explained` change: one that the co
 Knows nothing of how the second file was made.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from fractions import Fraction
@@ -46,9 +46,12 @@ Found = Difference | Explained
 TrackPair = tuple[Track | None, Track | None]  # of IN, of OUT
 
 
-def picture_facts(source: VideoInfo, output: VideoInfo, container: str) -> Iterator[Found]:
-    """Size, format, rotation, aspect ratio, colour and field order of the two video streams."""
-    yield from _same("size", _size(source), _size(output))
+def picture_facts(source: VideoInfo, output: VideoInfo, container: str, *, crop: str | None = None) -> Iterator[Found]:
+    """Size, format, rotation, aspect ratio, colour and field order of the two video streams.
+
+    crop: what the file of `output` says of the true size of its picture, such as `131x97`.
+    """
+    yield from _sizes(source, output, crop)
     yield from _pixel_format(source, output)
     yield from _same("rotation", _matrix(source), _matrix(output))
     aspects = (str(info.sample_aspect_ratio or 1) for info in (source, output))
@@ -64,6 +67,22 @@ def picture_facts(source: VideoInfo, output: VideoInfo, container: str) -> Itera
 def _same(fact: str, source: str, output: str, where: str = "") -> Iterator[Difference]:
     if source != output:
         yield Difference(fact, source, output, where)
+
+
+def _sizes(source: VideoInfo, output: VideoInfo, crop: str | None) -> Iterator[Found]:
+    was, now = size_of(source), size_of(output)
+    if is_padded(source, output) and crop == was:
+        yield Explained("size", f"padded: {was} is stored as {now}, the last row or column repeated")
+    elif is_padded(source, output):
+        yield Difference("size", was, f"{now} {'without a tag' if crop is None else f'with a tag that says {crop}'}")
+    else:
+        yield from _same("size", was, now)
+
+
+def is_padded(source: VideoInfo, output: VideoInfo) -> bool:
+    """Whether `output` is `source` with an odd width or height made even."""
+    even = source.width + source.width % 2, source.height + source.height % 2
+    return (source.width, source.height) != (output.width, output.height) == even
 
 
 def _fields(source: VideoInfo, output: VideoInfo) -> Iterator[Found]:
@@ -118,7 +137,8 @@ def _stated(hdr: StaticHdr) -> str:
     return ", ".join(filter(None, (display, light))) or "none"
 
 
-def _size(info: VideoInfo) -> str:
+def size_of(info: VideoInfo) -> str:
+    """Width and height as they are written: `131x97`."""
     return f"{info.width}x{info.height}"
 
 
@@ -135,11 +155,11 @@ def _matrix(info: VideoInfo) -> str:
 def _pixel_format(source: VideoInfo, output: VideoInfo) -> Iterator[Found]:
     if source.layout == output.layout:
         return
-    is_odd = bool(source.width % 2 or source.height % 2)
+    is_odd = size_of(source) == size_of(output) and bool(source.width % 2 or source.height % 2)
     if is_odd and output.layout.family == "yuv444p" and source.layout.depth == output.layout.depth:
         yield Explained(
             "pixel format",
-            f"{_size(source)} is odd: {source.layout.name} of it is stored as {output.layout.name}",
+            f"{size_of(source)} is odd: {source.layout.name} of it is stored as {output.layout.name}",
         )
         return
     yield Difference("pixel format", source.layout.name, output.layout.name)
@@ -242,17 +262,22 @@ def has_labels(was: Track, now: Track) -> bool:
     return was.kind == "video" or (was.kind not in _CONTENTS_ALONE and was.codec == now.codec)
 
 
-def stream_facts(pairs: Sequence[TrackPair], held: Held | None, container: str) -> Iterator[Found]:
-    """Everything about the streams that `paired` brought together: bytes, times, languages, dispositions, tags."""
+def stream_facts(
+    pairs: Sequence[TrackPair], held: Held | None, container: str, *, converted: Collection[int] = ()
+) -> Iterator[Found]:
+    """Everything about the streams that `paired` brought together: bytes, times, languages, dispositions, tags.
+
+    converted: streams of IN whose contents are another codec in OUT, so that only what is said of them is compared.
+    """
     for was, now in pairs:
         if was is None and now is not None:
             yield Difference("stream", "none", "present", f"{now.name} of OUT")
         elif was is not None and now is None:
             yield Difference("stream", "present", "none", was.name)
         elif was is not None and now is not None:
-            if was.kind != "video":
+            if was.kind != "video" and was.index not in converted:
                 yield from _contents(was, now, container)
-            if has_labels(was, now):
+            if was.index in converted or has_labels(was, now):
                 yield from _labels(was, now, held.streams.get(now.index) if held else None, container)
 
 

@@ -152,7 +152,7 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
     model = options.model or PRESETS[options.preset]
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
     span = span_of(video, kept, options)
-    pace = _pace(video, kept, options)
+    pace = pace_of(video, kept, options)
     encode = clean_encoding(options)
     is_part = bool(options.start or options.end)
     settings = asdict(replace(options, encode=encode)) | {"model": model}
@@ -224,7 +224,8 @@ def _sized(picked: Picked, options: CleanOptions) -> Picked:
     return padded(picked) if options.pad else picked
 
 
-def _pace(video: Video, kept: range, options: CleanOptions) -> Pace | None:
+def pace_of(video: Video, kept: range, options: CleanOptions) -> Pace | None:
+    """The constant rate that `options` ask for; None where every frame keeps its own time."""
     if options.cfr is None:
         return None
     pts, base = video.index.pts, video.info.time_base

@@ -250,24 +250,29 @@ def shift_between(own: Plane, output: Plane, rivals: Sequence[Plane] = ()) -> tu
     return aside if least < _SHIFT_GAIN * here else None
 
 
-def pairs(source: Iterable[Frame], output: Iterable[Frame], places: dict[int, int]) -> Iterator[Pair]:
-    """Frames that belong together, in order. places: index in `source` -> index in `output`, both ascending.
+def pairs(source: Iterable[Frame], output: Iterable[Frame], places: Iterable[tuple[int, int]]) -> Iterator[Pair]:
+    """Frames that belong together, in order. places: (index in `source`, index in `output`), both ascending.
 
-    Frames may be missing on either side; at most three of `source` and one of `output` are held.
+    A frame of `source` may stand in several places, and frames may be missing on either side; at most three of `source`
+    and one of `output` are held.
     """
+    wanted: dict[int, list[int]] = {}
+    for own_index, other in places:
+        wanted.setdefault(own_index, []).append(other)
     others = iter(output)
     held: Frame | None = None
     window: list[Frame | None] = [None, None]
     for following in _ended(source):
         before, own = window
         window = [own, following]
-        if own is None or (wanted := places.get(own.index)) is None:
+        if own is None:
             continue
-        while held is None or held.index < wanted:
-            if (held := next(others, None)) is None:
-                return
-        if held.index == wanted:
-            yield Pair(own, tuple(frame for frame in (before, following) if frame is not None), held)
+        for place in wanted.get(own.index, ()):
+            while held is None or held.index < place:
+                if (held := next(others, None)) is None:
+                    return
+            if held.index == place:
+                yield Pair(own, tuple(frame for frame in (before, following) if frame is not None), held)
 
 
 def _ended(frames: Iterable[Frame]) -> Iterator[Frame | None]:

@@ -53,6 +53,16 @@ class Pace:
         shown = self._shown()
         return int((shown[shown > 1] - 1).sum())
 
+    @property
+    def times(self) -> npt.NDArray[np.int64]:
+        """When each place is shown, int64 [frames], in ticks of time_base."""
+        return self.start + self.step * np.arange(self.frames, dtype=np.int64)
+
+    @property
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """Which frame each place shows, int64 [frames], counted from the first one kept."""
+        return np.repeat(np.arange(len(self.places), dtype=np.int64), self._shown())
+
     def _shown(self) -> npt.NDArray[np.int64]:
         """How often each frame is shown."""
         return np.diff(self.places, append=self.frames)

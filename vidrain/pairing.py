@@ -4,35 +4,62 @@ Knows nothing of streams and tags.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.equality import MATROSKA_TICK, Difference, Explained, Found
+from vidrain.equality import MATROSKA_TICK, Difference, Explained, Found, is_padded, size_of
 from vidrain.likeness import Comparison, pairs
+from vidrain.pace import Pace
 from vidrain.timing import Times, first_off, matched, on_one_clock, unmatched, worst_off
-from vidrain.types import Frame
+from vidrain.types import Frame, PixelLayout, VideoInfo
 from vidrain.video.decode import Video
 
 _NAMED = 3  # places named of many
 
 
-class Pairing:
-    """The frames `kept` of one video and all frames of another, by their indices until `compare` decodes them.
+@dataclass(frozen=True)
+class Due:
+    """What a video made of the frames `kept` has to show, place by place.
 
-    shift: what was taken off every time of the first, in its ticks; container: FFmpeg's name of that of the second.
-    largest_error, is_decoded: known after `facts`.
+    shift: what was taken off every time, in ticks of time_base; pace: a constant rate, None for the frames' own times.
+    shown: int64 [F], index of the frame; times: int64 [F], when, in ticks of time_base.
     """
 
-    def __init__(self, before: Video, after: Video, kept: range, *, shift: int, container: str) -> None:
-        self._before, self._after, self._kept, self._shift = before, after, kept, shift
+    kept: range
+    shift: int
+    pace: Pace | None
+    time_base: Fraction
+    shown: Times
+    times: Times
+
+
+def due_of(video: Video, kept: range, *, shift: Fraction, pace: Pace | None) -> Due:
+    """What is due of `video`. shift: seconds."""
+    if pace is None:
+        base, shown = video.info.time_base, np.arange(kept.start, kept.stop, dtype=np.int64)
+        times = video.index.pts[kept.start : kept.stop]
+    else:
+        base, shown, times = pace.time_base, kept.start + pace.numbers, pace.times
+    ticks = round(shift / base)
+    return Due(kept, ticks, pace, base, shown, times - ticks)
+
+
+class Pairing:
+    """The frames `due` of one video and all frames of another, by their indices until `compare` decodes them.
+
+    container: FFmpeg's name of that of the second. largest_error, is_decoded: known after `facts`.
+    """
+
+    def __init__(self, before: Video, after: Video, due: Due, *, container: str) -> None:
+        self._before, self._after, self._plan, self._kept = before, after, due, due.kept
         self._allowed = MATROSKA_TICK / 2 if container == "matroska" else Fraction(0)
         # copies, which decoding overwrites: what the packets say may run backwards
-        self._due = before.index.pts[kept.start : kept.stop] - shift
-        self._got = after.index.pts.copy()
-        due, got, tick = self._on_one_clock()
-        self._pairs = matched(due, got, allowed=int(self._allowed / tick))
+        self._due, self._got = due.times.copy(), after.index.pts.copy()
+        ours, theirs, tick = self._on_one_clock()
+        self._pairs = matched(ours, theirs, allowed=int(self._allowed / tick))
         self.is_decoded = False
         self.largest_error = Fraction(0)
 
@@ -45,11 +72,13 @@ class Pairing:
         """Decode both videos whole: note the times of all frames, compare those that belong together."""
         before, after, kept = self._before, self._after, self._kept
         comparison = Comparison(before.info.layout, after.info.layout)
-        places = {i + kept.start: j for i, j in self._pairs}
-        own = _noted(_until(before.frames(max(kept.start - 1, 0)), kept.stop), self._due, kept.start, self._shift)
+        places = ((int(self._plan.shown[i]), j) for i, j in self._pairs)
+        own = _until(before.frames(max(kept.start - 1, 0)), kept.stop)
+        if self._plan.pace is None:
+            own = _noted(own, self._due, kept.start, self._plan.shift)
         others = _noted(after.frames(), self._got, 0, 0)
-        if (before.info.width, before.info.height) == (after.info.width, after.info.height):
-            for pair in pairs(own, others, places):
+        if size_of(before.info) == size_of(after.info) or is_padded(before.info, after.info):
+            for pair in pairs(own, _cropped(others, before.info, after.info.layout), places):
                 comparison.look(pair)
         _drain(own)
         _drain(others)
@@ -75,25 +104,31 @@ class Pairing:
             yield from self._end()
 
     def _on_one_clock(self) -> tuple[Times, Times, Fraction]:
-        return on_one_clock(self._due, self._before.info.time_base, self._got, self._after.info.time_base)
+        return on_one_clock(self._due, self._plan.time_base, self._got, self._after.info.time_base)
 
     def _lost(self) -> npt.NDArray[np.bool_]:
         """Which of the frames that are due IN cannot decode; none as long as nothing was decoded."""
         if not self.is_decoded:
             return np.zeros(len(self._due), np.bool_)
-        return ~self._before.decoded.frames[self._kept.start : self._kept.stop]
+        lost: npt.NDArray[np.bool_] = ~self._before.decoded.frames[self._plan.shown]
+        return lost
 
     def _strays(self, lacking: list[int], surplus: list[int]) -> Iterator[Found]:
         """Frames without a counterpart."""
-        strays = [f"frame {place + self._kept.start} is missing" for place in lacking]
+        strays = [f"{self._named(place)} is missing" for place in lacking]
         strays += [f"frame {place} of OUT is too many" for place in surplus]
         if strays:
             more = [f"{len(strays) - _NAMED} more"] if len(strays) > _NAMED else []
             due, got = self.counts
             yield Difference("frames", str(due), str(got), "; ".join([*strays[:_NAMED], *more]))
 
+    def _named(self, place: int) -> str:
+        """What is due at a place, in words."""
+        frame = f"frame {self._plan.shown[place]}"
+        return frame if self._plan.pace is None else f"place {place} ({frame})"
+
     def _times(self, together: list[tuple[int, int]]) -> Iterator[Found]:
-        if not self._before.index.orderly and not self.is_decoded:
+        if not (self._before.index.orderly or self.is_decoded or self._plan.pace):
             together = [*together[:1], *together[1:][-1:]]
             yield Explained(
                 "times", "IN has times out of order: only the first and the last were compared (all: --full)"
@@ -105,7 +140,7 @@ class Pairing:
         if first := first_off(due, got, allowed=int(self._allowed / tick)):
             at, many = first
             off = f"{many} of {len(due)} off by up to {float(self.largest_error) * 1000:.3f} ms"
-            where = f"frame {places[at] + self._kept.start}, {off}"
+            where = f"{self._named(int(places[at]))}, {off}"
             yield Difference("times", f"{float(due[at] * tick):.6f} s", f"{float(got[at] * tick):.6f} s", where)
         elif self.largest_error:
             moved = f"{float(self.largest_error) * 1000:.3f} ms"
@@ -120,16 +155,29 @@ class Pairing:
 
         Inside a video coded out of order the duration of a frame may be that of any step: so a range may end earlier.
         """
-        index, base, stop = self._before.index, self._before.info.time_base, self._kept.stop
-        is_cut = stop < len(index.pts)
-        due = (int(index.pts[stop]) - self._shift) * base if is_cut else self._before.source.end - self._shift * base
+        index, base, stop = self._before.index, self._plan.time_base, self._kept.stop
         got, last, steps = self._after.source.end, int(self._due[-1]) * base, np.diff(self._due)
+        is_cut = self._plan.pace is None and stop < len(index.pts)
+        if self._plan.pace is not None:
+            due = last + 1 / self._plan.pace.rate
+        elif is_cut:
+            due = (int(index.pts[stop]) - self._plan.shift) * base
+        else:
+            due = self._before.source.end - self._plan.shift * base
         usual = Fraction(np.median(steps)) * base if len(steps) else due - last
         earliest = last + int(steps.min()) * base if is_cut and len(steps) else due
         if due <= last:
             yield Explained("duration", "IN does not say how long its last frame is shown")
         elif not min(earliest, due) - usual / 2 <= got <= due + usual / 2:
             yield Difference("duration", f"ends at {float(due):.3f} s", f"ends at {float(got):.3f} s")
+
+
+def _cropped(frames: Iterable[Frame], info: VideoInfo, layout: PixelLayout) -> Iterator[Frame]:
+    """`frames`, in planes of `layout`, without what they have beyond the size of `info`."""
+    shapes = layout.plane_shapes(info.width, info.height)
+    for frame in frames:
+        planes = zip(frame.planes, shapes, strict=True)
+        yield replace(frame, planes=tuple(plane[:rows, :columns] for plane, (rows, columns) in planes))
 
 
 def _until(frames: Iterable[Frame], stop: int) -> Iterator[Frame]:

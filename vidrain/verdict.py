@@ -13,14 +13,17 @@ from vidrain.verification import Verification
 _AGAIN = "clean IN again"
 _COPY = "copy OUT once more with"
 _TRY = {
-    "frames": f"{_AGAIN}; if only a part was cleaned, give its --start and --end",
-    "times": f"{_AGAIN}; after --start give --keep-pts if it was given then",
+    "frames": f"give --start, --end, --cfr and --video as clean got them, or {_AGAIN}",
+    "times": f"give --cfr, --video and, after --start, --keep-pts as clean got them, or {_AGAIN}",
     "duration": f"{_AGAIN}; a program that copied OUT may have cut its end",
     "size": f"{_AGAIN}, or scale OUT back",
     "pixel format": f"{_AGAIN} without --pix-fmt",
     "rotation": f"{_COPY} ffmpeg -display_rotation",
     "sample aspect ratio": f"{_COPY} ffmpeg -aspect",
     "field order": f"{_AGAIN}",
+    "lines": f"{_AGAIN}",
+    "line text": f"{_AGAIN}",
+    "line times": f"{_AGAIN}",
     "codec": f"{_COPY} that stream of IN: ffmpeg -map, -c copy",
     "stream": f"{_COPY} that stream of IN: ffmpeg -map, -c copy",
     "packets": f"{_COPY} that stream of IN: ffmpeg -map, -c copy",
@@ -41,7 +44,6 @@ _TRY_OTHERWISE = {"colour": f"{_AGAIN}, or set the tag with ffmpeg -bsf:v", "tag
 
 def verification_facts(found: Verification) -> dict[str, Any]:
     """All that was found, ready for JSON. Times in seconds."""
-    change = found.change
     return {
         "v": 1,
         "output": str(found.output),
@@ -66,16 +68,18 @@ def verification_facts(found: Verification) -> dict[str, Any]:
         "same_streams": list(found.same_streams),
         "missing": [list(stretch) for stretch in found.missing.picture],
         "missing_besides": list(found.missing.other),
-        "change": None
-        if change is None
-        else {
-            "frames": change.frames,
-            "mean": change.mean,
-            "share": change.share,
-            "worst_frame": change.worst_index,
-            "worst_seconds": float(change.worst_pts * found.time_base),
-            "worst_psnr": None if math.isinf(change.worst_psnr) else change.worst_psnr,
-        },
+        "changes": [
+            {
+                "video": info.track,
+                "frames": change.frames,
+                "mean": change.mean,
+                "share": change.share,
+                "worst_frame": change.worst_index,
+                "worst_seconds": float(change.worst_pts * info.time_base),
+                "worst_psnr": None if math.isinf(change.worst_psnr) else change.worst_psnr,
+            }
+            for info, change in found.changes
+        ],
     }
 
 
@@ -106,9 +110,10 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     exact = "every time exact" if not worst else f"times within {worst:.3f} ms"
     yield f"  frames     {facts['frames_in']} in, {facts['frames_out']} out, {exact}"
     yield from (f"  same       {name}" for name in facts["same_streams"])
-    if (change := facts["change"]) is not None:
+    for change in facts["changes"]:
         at = f"frame {change['worst_frame']} at {change['worst_seconds']:.3f} s"
         most = "" if change["worst_psnr"] is None else f"; most in {at}, {change['worst_psnr']:.1f} dB"
-        yield f"  change     {change['mean']:.3f} codes a sample, {change['share']:.1%} of all samples{most}"
-    elif not facts["full"]:
+        of = f"video {change['video']}: " if len(facts["changes"]) > 1 else ""
+        yield f"  change     {of}{change['mean']:.3f} codes a sample, {change['share']:.1%} of all samples{most}"
+    if not facts["full"]:
         yield "  change     not looked at; --full decodes every frame of both"

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,20 +18,29 @@ from vidrain.equality import (
     TrackPair,
     chapter_facts,
     has_labels,
+    is_padded,
     paired,
     picture_facts,
+    size_of,
     stream_facts,
     tag_facts,
 )
-from vidrain.errors import OK, PARTIAL, OutputError
-from vidrain.job import CleanOptions, span_of
+from vidrain.errors import OK, PARTIAL, OutputError, UsageError
+from vidrain.export import crop_tag
+from vidrain.job import CleanOptions, pace_of, span_of
 from vidrain.likeness import Change, Flaw, FlawedFrame
 from vidrain.missing import Missing, missing_in, missing_in_file
-from vidrain.pairing import Pairing
+from vidrain.pairing import Due, Pairing, due_of
 from vidrain.span import kept_frames
-from vidrain.video.carried import plan_copy
+from vidrain.texts import text_facts, within
+from vidrain.tracks import chosen_tracks
+from vidrain.types import VideoInfo
+from vidrain.video.carried import CopyPlan, plan_copy
 from vidrain.video.decode import Video, open_video
-from vidrain.video.facts import FileFacts, Held, held_by, read_facts
+from vidrain.video.facts import FileFacts, held_by, muxer_of, read_facts
+from vidrain.video.index import video_tracks
+from vidrain.video.mux import Span
+from vidrain.video.subtitles import lines_of
 
 _NAMED = 3  # frames named of many
 # Kind of flaw -> the fact that differs, and what it should be.
@@ -48,9 +57,9 @@ _FLAWS: dict[Flaw, tuple[str, str]] = {
 class Verification:
     """What was found of two files.
 
-    frames_in: frames of IN that OUT should have; largest_time_error: of all that were compared, in seconds.
-    same_streams: the copied streams in which nothing differs. missing: what IN itself has lost. change: how much the
-    pictures differ, None unless all were looked at; its times count in `time_base`.
+    frames_in: frames that OUT should have; largest_time_error: of all that were compared, in seconds. same_streams: the
+    copied streams in which nothing differs. missing: what IN itself has lost. changes: of each video that was cleaned
+    (its facts in IN), how much the pictures differ; none unless all were looked at.
     """
 
     output: Path
@@ -63,8 +72,7 @@ class Verification:
     explained: tuple[Explained, ...]
     same_streams: tuple[str, ...]
     missing: Missing
-    change: Change | None
-    time_base: Fraction
+    changes: tuple[tuple[VideoInfo, Change], ...]
 
     @property
     def exit_code(self) -> int:
@@ -74,89 +82,176 @@ class Verification:
         return PARTIAL if self.missing else OK
 
 
+@dataclass(frozen=True)
+class _Both:
+    """One video that is cleaned: in IN, in OUT if it is there, and what of it is due."""
+
+    before: Video
+    after: Video | None
+    due: Due
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Both files as a whole: what they hold, and what the container of OUT takes of IN.
+
+    span: the part of IN that was cleaned, None for all of it.
+    """
+
+    was: FileFacts
+    now: FileFacts
+    copy: CopyPlan
+    span: Span | None
+
+    def pairs(self) -> list[TrackPair]:
+        """Streams that belong together; those that the container of OUT refuses belong nowhere."""
+        carried = {*self.copy.kept, *self.copy.converted}
+        due = [track for track in self.was.tracks if track.kind == "video" or track.index in carried]
+        return paired(due, [track for track in self.now.tracks if not track.is_rebuilt])
+
+    def crop(self, info: VideoInfo) -> str | None:
+        """What OUT says of the true size of a padded video; an MP4 with a cover has no place for it."""
+        has_place = self.now.container == "matroska" or all(track.kind != "cover" for track in self.now.tracks)
+        return self.now.tags.get(crop_tag(info.track), None if has_place else size_of(info))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What was found of one video. largest_error: of its times, in seconds."""
+
+    info: VideoInfo
+    found: tuple[Found, ...]
+    largest_error: Fraction
+    missing: Missing
+    change: Change | None
+
+
 def verify_against(
-    output: str | Path,
-    source: str | Path,
-    *,
-    full: bool = False,
-    start: str | None = None,
-    end: str | None = None,
-    keep_pts: bool = False,
+    output: str | Path, source: str | Path, *, full: bool = False, options: CleanOptions | None = None
 ) -> Verification:
     """Check `output` against the `source` it was made from: facts, times, streams; with `full` every picture too.
 
-    start, end, keep_pts: the range that was cleaned, as for `clean`. Writes nothing. Raises InputError where one of the
-    two cannot be read, UsageError for a range without frames.
+    options: as they were given to `clean`; of them start, end, keep_pts, cfr and video count. Writes nothing. Raises
+    InputError where one of the two cannot be read, UsageError for what IN does not have.
     """
-    before, after = open_video(source), open_video(output)
-    kept = kept_frames(start, end, before.index, before.info.time_base)
-    span = span_of(before, kept, CleanOptions(start=start, end=end, keep_pts=keep_pts))
-    shift = round(span.shift / before.info.time_base) if span else 0
-    was = read_facts(before.info.path, before.info.stream_index, span)
-    now = read_facts(after.info.path, after.info.stream_index)
-    pairs = _pairs(before, was, now, in_part=span is not None)
-    pairing = Pairing(before, after, kept, shift=shift, container=now.container)
-    comparison = pairing.compare() if full else None
-    found = [
-        *_damages(after),
-        *pairing.facts(),
-        *picture_facts(before.info, after.info, now.container),
-        *_carried(before, was, now, in_part=span is not None),
-        *_labelled(before, was, after, now, pairs),
-        *chapter_facts(was.chapters, now.chapters, now.container),
-        *_flaws(comparison.flawed if comparison else [], before.info.time_base),
-    ]
+    options, output, source = options or CleanOptions(), Path(output), Path(source)
+    container = muxer_of(output)
+    befores = [open_video(source, track=number) for number in chosen_tracks(source, options.video)]
+    is_part = bool(options.start or options.end)
+    if is_part and len(befores) > 1:
+        raise UsageError(
+            f"--video {options.video}: {source} has {len(befores)} videos; name one, for --start and --end"
+        )
+    copies = [plan_copy(before.info, container, in_part=is_part) for before in befores]
+    span = _span(befores, options)
+    videos = [_both(before, output, copy, options, span) for before, copy in zip(befores, copies, strict=True)]
+    files = _Files(
+        was=read_facts(source, [before.info.stream_index for before in befores], span),
+        now=read_facts(output, [each.after.info.stream_index for each in videos if each.after]),
+        copy=copies[0],
+        span=span,
+    )
+    checked = [_checked(each.before, each.after, each.due, files, full=full) for each in videos if each.after]
+    pairs = files.pairs()
+    found = [*_of_videos(checked), *_of_files(output, source, files, pairs, videos)]
+    if span is not None and not is_part:
+        found.append(Explained("times", f"IN begins at {float(span.shift):.3f} s: all of OUT is moved up to zero"))
     differences = tuple(item for item in found if isinstance(item, Difference))
     differing = {item.where for item in differences}
-    frames_in, frames_out = pairing.counts
     return Verification(
-        output=after.info.path,
-        source=before.info.path,
+        output=output,
+        source=source,
         full=full,
-        frames_in=frames_in,
-        frames_out=frames_out,
-        largest_time_error=pairing.largest_error,
+        frames_in=sum(len(each.due.times) for each in videos),
+        frames_out=sum(len(each.after.index.pts) for each in videos if each.after),
+        largest_time_error=max((each.largest_error for each in checked), default=Fraction(0)),
         differences=differences,
         explained=tuple(item for item in found if isinstance(item, Explained)),
-        same_streams=tuple(a.name for a, b in pairs if a and b and a.kind != "video" and a.name not in differing),
-        missing=missing_in(before, kept) if pairing.is_decoded else missing_in_file(before.source, kept),
-        change=comparison.change if comparison else None,
-        time_base=before.info.time_base,
+        same_streams=tuple(
+            a.name
+            for a, b in pairs
+            if a and b and a.kind != "video" and a.index not in files.copy.converted and a.name not in differing
+        ),
+        missing=_joined([each.missing for each in checked]),
+        changes=tuple((each.info, each.change) for each in checked if each.change),
     )
 
 
-def _damages(after: Video) -> Iterator[Found]:
-    for damage in after.source.structure.damages:
+def _span(videos: Sequence[Video], options: CleanOptions) -> Span | None:
+    """The part that was cleaned. Of several videos that begin before zero the first one is moved up to it."""
+    kept = (kept_frames(options.start, options.end, each.index, each.info.time_base) for each in videos)
+    spans = [span_of(video, frames, options) for video, frames in zip(videos, kept, strict=True)]
+    return min((span for span in spans if span), key=lambda span: span.shift, default=None)
+
+
+def _both(before: Video, output: Path, copy: CopyPlan, options: CleanOptions, span: Span | None) -> _Both:
+    """One video of IN and, at its place among those that OUT takes, its counterpart."""
+    kept = kept_frames(options.start, options.end, before.index, before.info.time_base)
+    pace = pace_of(before, kept, options)
+    place = sum(other < before.info.track for other in copy.videos.values())
+    after = open_video(output, track=place) if place < len(video_tracks(output)) else None
+    return _Both(before, after, due_of(before, kept, shift=span.shift if span else Fraction(0), pace=pace))
+
+
+def _checked(before: Video, after: Video, due: Due, files: _Files, *, full: bool) -> _Checked:
+    """Frames, times, facts and with `full` pictures of one video."""
+    container, info = files.now.container, before.info
+    pairing = Pairing(before, after, due, container=container)
+    comparison = pairing.compare() if full else None
+    found = (
+        *pairing.facts(),
+        *picture_facts(info, after.info, container, crop=files.crop(info)),
+        *_flaws(comparison.flawed if comparison else [], info.time_base),
+    )
+    missing = missing_in(before, due.kept) if pairing.is_decoded else missing_in_file(before.source, due.kept)
+    return _Checked(info, found, pairing.largest_error, missing, comparison.change if comparison else None)
+
+
+def _joined(parts: Sequence[Missing]) -> Missing:
+    """What is missing of several videos of one file."""
+    picture = dict.fromkeys(stretch for part in parts for stretch in part.picture)
+    other = dict.fromkeys(sentence for part in parts for sentence in part.other)
+    return Missing(tuple(sorted(picture)), tuple(other))
+
+
+def _of_videos(checked: Sequence[_Checked]) -> Iterator[Found]:
+    """What was found of each video; of several it is said of which."""
+    for each in checked:
+        for item in each.found:
+            name = f"video {each.info.track}"
+            if len(checked) == 1:
+                yield item
+            elif isinstance(item, Difference):
+                yield replace(item, where=", ".join(filter(None, (name, item.where))))
+            else:
+                yield replace(item, message=f"{name}: {item.message}")
+
+
+def _of_files(
+    output: Path, source: Path, files: _Files, pairs: Sequence[TrackPair], videos: Sequence[_Both]
+) -> Iterator[Found]:
+    """What belongs to no single video: damage, streams, tags, chapters."""
+    was, now, converted = files.was, files.now, files.copy.converted
+    for damage in next((each.after.source.structure.damages for each in videos if each.after), ()):
         yield Difference("damage", "whole", damage.what)
-
-
-def _pairs(before: Video, was: FileFacts, now: FileFacts, *, in_part: bool) -> list[TrackPair]:
-    """Streams that belong together; those that the container of OUT refuses belong nowhere."""
-    carried = {before.info.stream_index, *plan_copy(before.info, now.container, in_part=in_part).kept}
-    due = [track for track in was.tracks if track.index in carried]
-    pairs = paired(due, [track for track in now.tracks if not track.is_rebuilt])
-    refused = {track.kind for track in was.tracks if track.index not in carried and not track.is_rebuilt}
-    # text of subtitles may have been put into another form instead
-    return [(a, b) for a, b in pairs if a or not (b and b.kind == "subtitle" and b.kind in refused)]
-
-
-def _carried(before: Video, was: FileFacts, now: FileFacts, *, in_part: bool) -> Iterator[Found]:
-    """What need not be in OUT, or not as it was."""
     for track in was.tracks:
         if track.is_rebuilt:
             yield Explained("stream", f"{track.name} is written anew by every muxer")
-    for sentence in plan_copy(before.info, now.container, in_part=in_part).refused:
+    for sentence in files.copy.refused:
         yield Explained("stream", sentence)
-
-
-def _labelled(
-    before: Video, was: FileFacts, after: Video, now: FileFacts, pairs: Sequence[TrackPair]
-) -> Iterator[Found]:
-    """Streams with their tags, and the tags of the file."""
-    both = sorted(((a.index, b.index) for a, b in pairs if a and b and has_labels(a, b)), key=lambda pair: pair[1])
-    held: Held | None = held_by(after.info.path, now.container, before.info.path, both)
-    yield from stream_facts(pairs, held, now.container)
-    yield from tag_facts(was.tags, now.tags, held.tags if held else None, now.container)
+    both = [(a.index, b.index) for a, b in pairs if a and b and (a.index in converted or has_labels(a, b))]
+    held = held_by(output, now.container, source, sorted(both, key=lambda pair: pair[1]))
+    yield from stream_facts(pairs, held, now.container, converted=converted)
+    for a, b in pairs:
+        if a and b and a.index in converted:
+            lines = list(within(lines_of(source, a.index), files.span))
+            yield Explained("stream", f"{a.name} became {b.codec}, {len(lines)} lines; styling may be lost")
+            yield from text_facts(lines, lines_of(output, b.index), a.name)
+    infos = [each.before.info for each in videos if each.after and is_padded(each.before.info, each.after.info)]
+    crops = {(crop_tag(info.track), size_of(info)) for info in infos}
+    tags = {key: value for key, value in now.tags.items() if (key, value) not in crops}
+    yield from tag_facts(was.tags, tags, held.tags if held else None, now.container)
+    yield from chapter_facts(was.chapters, now.chapters, now.container)
 
 
 def _flaws(flawed: list[FlawedFrame], time_base: Fraction) -> Iterator[Found]:

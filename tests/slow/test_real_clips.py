@@ -97,8 +97,8 @@ def test_recording_keeps_frames_times_and_sound(name: str, footage: Path, tmp_pa
     found = verified(target, source)
     assert (found["frames_out"], found["largest_time_error"]) == (FRAMES[name], 0)
     assert len(found["same_streams"]) == len(due_sound)
-    assert found["change"]["frames"] == FRAMES[name]
-    assert 0 < found["change"]["mean"] < 3
+    assert found["changes"][0]["frames"] == FRAMES[name]
+    assert 0 < found["changes"][0]["mean"] < 3
 
 
 @pytest.mark.parametrize("name", WITHOUT_RAIN)
@@ -107,7 +107,7 @@ def test_video_without_rain_is_verified_too(name: str, footage: Path, tmp_path: 
     source, target = footage / "clean" / name, tmp_path / "out.mp4"
     done = cleaned(source, "-o", target, *CHEAP)
     found = verified(target, source)
-    assert done["frames_out"] == found["frames_out"] == found["frames_in"] == found["change"]["frames"]
+    assert done["frames_out"] == found["frames_out"] == found["frames_in"] == found["changes"][0]["frames"]
     assert [item["fact"] for item in found["explained"]].count("times") == (0 if done["pts_equal"] else 1)
     if name.endswith("gpmf.mp4"):
         assert [stream.split("(")[1].split(" ")[0] for stream in found["same_streams"]] == ["audio", "data"]

@@ -24,7 +24,7 @@ ROWS: tuple[frozenset[str], ...] = (
             *("conceal", "watchdog", "provenance", "video"),
         }
     ),
-    frozenset({"timing", "likeness", "equality", "pairing"}),
+    frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
     frozenset({"baseline", "decompose", "export", "weights", "foreseen"}),
     frozenset({"job", "tracks", "report", "pipeline", "archive"})

@@ -42,7 +42,7 @@ def video(planes: list[Plane]) -> list[Frame]:
 
 def flaws(rainy: list[Plane], clean: list[Plane]) -> list[tuple[int, str]]:
     comparison = Comparison(GRAY, GRAY)
-    for pair in pairs(video(rainy), video(clean), {place: place for place in range(len(rainy))}):
+    for pair in pairs(video(rainy), video(clean), ((place, place) for place in range(len(rainy)))):
         comparison.look(pair)
     return [(frame.index, frame.flaw) for frame in comparison.flawed]
 
@@ -88,7 +88,7 @@ def test_statistics_are_those_of_a_slow_twin() -> None:
     after[1] = tuple(plane - np.uint16(9) for plane in after[1])
     comparison = Comparison(layout, layout)
     frames = [[Frame(planes, 7 * i, 7, i) for i, planes in enumerate(video)] for video in (before, after)]
-    for pair in pairs(frames[0], frames[1], {0: 0, 1: 1, 2: 2}):
+    for pair in pairs(frames[0], frames[1], [(0, 0), (1, 1), (2, 2)]):
         comparison.look(pair)
     off = [
         np.concatenate([(a - b.astype(int)).ravel() for a, b in zip(x, y, strict=True)])
@@ -137,10 +137,10 @@ def test_frames_missing_on_either_side(lost: set[int]) -> None:
     planes = [scene(place) for place in range(12)]
     kept = [place for place in range(12) if place not in lost]
     places = {place: at for at, place in enumerate(kept)}
-    found = list(pairs(video(planes), video([planes[place] for place in kept]), places))
+    found = list(pairs(video(planes), video([planes[place] for place in kept]), places.items()))
     assert [(pair.own.index, pair.output.index) for pair in found] == list(places.items())
     found = list(
-        pairs((f for f in video(planes) if f.index in places), video(planes), {place: place for place in range(12)})
+        pairs((f for f in video(planes) if f.index in places), video(planes), [(place, place) for place in range(12)])
     )
     assert [pair.own.index for pair in found] == kept
     assert all(pair.own.index == pair.output.index for pair in found)
@@ -154,6 +154,6 @@ def test_pairs_hold_few_frames() -> None:
             alive.append(frame.index)
             yield frame
 
-    both = pairs(counted(), video([scene(0)] * 30), {place: place for place in range(30)})
+    both = pairs(counted(), video([scene(0)] * 30), [(place, place) for place in range(30)])
     for pair in both:
         assert len(alive) <= pair.own.index + 2

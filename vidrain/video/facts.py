@@ -8,7 +8,7 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 import hashlib
 import io
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -42,7 +42,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Track:
-    """One stream. kind: `video` (the one that is cleaned), `second video`, `cover`, `attachment`, or FFmpeg's own.
+    """One stream. kind: `video` (one that is cleaned), `second video`, `cover`, `attachment`, or FFmpeg's own.
 
     tags: by their names in lower case; disposition: FFmpeg's flags by name. count, sha256: of the payload of all
     packets, one after the other. times: of the packets, int64 [count], in ticks of `time_base`; none for covers and
@@ -86,13 +86,19 @@ class Held:
     streams: Mapping[int, tuple[dict[str, str], frozenset[str]]]
 
 
-def read_facts(path: Path, video: int, span: Span | None = None) -> FileFacts:
+def muxer_of(path: Path) -> str:
+    """FFmpeg's name of the muxer that writes files like the one at `path`."""
+    with open_input(path) as container:
+        return _muxer(container)
+
+
+def read_facts(path: Path, videos: Collection[int], span: Span | None = None) -> FileFacts:
     """Read all but the frames of the file at `path`. Reads every packet; InputError where it breaks off.
 
-    video: index of the stream that is cleaned; span: read as if only this part were there.
+    videos: indices of the streams that are cleaned; span: read as if only this part were there.
     """
     with open_input(path) as container:
-        tracks = [_track(stream, video) for stream in container.streams]
+        tracks = [_track(stream, videos) for stream in container.streams]
         return FileFacts(
             container=_muxer(container),
             tags=_container_tags(container),
@@ -116,7 +122,7 @@ def _muxer(container: InputContainer) -> str:
     return first
 
 
-def _track(stream: Stream, video: int) -> Track:
+def _track(stream: Stream, videos: Collection[int]) -> Track:
     if isinstance(stream, AttachmentStream):
         return replace(
             _bare(stream, "attachment"),
@@ -124,7 +130,7 @@ def _track(stream: Stream, video: int) -> Track:
             count=1,
             sha256=hashlib.sha256(stream.data).hexdigest(),
         )
-    if stream.index == video:
+    if stream.index in videos:
         return _bare(stream, "video")
     if is_cover(stream):
         return _bare(stream, "cover")

@@ -6,6 +6,7 @@ converted, `mux.py` writes it.
 
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +21,7 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
-from vidrain.errors import OutputError
+from vidrain.errors import InputError, OutputError
 from vidrain.video.index import open_input
 
 _TEXTS = ("subrip", "srt", "ass", "ssa", "webvtt", "text", "mov_text")  # names of FFmpeg's decoders
@@ -28,6 +29,7 @@ _WRITTEN_AS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 TICK = Fraction(1, 1000)  # Matroska and SubRip know no finer one
 _EVENT = b"0,0,Default,,0,0,0,,"  # fields before the text of an event (Advanced SubStation Alpha v4+)
 _NEW_LINE = b"\\N"
+_STYLING = re.compile(r"\{\\[^}]*\}")  # overrides inside the text of an event
 _UNSTATED = 5000  # milliseconds that a line stays whose end nobody says
 
 
@@ -43,7 +45,7 @@ class Line:
 def text_for(stream: Stream, container: str) -> str | None:
     """FFmpeg's name of what text subtitles like `stream` become in `container`; None for all other streams."""
     is_text = isinstance(stream, SubtitleStream) and stream.codec_context.name in _TEXTS
-    return _WRITTEN_AS[container] if is_text else None
+    return _WRITTEN_AS.get(container) if is_text else None
 
 
 def add_text(container: OutputContainer, stream: SubtitleStream, codec: str) -> SubtitleStream:
@@ -60,23 +62,38 @@ def converted(path: Path, index: int, encoder: SubtitleCodecContext) -> Iterator
 
     Raises OutputError where it cannot be read or written as such.
     """
+    try:
+        for line in lines_of(path, index):
+            event = SubtitleSet.create(_EVENT + line.text, 0, line.end - line.start)
+            packet = cast("Packet[Stream]", encoder.encode_subtitle(event))
+            packet.time_base = TICK
+            packet.pts = packet.dts = line.start
+            packet.duration = line.end - line.start
+            yield packet
+    except (av.error.FFmpegError, ValueError, InputError) as error:
+        raise OutputError(
+            f"{path}: subtitles of stream {index} cannot be converted ({error}); use -o in the source's container"
+        ) from error
+
+
+def lines_of(path: Path, index: int) -> list[Line]:
+    """The text of stream `index` of the file at `path`, one line at a time; InputError where it cannot be read."""
     with open_input(path) as source:
         stream = cast(SubtitleStream, source.streams[index])
         for other in source.streams:
             if other.index != index:
                 other.discard = Discard.all
         try:
-            for line in one_at_a_time(sorted(_lines(stream, source.demux(stream)), key=lambda line: line.start)):
-                event = SubtitleSet.create(_EVENT + line.text, 0, line.end - line.start)
-                packet = cast("Packet[Stream]", encoder.encode_subtitle(event))
-                packet.time_base = TICK
-                packet.pts = packet.dts = line.start
-                packet.duration = line.end - line.start
-                yield packet
+            found = sorted(_lines(stream, source.demux(stream)), key=lambda line: line.start)
         except (av.error.FFmpegError, ValueError) as error:
-            raise OutputError(
-                f"{path}: subtitles of stream {index} cannot be converted ({error}); use -o in the source's container"
-            ) from error
+            raise InputError(f"{path}: subtitles of stream {index} cannot be read ({error})") from error
+        return list(one_at_a_time(found))
+
+
+def plain(text: bytes) -> str:
+    """The words alone: no styling, white space as one blank."""
+    words = _STYLING.sub("", text.decode("utf-8", "replace")).replace("\\N", " ").replace("\\n", " ")
+    return " ".join(words.replace("\\h", " ").split())
 
 
 def _lines(stream: SubtitleStream, packets: Iterable[Packet[SubtitleStream]]) -> Iterator[Line]:
