@@ -27,6 +27,7 @@ class Ran:
 
 
 Vidrain = Callable[..., Ran]
+Verify = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -38,5 +39,18 @@ def vidrain() -> Vidrain:
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def verify(vidrain: Vidrain) -> Verify:
+    """The one JSON object of a run of `verify`, its exit code beside what it says itself."""
+
+    def run(output: Path, source: Path, *options: str) -> dict[str, Any]:
+        ran = vidrain("verify", output, "--against", source, "--json", *options)
+        found: dict[str, Any] = json.loads(ran.out)
+        assert (ran.err, ran.code) == ("", found["exit_code"])
+        return found
 
     return run

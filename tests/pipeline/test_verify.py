@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,12 @@ import pytest
 import vidrain as package
 from tests import ffmpeg_says
 from tests.broken import cut, index_in_front, zeroed
-from tests.pipeline.conftest import Vidrain
+from tests.pipeline.conftest import Verify, Vidrain
 from tests.rich import KEPT, METADATA
 from tests.rich import rich as made_rich
 from tests.round_trip import SAMPLES, write
 from vidrain.video.encoder import EncodeOptions
 
-Verify = Callable[..., dict[str, Any]]
 WHOLE = ("-map", "0:v", "-map", "0:a", "-map", "0:s")
 # The picture anew, everything else as it is.
 REPAINTED = ("-c", "copy", "-c:v", "libx264", "-bf", "0", "-crf", "10", "-fps_mode", "passthrough")
@@ -36,19 +33,6 @@ def good(rich: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Written as `clean` writes, with nothing taken out; packets in the order of the frames."""
     target = tmp_path_factory.mktemp("good") / "good.mp4"
     return write(rich, target, EncodeOptions(codec="h264", options={"bf": "0"})).path
-
-
-@pytest.fixture
-def verify(vidrain: Vidrain) -> Verify:
-    """The one JSON object of a run, its exit code beside what it says itself."""
-
-    def run(output: Path, source: Path, *options: str) -> dict[str, Any]:
-        ran = vidrain("verify", output, "--against", source, "--json", *options)
-        found: dict[str, Any] = json.loads(ran.out)
-        assert (ran.err, ran.code) == ("", found["exit_code"])
-        return found
-
-    return run
 
 
 def changed(good: Path, target: Path, *arguments: str | Path, first: tuple[str, ...] = ()) -> Path:
