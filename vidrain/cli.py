@@ -61,7 +61,7 @@ def command() -> None:
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-o", "--output", type=_FILE, help="Clean video, .mp4, .mov or .mkv  [INPUT.clean.mp4].")
 @click.option("--preset", type=click.Choice(["fast", "balanced", "quality"]), help="Choose the model  [balanced].")
-@click.option("--model", help="Choose the model by its name: baseline, nlcl.")
+@click.option("--model", help="Choose the model by its name: baseline, nlcl, gate-s, gate-m or gate-l.")
 @click.option("--weights", type=_FILE, help="Weights of the model, a safetensors file.")
 @click.option("--rain", type=_FILE, help="Also write what was removed: lossless, exact.")
 @click.option("--rain-preview", type=_FILE, help="Also write what was removed, three times as bright, to be looked at.")
