@@ -126,3 +126,8 @@ def _chosen(probability: float, count: int, generator: torch.Generator, like: Te
 def _between(least: float, most: float, count: int, generator: torch.Generator, like: Tensor) -> Tensor:
     """Uniform draws. [N, 1, 1, 1]"""
     return (least + (most - least) * torch.rand(count, 1, 1, 1, generator=generator)).to(like)
+
+
+def charbonnier(background: Tensor, target: Tensor, softness: float) -> Tensor:
+    """Mean of sqrt(d^2 + s^2) - s: |d| for differences far above the softness s, d^2 / 2s for those below."""
+    return (torch.hypot(background - target, torch.full_like(target, softness)) - softness).mean()
