@@ -18,7 +18,7 @@ from vidrain.outputs import claimed
 from vidrain.train.data import Cut, DataOptions, Windows
 from vidrain.train.loop import LossWeights, TrainConfig, forward, rate_at, teacher_rain, train, weighted_sum
 from vidrain.train.preview import png
-from vidrain.train.recycling import charbonnier, recycle
+from vidrain.train.recycling import charbonnier, recycle, trust
 from vidrain.weights import load_model, read_header
 
 
@@ -94,13 +94,13 @@ def test_it_learns_one_window_by_heart(samples: Path) -> None:
     pair = recycle(batch.observed, batch.witnesses, rain, torch.Generator().manual_seed(0), options=settings.recycle)
     excess = look(pair.observed, pair.witnesses, batch.error, per_channel=False).excess
     best = pair.observed - (pair.observed - pair.target).clamp(min=0).minimum(excess)
-    least = charbonnier(best, pair.target, settings.softness).item()
+    least = charbonnier(best, pair.target, trust(pair, batch.is_clean, settings.dry), settings.softness).item()
     torch.manual_seed(0)
     net = Gate(CONFIGS["gate-s"])
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     losses = []
     for _ in range(150):
-        total = forward(net, pair, batch.error, settings)[1]["recycling"]
+        total = forward(net, pair, batch, settings)[1]["recycling"]
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -215,9 +215,12 @@ def test_the_rate_rises_then_falls() -> None:
 
 
 def test_charbonnier_by_hand() -> None:
-    found = charbonnier(torch.tensor([0.3, 0.0]), torch.tensor([0.0, 0.0]), 0.4)
+    one = torch.ones(1)
+    found = charbonnier(torch.tensor([0.3, 0.0]), torch.tensor([0.0, 0.0]), one, 0.4)
     assert found.item() == pytest.approx((0.5 - 0.4) / 2)
-    far = charbonnier(torch.tensor([5.0]), torch.tensor([1.0]), 1e-4)
+    half = charbonnier(torch.tensor([0.3, 9.0]), torch.tensor([0.0, 0.0]), torch.tensor([0.5, 0.0]), 0.4)
+    assert half.item() == pytest.approx(0.1 / 4)
+    far = charbonnier(torch.tensor([5.0]), torch.tensor([1.0]), one, 1e-4)
     assert far.item() == pytest.approx(4.0, rel=1e-3)
 
 
@@ -237,6 +240,7 @@ def test_png_is_read_back(tmp_path: Path) -> None:
         ({"patch": 300}, "patch=300: allowed: up to data.crop=256"),
         ({"rate": 0.0}, "rate=0.0"),
         ({"average": 1.0}, "average=1.0"),
+        ({"dry": 1.5}, "dry=1.5: allowed: 0 to 1"),
     ],
 )
 def test_settings_out_of_bounds(wrong: dict[str, object], said: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vidrain.errors import UsageError
-from vidrain.train.recycling import Recycled, RecycleOptions, recycle
+from vidrain.train.recycling import Recycled, RecycleOptions, recycle, trust
 
 OPTIONS = RecycleOptions()
 
@@ -47,6 +47,8 @@ def test_what_always_holds(seed: int, count: int, witnesses: int, size: tuple[in
     for n, y, x in found.nonzero().tolist():
         around = pasted[n, :, max(y - margin, 0) : y + margin + 1, max(x - margin, 0) : x + margin + 1]
         assert not around.any(), "pasted where the source rain was"
+        assert not pair.known[n, 0, y, x]
+    assert bool(pair.known.all()) == (not found.any())
     assert (pair.witnesses >= others).all()
     assert pair.observed.max() <= 1
     assert pair.witnesses.numel() == 0 or pair.witnesses.max() <= 1
@@ -111,6 +113,20 @@ def test_remains_lie_where_the_rain_was_pasted() -> None:
     pasted = pair.observed - pair.target
     for k in range(others.shape[1]):
         torch.testing.assert_close(pair.witnesses[:, k] - dark[1][:, k], pasted * 0.2)
+
+
+def test_what_is_certain_counts_most() -> None:
+    observed, others, rain = scene(8, size=(40, 40))
+    rain[1] = 0
+    pair = recycled(8, (observed * 0.3, others, rain))
+    weight = trust(pair, torch.tensor([False, True, False]), 0.25)
+    pasted = (pair.observed > pair.target).any(1, keepdim=True)
+    assert pasted.any()
+    assert (weight[1] == 1).all()
+    assert (weight[pasted] == 1).all()
+    assert not weight[~pair.known].any()
+    assert (weight[[0, 2]][(pair.known & ~pasted)[[0, 2]]] == 0.25).all()
+    assert weight.shape == (3, 1, 40, 40)
 
 
 @pytest.mark.parametrize(

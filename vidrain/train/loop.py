@@ -33,7 +33,7 @@ from vidrain.outputs import claimed
 from vidrain.stream import prefetch
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.preview import preview
-from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle
+from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
 from vidrain.train.run import Curve, State, describe, load_state, make_folder, save_state
 from vidrain.weights import packed_gate
 
@@ -65,6 +65,7 @@ class TrainConfig:
     average: float = 0.995
     baseline_steps: int = 1000
     softness: float = 0.004
+    dry: float = 0.3
     bf16: bool = False
     device: Device = "auto"
     threads: int | None = None
@@ -80,6 +81,8 @@ class TrainConfig:
                 raise UsageError(f"{key}={value}: allowed: at least 1")
         if self.patch > self.data.crop:
             raise UsageError(f"patch={self.patch}: allowed: up to data.crop={self.data.crop}, of which it is cut")
+        if not 0 <= self.dry <= 1:
+            raise UsageError(f"dry={self.dry}: allowed: 0 to 1")
         if not (self.rate > 0 and self.softness > 0 and 0 <= self.average < 1):
             found = f"rate={self.rate} softness={self.softness} average={self.average}"
             raise UsageError(f"{found}: allowed: above 0, above 0, from 0 and below 1")
@@ -133,7 +136,7 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
                 # Forward: a pair out of the teacher's rain, and the terms.
                 rain = teacher_rain(batch, None if step < config.baseline_steps else average)
                 pair = recycle(batch.observed, batch.witnesses, rain, generator, options=config.recycle)
-                background, terms = forward(net, pair, batch.error, config)
+                background, terms = forward(net, pair, batch, config)
                 total = weighted_sum(terms, asdict(config.weights))
 
                 # Backward, clip, step, moving average.
@@ -168,15 +171,16 @@ def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
     return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
 
 
-def forward(net: Gate, pair: Recycled, error: Tensor, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    """The background of the pair, and every term of the loss as a scalar."""
-    seen = look(pair.observed, pair.witnesses, error, per_channel=net.config.per_channel)
-    with torch.autocast(error.device.type, torch.bfloat16, enabled=config.bf16):
+def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """The background of a pair made of the batch, and every term of the loss as a scalar."""
+    seen = look(pair.observed, pair.witnesses, batch.error, per_channel=net.config.per_channel)
+    with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
         gate = net(seen.planes)
     rain = gate.float() * seen.excess
     background = pair.observed - rain
+    weight = trust(pair, batch.is_clean, config.dry)
     terms = {
-        "recycling": charbonnier(background, pair.target, config.softness),
+        "recycling": charbonnier(background, pair.target, weight, config.softness),
         "sparsity": rain.abs().mean(),
     }
     return background, terms

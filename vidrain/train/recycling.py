@@ -3,7 +3,7 @@
 A teacher takes rain R out of an observation O. What is left, P = O - R, is nearly clean; pieces of R from other places
 and times are pasted onto P and, independently, onto its aligned neighbours; a network must give P back. Misaligned
 texture stays where edges are, pasted rain does not: that is what it learns to tell apart. Where the teacher found rain
-nothing is pasted: P is a guess there, and would be taught as the truth.
+nothing is pasted, and nothing is learned: P is a guess there, with what the teacher left, and would pass for the truth.
 
 Rain persists through the codec: at 30 frames a second 26 % of a streak's brightness is still there one frame on, 14 %
 four frames on. So faint remains of what is pasted onto P go onto its neighbours as well, at the same place.
@@ -54,11 +54,15 @@ class RecycleOptions:
 
 
 class Recycled(NamedTuple):
-    """Windows to learn from: `observed` [N, 3, H, W], `witnesses` [N, K, 3, H, W], and the `target` [N, 3, H, W]."""
+    """Windows to learn from: `observed` [N, 3, H, W], `witnesses` [N, K, 3, H, W], and the `target` [N, 3, H, W].
+
+    known: [N, 1, H, W] bool, false where the teacher found rain and near it.
+    """
 
     observed: Tensor
     witnesses: Tensor
     target: Tensor
+    known: Tensor
 
 
 def recycle(
@@ -73,8 +77,8 @@ def recycle(
     there = _covered(rain, options.speckle, 1)
     layer = rain * there
     target = observed - layer
-    free = ~_covered(rain, options.speckle, options.margin)
-    pasted = _shower(layer, generator, options) * free
+    known = ~_covered(rain, options.speckle, options.margin)
+    pasted = _shower(layer, generator, options) * known
     count, neighbours = witnesses.shape[:2]
     others = torch.empty_like(witnesses)
     for k in range(neighbours):
@@ -82,7 +86,7 @@ def recycle(
         share = _between(options.remains_least, options.remains_most, count, generator, rain)
         remains = pasted * (share * _chosen(options.persistence, count, generator, rain))
         others[:, k] = _brightened(witnesses[:, k], own + remains)
-    return Recycled(_brightened(target, pasted), others, target)
+    return Recycled(_brightened(target, pasted), others, target, known)
 
 
 def _covered(rain: Tensor, speckle: float, margin: int) -> Tensor:
@@ -128,6 +132,18 @@ def _between(least: float, most: float, count: int, generator: torch.Generator, 
     return (least + (most - least) * torch.rand(count, 1, 1, 1, generator=generator)).to(like)
 
 
-def charbonnier(background: Tensor, target: Tensor, softness: float) -> Tensor:
-    """Mean of sqrt(d^2 + s^2) - s: |d| for differences far above the softness s, d^2 / 2s for those below."""
-    return (torch.hypot(background - target, torch.full_like(target, softness)) - softness).mean()
+def trust(pair: Recycled, is_clean: Tensor, dry: float) -> Tensor:
+    """How much the target counts at each pixel. [N, 1, H, W], 0 to 1
+
+    1 where rain was pasted, and all over a clean window (is_clean: [N] bool); nothing where the target is not known;
+    `dry` elsewhere: there may be rain that the teacher missed, which a network should not be taught to keep.
+    """
+    pasted = (pair.observed > pair.target).any(1, keepdim=True)
+    certain = pasted | is_clean[:, None, None, None]
+    return pair.known.to(pair.target) * torch.where(certain, 1.0, dry)
+
+
+def charbonnier(background: Tensor, target: Tensor, weight: Tensor, softness: float) -> Tensor:
+    """Mean of weight * (sqrt(d^2 + s^2) - s): about |d| for differences above the softness s, d^2 / 2s below."""
+    error = torch.hypot(background - target, torch.full_like(target, softness)) - softness
+    return (error * weight).mean()
