@@ -1,5 +1,7 @@
 """Recycled pairs: what holds whatever is drawn, and that the draws are the generator's alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -108,11 +110,41 @@ def test_neighbours_get_rain_of_their_own_or_none() -> None:
 def test_remains_lie_where_the_rain_was_pasted() -> None:
     observed, others, rain = scene(7, size=(40, 40))
     dark = (observed * 0.3, others * 0.3, rain)
-    options = RecycleOptions(neighbours=0, persistence=1, remains_least=0.2, remains_most=0.2)
+    options = RecycleOptions(neighbours=0, persistence=1, remains_least=0.2, remains_most=0.2, strongest=1)
     pair = recycled(7, dark, options)
     pasted = pair.observed - pair.target
     for k in range(others.shape[1]):
         torch.testing.assert_close(pair.witnesses[:, k] - dark[1][:, k], pasted * 0.2)
+
+
+PLAIN = RecycleOptions(layers=1, weakest=1, strongest=1, zoom=1, slant=0, neighbours=0, persistence=0, margin=0)
+
+
+def streak_pasted(seed: int, options: RecycleOptions) -> Tensor:
+    """Where a straight streak of one column and 24 rows was pasted onto an empty window. [N, 2], (y, x)"""
+    rain = torch.zeros(2, 3, 64, 64)
+    rain[0, :, 10:34, 20] = 0.5
+    pair = recycled(seed, (rain.clone(), torch.zeros(2, 0, 3, 64, 64), rain), options)
+    return (pair.observed[1] - pair.target[1])[0].gt(0.2).nonzero()
+
+
+def test_pieces_keep_their_shape_where_none_is_asked_for() -> None:
+    found = [places for seed in range(12) if len(places := streak_pasted(seed, PLAIN))]
+    assert 2 <= len(found) < 12  # of two windows one holds the streak
+    for places in found:
+        assert len(set(places[:, 1].tolist())) == 1
+        assert len(places) == 24
+
+
+def test_pieces_are_zoomed_and_lean_over() -> None:
+    zoomed = [streak_pasted(seed, replace(PLAIN, zoom=2.0)) for seed in range(24)]
+    rows = {len(set(places[:, 0].tolist())) for places in zoomed if len(places)}
+    assert min(rows) < 20
+    assert max(rows) > 30
+    leaning = [streak_pasted(seed, replace(PLAIN, slant=0.5)) for seed in range(24)]
+    assert max(len(set(places[:, 1].tolist())) for places in leaning) >= 5
+    signs = {float((places[-1, 1] - places[0, 1]).sign()) for places in leaning if len(set(places[:, 1].tolist())) >= 4}
+    assert {-1.0, 1.0} <= signs
 
 
 def test_what_is_certain_counts_most() -> None:
@@ -135,7 +167,9 @@ def test_what_is_certain_counts_most() -> None:
         ({"layers": 0}, r"recycle.layers=0"),
         ({"margin": -1}, r"margin=-1"),
         ({"weakest": 0.0}, r"recycle.weakest=0.0: allowed: above 0"),
-        ({"weakest": 2.0}, r"up to strongest=1.5"),
+        ({"weakest": 5.0}, r"up to strongest=4.0"),
+        ({"zoom": 0.5}, r"recycle.zoom=0.5 slant=0.2: allowed: from 1, from 0"),
+        ({"slant": -1.0}, r"slant=-1.0"),
         ({"neighbours": 1.5}, r"recycle.neighbours=1.5: allowed: 0 to 1"),
         ({"remains_most": float("nan")}, r"recycle.remains_most=nan"),
     ],

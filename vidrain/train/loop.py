@@ -64,7 +64,7 @@ class TrainConfig:
     largest_gradient: float = 1.0
     average: float = 0.995
     baseline_steps: int = 1000
-    softness: float = 0.004
+    softness: float = 0.02
     dry: float = 0.3
     bf16: bool = False
     device: Device = "auto"

@@ -13,6 +13,7 @@ four frames on. So faint remains of what is pasted onto P go onto its neighbours
 """
 
 from dataclasses import dataclass
+from math import log
 from typing import NamedTuple
 
 import torch
@@ -29,15 +30,19 @@ class RecycleOptions:
     speckle: of RGB in [0, 1]; what a teacher takes away is rain where some channel exceeds this, noise elsewhere.
     margin: pixels around the teacher's rain where nothing is pasted.
     layers: pieces pasted over one another, 1 to this many. weakest, strongest: what their brightness is multiplied
-    with. neighbours: probability that a neighbour gets rain of its own. persistence: probability that a neighbour
+    with, drawn evenly in its logarithm: rain elsewhere may be heavier, and a teacher takes less than there is.
+    zoom: pieces are drawn larger or smaller by up to this factor. slant: columns per row by which they lean over more.
+    neighbours: probability that a neighbour gets rain of its own. persistence: probability that a neighbour
     holds remains of the observation's; remains_least, remains_most: the share of its brightness that remains.
     """
 
     speckle: float = 0.02
     margin: int = 2
-    layers: int = 3
+    layers: int = 2
     weakest: float = 0.5
-    strongest: float = 1.5
+    strongest: float = 4.0
+    zoom: float = 1.5
+    slant: float = 0.2
     neighbours: float = 0.5
     persistence: float = 0.5
     remains_least: float = 0.1
@@ -48,6 +53,8 @@ class RecycleOptions:
             raise UsageError(f"recycle.layers={self.layers} margin={self.margin}: allowed: from 1, from 0")
         if not 0 < self.weakest <= self.strongest:
             raise UsageError(f"recycle.weakest={self.weakest}: allowed: above 0, up to strongest={self.strongest}")
+        if not (self.zoom >= 1 and self.slant >= 0):
+            raise UsageError(f"recycle.zoom={self.zoom} slant={self.slant}: allowed: from 1, from 0")
         for key in ("speckle", "neighbours", "persistence", "remains_least", "remains_most"):
             if not 0 <= (value := getattr(self, key)) <= 1:
                 raise UsageError(f"recycle.{key}={value}: allowed: 0 to 1")
@@ -101,25 +108,39 @@ def _brightened(picture: Tensor, rain: Tensor) -> Tensor:
 
 
 def _shower(layer: Tensor, generator: torch.Generator, options: RecycleOptions) -> Tensor:
-    """Rain from elsewhere for each window: pieces of the batch, flipped, shifted, weaker or stronger. [N, 3, H, W]"""
+    """Rain from elsewhere for each window: pieces of the batch, moved, reshaped, weaker or stronger. [N, 3, H, W]"""
     total = torch.zeros_like(layer)
     count = len(layer)
     wanted = torch.randint(1, options.layers + 1, (count,), generator=generator)
     for number in range(options.layers):
-        strength = _between(options.weakest, options.strongest, count, generator, layer)
+        strength = _between(log(options.weakest), log(options.strongest), count, generator, layer).exp()
         pieces = torch.stack([_piece(layer, generator) for _ in range(count)])
-        total += pieces * strength * (wanted > number).to(layer)[:, None, None, None]
+        total += _reshaped(pieces, generator, options) * strength * (wanted > number).to(layer)[:, None, None, None]
     return total
 
 
 def _piece(layer: Tensor, generator: torch.Generator) -> Tensor:
-    """The rain of one window of the batch, moved around a torus and flipped sideways or not. [3, H, W]"""
+    """The rain of one window of the batch, moved around a torus. [3, H, W]"""
     count, _, height, width = layer.shape
-    source, down, right, flip = (
-        int(torch.randint(end, (1,), generator=generator)) for end in (count, height, width, 2)
+    source, down, right = (int(torch.randint(end, (1,), generator=generator)) for end in (count, height, width))
+    return layer[source].roll((down, right), (1, 2))
+
+
+def _reshaped(pieces: Tensor, generator: torch.Generator, options: RecycleOptions) -> Tensor:
+    """Every piece [N, 3, H, W] flipped sideways or not, zoomed, and leaning over, about its middle."""
+    count = len(pieces)
+    zoom, lean, flip = (
+        _between(-most, most, count, generator, pieces).flatten() for most in (log(options.zoom), options.slant, 1.0)
     )
-    piece = layer[source].roll((down, right), (1, 2))
-    return piece.flip(2) if flip else piece
+    size = zoom.exp()
+    matrix = torch.zeros(
+        count, 2, 3, dtype=pieces.dtype, device=pieces.device
+    )  # from here to there, in halves of a side
+    matrix[:, 0, 0] = torch.where(flip < 0, -size, size)
+    matrix[:, 0, 1] = lean * pieces.shape[2] / pieces.shape[3]
+    matrix[:, 1, 1] = size
+    grid = functional.affine_grid(matrix, list(pieces.shape), align_corners=False)
+    return functional.grid_sample(pieces, grid, padding_mode="reflection", align_corners=False)
 
 
 def _chosen(probability: float, count: int, generator: torch.Generator, like: Tensor) -> Tensor:
