@@ -46,7 +46,7 @@ class DataOptions:
     crop: int = 256
     readings: int = 16
     crops_per_reading: int = 3
-    refresh: int = 4
+    refresh: int = 8
 
     def __post_init__(self) -> None:
         if not self.strides or min(self.strides) < 1:
