@@ -50,11 +50,10 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise UsageError(f"{pair}: is neither an option nor key=value, such as {_EXAMPLES[schema]}")
-        written = _value(key, value)
         if key.startswith(_OF_THE_MODEL):
-            own[key.removeprefix(_OF_THE_MODEL)] = written
+            own[key.removeprefix(_OF_THE_MODEL)] = _value(key, value)
         else:
-            config = _set(config, key, written)
+            config = _set(config, key, _value(key, value))
     for key, value in given.items():
         if value is not None:
             config = _set(config, key, value)

@@ -51,8 +51,9 @@ def load_model(
 ) -> Baseline | GateDecomposer | Nlcl:
     """The model called `name`; ModelError for an unknown name or weights that do not fit it.
 
-    `baseline` is a decomposer of aligned windows, with options of its own; gates are such, made by `vidrain train`. `nlcl` maps pictures to backgrounds;
-    `statistics` are those of its instance norms (`vidrain.model.nlcl`), its weights are made by tools/import_nlcl.py.
+    `baseline` is a decomposer of aligned windows, with options of its own; so are the gates, whose weights are made by
+    `vidrain train`. `nlcl` maps pictures to backgrounds; `statistics` are those of its instance norms
+    (`vidrain.model.nlcl`), its weights are made by tools/import_nlcl.py.
     """
     path = None if weights is None else Path(weights)
     if name not in MODELS:

@@ -82,7 +82,7 @@ def test_every_parameter_learns_within_two_steps(name: str, samples: Path, tmp_p
         assert not torch.equal(saved["nets"]["net"][key], value), f"{key} did not move"
         assert not torch.equal(saved["nets"]["average"][key], value), f"the average of {key} did not move"
     groups = saved["optimizers"]["gate"]["param_groups"]
-    assert [name for group in groups for name in group["param_names"]] == list(before)
+    assert [name for group in groups for name in group["param_names"]] == [f"0.{key}" for key in before]
 
 
 def test_it_learns_one_window_by_heart(samples: Path) -> None:

@@ -32,6 +32,8 @@ from vidrain.model.planes import look
 from vidrain.outputs import claimed
 from vidrain.stream import prefetch
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
+from vidrain.train.losses import rain_sparsity
+from vidrain.train.players import parameters_of, require_all
 from vidrain.train.preview import preview
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
 from vidrain.train.run import Curve, State, describe, load_state, make_folder, save_state
@@ -106,15 +108,14 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
     """
     began = monotonic()
     # Device and seed.
-    device = torch.device(device_of(config.device))
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
+    device = _prepared(config)
 
     # Networks and optimizers.
     net = Gate(CONFIGS[config.model]).to(device)
     average = deepcopy(net).requires_grad_(False)
-    optimizer = Adam(net.named_parameters(), lr=config.rate, betas=(0.9, 0.99))
+    table = parameters_of({"gate": [net]})
+    require_all(table, {"gate": net})
+    optimizer = Adam(table["gate"].items(), lr=config.rate, betas=(0.9, 0.99))
     state = State(nets={"net": net, "average": average}, optimizers={"gate": optimizer})
 
     weights = run_dir / f"{config.model}.safetensors"
@@ -181,7 +182,7 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
     weight = trust(pair, batch.is_clean, config.dry)
     terms = {
         "recycling": charbonnier(background, pair.target, weight, config.softness),
-        "sparsity": rain.abs().mean(),
+        "sparsity": rain_sparsity(rain),
     }
     return background, terms
 
@@ -218,6 +219,14 @@ def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
     """Move the average towards the network: keep * average + (1 - keep) * network."""
     for slow, fast in zip(average.parameters(), net.parameters(), strict=True):
         slow.lerp_(fast, 1 - keep)
+
+
+def _prepared(config: TrainConfig) -> torch.device:
+    """The device, with torch's threads and first weights as the settings want them."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    return torch.device(device_of(config.device))
 
 
 def _plan(config: TrainConfig, run_dir: Path, windows: Windows, first: int) -> TrainingPlan:
