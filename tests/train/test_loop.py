@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidrain.errors import BusyError, InputError, UsageError
+from vidrain.errors import BusyError, InputError, OutputError, UsageError
 from vidrain.events import Event, TrainingDone, TrainingPlan, TrainingStep, ignore
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.model.planes import look
@@ -160,6 +160,17 @@ def test_two_runs_cannot_share_a_folder(samples: Path, tmp_path: Path) -> None:
         train(config(samples), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["curve.jsonl", "run.json", "previews"])
+def test_a_folder_that_cannot_be_written(name: str, samples: Path, tmp_path: Path) -> None:
+    if name == "previews":
+        (tmp_path / name).write_text("in the way")
+    else:
+        (tmp_path / name).mkdir()
+    with pytest.raises(OutputError, match=rf"{name}.*: cannot be written") as raised:
+        train(config(samples, steps=1), tmp_path)
+    assert "\n" not in str(raised.value)
+
+
 def test_16_bits_learn_as_well(samples: Path, tmp_path: Path) -> None:
     plain = train(config(samples, steps=3), tmp_path / "plain")
     short = train(config(samples, steps=3, bf16=True), tmp_path / "short")
@@ -240,6 +251,7 @@ def test_png_is_read_back(tmp_path: Path) -> None:
         ({"patch": 300}, "patch=300: allowed: up to data.crop=256"),
         ({"rate": 0.0}, "rate=0.0"),
         ({"average": 1.0}, "average=1.0"),
+        ({"seed": -1}, "seed=-1: allowed: 0 to 2147483647"),
         ({"dry": 1.5}, "dry=1.5: allowed: 0 to 1"),
     ],
 )

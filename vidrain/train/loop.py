@@ -36,7 +36,7 @@ from vidrain.train.losses import rain_sparsity
 from vidrain.train.players import parameters_of, require_all
 from vidrain.train.preview import preview
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
-from vidrain.train.run import Curve, State, describe, load_state, make_folder, save_state
+from vidrain.train.run import Curve, State, describe, load_state, run_folder, save_state
 from vidrain.weights import packed_gate
 
 _AHEAD = 2  # batches made while a step is computed
@@ -81,6 +81,8 @@ class TrainConfig:
         for key in ("steps", "batch", "patch", "checkpoint_every", "preview_every"):
             if (value := getattr(self, key)) < 1:
                 raise UsageError(f"{key}={value}: allowed: at least 1")
+        if not 0 <= self.seed < 1 << 31:
+            raise UsageError(f"seed={self.seed}: allowed: 0 to {(1 << 31) - 1}")
         if self.patch > self.data.crop:
             raise UsageError(f"patch={self.patch}: allowed: up to data.crop={self.data.crop}, of which it is cut")
         if not 0 <= self.dry <= 1:
@@ -119,8 +121,7 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
     state = State(nets={"net": net, "average": average}, optimizers={"gate": optimizer})
 
     weights = run_dir / f"{config.model}.safetensors"
-    make_folder(run_dir)
-    with claimed(weights, force=True) as claim:
+    with run_folder(run_dir), claimed(weights, force=True) as claim:
         # Resume, and data.
         first = load_state(run_dir, state, config)
         describe(run_dir, config, device)

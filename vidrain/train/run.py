@@ -10,7 +10,8 @@ import pickle
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -39,12 +40,17 @@ class State:
     optimizers: Mapping[str, Optimizer]
 
 
-def make_folder(run_dir: Path) -> None:
-    """Make the folder of a run where it is not there yet; OutputError if it cannot be."""
+@contextmanager
+def run_folder(run_dir: Path) -> Iterator[None]:
+    """Make the folder of a run where it is not there yet; OutputError if it, or anything in it, cannot be written."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
-        raise OutputError(f"{run_dir}: cannot be written ({error.strerror}); choose another -o") from error
+        where = error.filename or run_dir
+        raise OutputError(
+            f"{where}: cannot be written ({error.strerror}); check space and rights, or choose another -o"
+        ) from error
 
 
 def save_state(run_dir: Path, state: State, config: Any, step: int) -> None:
