@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from vidrain.align import AlignOptions, Guide, guide_of
-from vidrain.baseline import Baseline, BaselineOptions, luma, median
+from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
 from vidrain.dimension import levina_bickel, two_nearest
 from vidrain.errors import InputError
+from vidrain.model.planes import luma, median
 from vidrain.shots import ShotOptions, is_repeat
 from vidrain.types import Aligned
 from vidrain.video.decode import open_video

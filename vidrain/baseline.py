@@ -7,7 +7,7 @@ alignment missed. Knows nothing of video, flow or files.
     rain = Baseline(BaselineOptions())(aligned)   # [3, H, W], subtract it
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from math import inf, isnan
@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidrain.errors import UsageError
+from vidrain.model.planes import luma, median
 from vidrain.types import Aligned
 
-_LUMA = (0.299, 0.587, 0.114)  # BT.601; the measures only compare brightness with brightness, so any matrix will do
 _LINES = 360  # rows, or columns of an upright picture, of the size at which lengths below are given
 _THICK = 7  # pixels across; a streak is thinner, sideways
 _AROUND = 11  # pixels; side of the box in which darkening is averaged
@@ -126,32 +126,6 @@ def _witnessed(aligned: Aligned, largest_error: float) -> tuple[Tensor, Tensor]:
     ]
     brightness = [luma(vote) for vote in votes]
     return median(votes), reduce(torch.maximum, brightness) - reduce(torch.minimum, brightness)
-
-
-def median(values: Sequence[Tensor]) -> Tensor:
-    """Element-wise median (mean of the middle two for an even count) by exchanges of minimum and maximum.
-
-    torch.median and torch.sort over a stack of four 720p pictures are an order of magnitude slower on a CPU.
-    """
-    if len(values) == 4:  # the common case in half the steps: drop the smaller low and the larger high of two pairs
-        a, b, c, d = values
-        low = torch.maximum(torch.minimum(a, b), torch.minimum(c, d))
-        high = torch.minimum(torch.maximum(a, b), torch.maximum(c, d))
-        return low.add_(high).div_(2)
-    ordered = list(values)
-    count = len(ordered)
-    for done in range(count - 1):
-        for i in range(count - 1 - done):
-            low = torch.minimum(ordered[i], ordered[i + 1])
-            ordered[i + 1] = torch.maximum(ordered[i], ordered[i + 1])
-            ordered[i] = low
-    middle = count // 2
-    return ordered[middle] if count % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def luma(rgb: Tensor) -> Tensor:
-    """BT.601 luma of [3, H, W]. [H, W]"""
-    return (rgb[0] * _LUMA[0]).add_(rgb[1], alpha=_LUMA[1]).add_(rgb[2], alpha=_LUMA[2])
 
 
 def _against(doubt: Tensor, excess: Tensor) -> Tensor:

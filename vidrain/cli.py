@@ -30,6 +30,10 @@ _VERIFY_EXITS = (
     "\b\nExit codes: 0 the same, 2 wrong usage, 3 IN or OUT cannot be read, 4 the same, but IN itself has lost parts,\n"
     "5 something differs."
 )
+_TRAIN_EXITS = (
+    "Exit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 not writable, 6 busy, 130 Ctrl-C, 143 terminated."
+)
+_NOTHING = "nothing was written under a final name"
 _INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."
 
 
@@ -61,7 +65,7 @@ def command() -> None:
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-o", "--output", type=_FILE, help="Clean video, .mp4, .mov or .mkv  [INPUT.clean.mp4].")
 @click.option("--preset", type=click.Choice(["fast", "balanced", "quality"]), help="Choose the model  [balanced].")
-@click.option("--model", help="Choose the model by its name: baseline, nlcl.")
+@click.option("--model", help="Choose the model by its name: baseline, nlcl, gate-s, gate-m or gate-l.")
 @click.option("--weights", type=_FILE, help="Weights of the model, a safetensors file.")
 @click.option("--rain", type=_FILE, help="Also write what was removed: lossless, exact.")
 @click.option("--rain-preview", type=_FILE, help="Also write what was removed, three times as bright, to be looked at.")
@@ -156,6 +160,27 @@ def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: An
     _run(work, as_json, bar=False)
 
 
+@main.command(epilog=_TRAIN_EXITS)
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("-o", "--output", "run_dir", type=_FILE, required=True, help="Folder of the run; one begun goes on.")
+@click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/train.yaml.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+def train(pairs: tuple[str, ...], run_dir: Path, config: Path | None, as_json: bool) -> None:
+    """Train a network on rainy clips; no clean picture is needed.
+
+    KEY=VALUE sets any key of configs/train.yaml, such as data.rainy=rain/,more.mp4, and wins over the file of -c.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.config import load_train
+        from vidrain.train.loop import train as run
+
+        run(load_train(config, pairs), run_dir, on_event=sink)
+        return OK
+
+    _run(work, as_json, stopped="the run goes on from its last checkpoint when it is started again")
+
+
 @main.command(epilog="Exit codes: 0 all is well, 5 nothing can be written here, 7 no model runs here.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(as_json: bool) -> None:
@@ -203,8 +228,8 @@ def _keys(given: dict[str, Any]) -> dict[str, Any]:
     return given | encode
 
 
-def _run(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True) -> None:
-    """Do the work and end the process with its exit code; every error is one line."""
+def _run(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True, stopped: str = _NOTHING) -> None:
+    """Do the work and end the process with its exit code; every error is one line. stopped: what a stop leaves."""
     # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
     # a job took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -215,29 +240,29 @@ def _run(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True) -> N
 
     with sink_for(as_json, bar=bar) as sink:
         try:
-            with _stoppable():
+            with _stoppable(stopped):
                 code = work(sink)
         except VidrainError as error:
             code = error.exit_code
             sink.failed(str(error), code)
         except KeyboardInterrupt:
             code = INTERRUPTED
-            sink.failed("interrupted; nothing was written under a final name", code)
+            sink.failed(f"interrupted; {stopped}", code)
         except Terminated:
             code = TERMINATED
-            sink.failed("terminated; nothing was written under a final name", code)
+            sink.failed(f"terminated; {stopped}", code)
     raise SystemExit(code)
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable(stopped: str) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into exceptions; a job that does not unwind in time is ended."""
     from vidrain.outputs import abandon
 
     def stop(number: int, frame: FrameType | None) -> None:
         def give_up(again: int, frame: FrameType | None) -> None:
             abandon()
-            os.write(2, b"vidrain: stopped; nothing was written under a final name\n")
+            os.write(2, f"vidrain: stopped; {stopped}\n".encode())
             os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
 
         for other in handlers:

@@ -15,12 +15,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vidrain.errors import UsageError
 from vidrain.job import CleanOptions
+from vidrain.train.loop import TrainConfig
 from vidrain.weights import PRESETS
 
 _NULL = ("null", "~", "")
 _INTERPOLATION = "${"
 _OF_THE_MODEL = "model."  # model.output=back sets output of the model that is chosen, whichever it is: nlcl.output
 _DEEPEST = 3  # encode.options.KEY; an anchor inside itself would go on for ever
+_EXAMPLES = {CleanOptions: "encode.crf=20", TrainConfig: "steps=500"}
+_LISTS = ("rainy", "clean", "strides")  # keys that hold several values
 
 
 def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> CleanOptions:
@@ -30,28 +33,42 @@ def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]
     given: dotted key -> value from options of the command line, None where an option was not used. Raises UsageError,
     with the nearest key for a misspelt one.
     """
-    config = OmegaConf.structured(CleanOptions)
+    return cast(CleanOptions, _loaded(CleanOptions, path, pairs, given))
+
+
+def load_train(path: Path | None, pairs: Sequence[str]) -> TrainConfig:
+    """Settings of a training run, from the same sources; several values of one key are separated by commas."""
+    return cast(TrainConfig, _loaded(TrainConfig, path, pairs, {}))
+
+
+def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> object:
+    config = OmegaConf.structured(schema)
     if path is not None:
         config = _merged(config, _read(path), str(path))
-    own: dict[str, str | None] = {}
+    own: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
-            raise UsageError(f"{pair}: is neither an option nor key=value, such as encode.crf=20")
-        written = None if value.lower() in _NULL else value
+            raise UsageError(f"{pair}: is neither an option nor key=value, such as {_EXAMPLES[schema]}")
         if key.startswith(_OF_THE_MODEL):
-            own[key.removeprefix(_OF_THE_MODEL)] = written
+            own[key.removeprefix(_OF_THE_MODEL)] = _value(key, value)
         else:
-            config = _set(config, key, written)
+            config = _set(config, key, _value(key, value))
     for key, value in given.items():
         if value is not None:
             config = _set(config, key, value)
     for key, written in own.items():
         config = _set(config, f"{config.model or PRESETS[config.preset]}.{key}", written)
     try:
-        return cast(CleanOptions, OmegaConf.to_object(config))
+        return cast(object, OmegaConf.to_object(config))
     except OmegaConfBaseException as error:
         raise UsageError(_line(error)) from error
+
+
+def _value(key: str, text: str) -> str | list[str] | None:
+    if key.rpartition(".")[2] in _LISTS:
+        return [part for part in text.split(",") if part.lower() not in _NULL]
+    return None if text.lower() in _NULL else text
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -73,8 +90,8 @@ def _read(path: Path) -> dict[str, Any]:
     return keys
 
 
-def _plain(node: yaml.Node, where: str, deepest: int) -> dict[str, Any] | str | None:
-    """A node of a YAML file as nested dictionaries of texts; None for null."""
+def _plain(node: yaml.Node, where: str, deepest: int) -> dict[str, Any] | list[Any] | str | None:
+    """A node of a YAML file as nested dictionaries of texts, and lists of them where they may be; None for null."""
     if isinstance(node, yaml.ScalarNode):
         is_null = node.style is None and node.value.lower() in _NULL
         return None if is_null else str(node.value)
@@ -85,7 +102,10 @@ def _plain(node: yaml.Node, where: str, deepest: int) -> dict[str, Any] | str | 
         key = str(_plain(name, where, 0) or "")
         if key in found:
             raise UsageError(f"{where}: {key} stands there twice")
-        found[key] = _plain(value, f"{where}: {key}", deepest - 1)
+        if key in _LISTS and isinstance(value, yaml.SequenceNode):
+            found[key] = [_plain(item, f"{where}: {key}", 0) for item in value.value]
+        else:
+            found[key] = _plain(value, f"{where}: {key}", deepest - 1)
     return found
 
 

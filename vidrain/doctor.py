@@ -144,7 +144,7 @@ def _models() -> list[Check]:
     found = []
     for name in MODELS:
         if name not in PRESETS.values():
-            found.append(Check("model", name, "a reference, needs --weights", True))
+            found.append(Check("model", name, "needs --weights", True))
             continue
         load_model(name)
         found.append(Check("model", name, "needs no weights", True))

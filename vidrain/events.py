@@ -32,6 +32,11 @@ class Progress:
     fps: float
     eta_s: float | None
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the work is done with this."""
+        return self.frames >= self.total
+
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
@@ -55,7 +60,47 @@ class FileDone:
     seconds: float
 
 
-Event = Plan | Progress | Notice | FileDone
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """Said once, before the first step. first: the step that comes next, above 0 where an earlier run goes on."""
+
+    run_dir: str
+    model: str
+    parameters: int
+    device: str
+    clips: list[str]
+    first: int
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStep:
+    """Said after every step. steps: done so far, of `total`; loss: of this step, None before the first."""
+
+    steps: int
+    total: int
+    loss: float | None
+    steps_per_s: float
+    eta_s: float | None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the work is done with this."""
+        return self.steps >= self.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDone:
+    """Said once, after the weights have their name. loss: mean over the last steps."""
+
+    run_dir: str
+    weights: str
+    steps: int
+    loss: float
+    seconds: float
+
+
+Event = Plan | Progress | Notice | FileDone | TrainingPlan | TrainingStep | TrainingDone
 OnEvent = Callable[[Event], None]
 
 

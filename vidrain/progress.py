@@ -18,7 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from vidrain import events
 
-_NAMES = {events.Plan: "plan", events.Progress: "progress", events.Notice: "warning", events.FileDone: "file_done"}
+_NAMES = {
+    events.Plan: "plan",
+    events.Progress: "progress",
+    events.Notice: "warning",
+    events.FileDone: "file_done",
+    events.TrainingPlan: "training_plan",
+    events.TrainingStep: "training_step",
+    events.TrainingDone: "training_done",
+}
 
 
 class Lines(AbstractContextManager["Lines"]):
@@ -34,7 +42,7 @@ class Lines(AbstractContextManager["Lines"]):
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._written = monotonic()
-        self._latest: events.Progress | None = None
+        self._latest: events.Progress | events.TrainingStep | None = None
         self._beat = threading.Thread(target=self._keep_alive, name="vidrain-heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -51,9 +59,13 @@ class Lines(AbstractContextManager["Lines"]):
         with self._lock:
             if isinstance(event, events.Plan):
                 self._latest = events.Progress(frames=0, total=event.frames, fps=0.0, eta_s=None)
-            if isinstance(event, events.Progress):
+            if isinstance(event, events.TrainingPlan):
+                self._latest = events.TrainingStep(
+                    steps=event.first, total=event.steps, loss=None, steps_per_s=0.0, eta_s=None
+                )
+            if isinstance(event, events.Progress | events.TrainingStep):
                 self._latest = event
-                if monotonic() - self._written < self._at_most_every_s and event.frames < event.total:
+                if monotonic() - self._written < self._at_most_every_s and not event.is_last:
                     return
             self._write(_NAMES[type(event)], asdict(event))
 
@@ -68,7 +80,7 @@ class Lines(AbstractContextManager["Lines"]):
         while not self._done.wait(self._at_most_every_s):
             with self._lock:
                 if self._latest is not None and monotonic() - self._written >= silence:
-                    self._write("progress", asdict(self._latest))
+                    self._write(_NAMES[type(self._latest)], asdict(self._latest))
 
     def _write(self, name: str, fields: dict[str, object]) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -86,7 +98,7 @@ class Bar(AbstractContextManager["Bar"]):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[fps]:.1f} frames/s"),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
@@ -107,9 +119,17 @@ class Bar(AbstractContextManager["Bar"]):
             case events.Plan():
                 size = f"{event.width}x{event.height}"
                 self._say(f"{event.source}: {size}, {event.frames} frames; {event.model}, {event.encoder}")
-                self._task = self._bar.add_task("cleaning", total=event.frames, fps=0.0)
+                self._task = self._bar.add_task("cleaning", total=event.frames, rate="")
             case events.Progress() if self._task is not None:
-                self._bar.update(self._task, completed=event.frames, fps=event.fps)
+                self._bar.update(self._task, completed=event.frames, rate=f"{event.fps:.1f} frames/s")
+            case events.TrainingPlan():
+                self._say(f"{event.run_dir}: {event.model}, {len(event.clips)} clips, {event.steps} steps")
+                self._task = self._bar.add_task("training", total=event.steps, completed=event.first, rate="")
+            case events.TrainingStep() if self._task is not None:
+                rate = f"{event.steps_per_s:.1f} steps/s, loss {event.loss:.5f}"
+                self._bar.update(self._task, completed=event.steps, rate=rate)
+            case events.TrainingDone():
+                self._say(f"OK {event.weights}  {event.steps} steps, loss {event.loss:.5f}")
             case events.Notice():
                 self._say(f"note: {event.message}")
             case events.FileDone():

@@ -1,26 +1,35 @@
-"""Choosing a model by name and reading its weights. Safetensors only: no file that could run code.
+"""Choosing a model by name, reading its weights and writing them. Safetensors only: no file that could run code.
 
-Knows nothing of video.
+Knows nothing of video. The head of a file of weights of a gate says what they are for: `model`, `config` (JSON),
+`version` of the planes they were trained on, and `hash` over the tensors.
 
     model = load_model("nlcl", weights=Path("nlcl.safetensors"), statistics="frozen")
+    decomposer = load_model("gate-s", weights="gate-s.safetensors")
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import Decomposer
 from vidrain.errors import ModelError
+from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
 from vidrain.model.nlcl import Generator, Nlcl, NlclDecomposer, NlclOptions, Statistics
 
 # What each preset stands for; it chooses the model and nothing else.
 PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "baseline"}
-MODELS = ("baseline", "nlcl")
+MODELS = ("baseline", "nlcl", *CONFIGS)
+
+_VERSION = "1"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
 @overload
@@ -32,24 +41,27 @@ def load_model(
     baseline: BaselineOptions | None = ...,
     *,
     statistics: Statistics = ...,
-) -> Baseline | Nlcl: ...
+) -> Baseline | GateDecomposer | Nlcl: ...
 def load_model(
     name: str,
     weights: str | Path | None = None,
     baseline: BaselineOptions | None = None,
     *,
     statistics: Statistics = "live",
-) -> Baseline | Nlcl:
+) -> Baseline | GateDecomposer | Nlcl:
     """The model called `name`; ModelError for an unknown name or weights that do not fit it.
 
-    `baseline` is a decomposer of aligned windows, with options of its own. `nlcl` maps pictures to backgrounds;
-    `statistics` are those of its instance norms (`vidrain.model.nlcl`), its weights are made by tools/import_nlcl.py.
+    `baseline` is a decomposer of aligned windows, with options of its own; so are the gates, whose weights are made by
+    `vidrain train`. `nlcl` maps pictures to backgrounds; `statistics` are those of its instance norms
+    (`vidrain.model.nlcl`), its weights are made by tools/import_nlcl.py.
     """
     path = None if weights is None else Path(weights)
     if name not in MODELS:
         raise ModelError(f"model {name} is not known; allowed: {', '.join(MODELS)}")
     if name == "nlcl":
         return _load_nlcl(path, statistics)
+    if name in CONFIGS:
+        return GateDecomposer(_load_gate(name, path))
     if path is not None:
         made_for = read_header(path).get("model", "an unnamed model")
         raise ModelError(f"{path}: holds weights of {made_for}, but {name} takes none; leave --weights out")
@@ -59,7 +71,7 @@ def load_model(
 def load_decomposer(name: str, weights: Path | None, *, baseline: BaselineOptions, nlcl: NlclOptions) -> Decomposer:
     """The model called `name`, ready for `decompose`; ModelError as `load_model`."""
     model = load_model(name, weights, baseline)
-    if isinstance(model, Baseline):
+    if not isinstance(model, Nlcl):
         return model
     if nlcl.output == "residual" and model.rain is None:
         raise ModelError(f"{weights}: holds no rain network; import it with --rain, or use model.output=back")
@@ -73,16 +85,68 @@ def read_header(weights: Path) -> dict[str, str]:
 
 def check_generator(tensors: Mapping[str, Tensor], where: str) -> None:
     """ModelError unless these are the tensors of one published generator: names, shapes, float32, finite."""
-    expected = {name: tuple(tensor.shape) for name, tensor in _blank().state_dict().items()}
-    if missing := sorted(expected.keys() - tensors.keys()):
-        raise ModelError(f"{where}: lacks {missing[0]} ({len(missing)} of {len(expected)} tensors missing); {_WANTED}")
-    if unknown := sorted(tensors.keys() - expected.keys()):
-        raise ModelError(f"{where}: holds {unknown[0]}, which no NLCL generator has; {_WANTED}")
-    for name, shape in expected.items():
+    _require(tensors, _blank().state_dict(), where, "no NLCL generator has", _WANTED)
+
+
+def packed_gate(name: str, tensors: Mapping[str, Tensor]) -> bytes:
+    """The content of a file of weights of the gate called `name`, ready to be written."""
+    held = {key: tensor.detach().cpu().contiguous() for key, tensor in sorted(tensors.items())}
+    head = {"model": name, "config": _config_of(name), "version": _VERSION, "hash": hash_of(held)}
+    return _in_order(save(held, head))
+
+
+def hash_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same safetensors file with its head sorted: the library writes the metadata in any order."""
+    length = int.from_bytes(file[:8], "little")
+    head = json.dumps(json.loads(file[8 : 8 + length]), sort_keys=True).encode()
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head + file[8 + length :]
+
+
+def _config_of(name: str) -> str:
+    return json.dumps(asdict(CONFIGS[name]), sort_keys=True)
+
+
+def _load_gate(name: str, weights: Path | None) -> Gate:
+    if weights is None:
+        raise ModelError(f"model {name} needs weights; train some with vidrain train, then name them by --weights")
+    header, tensors = _read(weights, tensors=True)
+    if (found := header.get("model", "an unnamed model")) != name:
+        raise ModelError(f"{weights}: holds weights of {found}, not of {name}; choose --model {found} or other weights")
+    if (header.get("version"), header.get("config")) != (_VERSION, _config_of(name)):
+        version = f"version {header.get('version')}, wanted {_VERSION}"
+        raise ModelError(f"{weights}: was made for another {name} ({version}); train it again")
+    with torch.device("meta"):  # no random numbers are drawn for what is overwritten anyway
+        net = Gate(CONFIGS[name])
+    _require(tensors, net.state_dict(), str(weights), "its model does not have", "get the file again")
+    if hash_of(tensors) != header.get("hash"):
+        raise ModelError(f"{weights}: its values are not those that were saved; get the file again")
+    net.load_state_dict(tensors, assign=True)
+    return net
+
+
+def _require(
+    tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str, unknown_is: str, advice: str
+) -> None:
+    """ModelError unless names and shapes are those of `wanted`, all float32 and finite."""
+    if missing := sorted(wanted.keys() - tensors.keys()):
+        raise ModelError(f"{where}: lacks {missing[0]} ({len(missing)} of {len(wanted)} tensors missing); {advice}")
+    if unknown := sorted(tensors.keys() - wanted.keys()):
+        raise ModelError(f"{where}: holds {unknown[0]}, which {unknown_is}; {advice}")
+    for name, tensor in wanted.items():
         found = tensors[name]
-        if (found.dtype, tuple(found.shape)) != (torch.float32, shape):
+        if (found.dtype, found.shape) != (torch.float32, tensor.shape):
             kind = f"{str(found.dtype).removeprefix('torch.')} {list(found.shape)}"
-            raise ModelError(f"{where}: {name} is {kind}, not float32 {list(shape)}; {_WANTED}")
+            raise ModelError(f"{where}: {name} is {kind}, not float32 {list(tensor.shape)}; {advice}")
         if not bool(torch.isfinite(found).all()):
             raise ModelError(f"{where}: {name} holds values that are not finite; get the file again")
 

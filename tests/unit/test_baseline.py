@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from vidrain.baseline import Baseline, BaselineOptions, luma, median
+from vidrain.baseline import Baseline, BaselineOptions
+from vidrain.model.planes import luma, median
 from vidrain.types import Aligned
 
 HEIGHT, WIDTH = 48, 64

@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrain.config import load_clean
+from vidrain.config import load_clean, load_train
 from vidrain.errors import UsageError
 from vidrain.job import CleanOptions
+from vidrain.train.loop import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -223,3 +224,24 @@ def test_configs_clean_yaml_holds_every_key_with_its_default() -> None:
     defaults = leaves(CleanOptions())
     assert flat(yaml.safe_load(path.read_text(encoding="utf-8")), set(defaults)) == defaults
     assert load_clean(path, [], {}) == CleanOptions()
+
+
+def test_configs_train_yaml_holds_every_key_with_its_default() -> None:
+    path = ROOT / "configs" / "train.yaml"
+    defaults = leaves(TrainConfig()) | {"data.rainy": ("clips/rainy",)}  # the one that has no default
+    found = flat(yaml.safe_load(path.read_text(encoding="utf-8")), set(defaults))
+    assert {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()} == defaults
+    assert leaves(load_train(path, [])) == defaults
+
+
+def test_several_values_of_one_key(file: Path) -> None:
+    file.write_text("data: {rainy: [a b.mp4, 'c,d.mp4'], strides: [1, 4]}\n")
+    data = load_train(file, []).data
+    assert (data.rainy, data.strides, data.clean) == (("a b.mp4", "c,d.mp4"), (1, 4), ())
+    data = load_train(file, ["data.rainy=x.mp4,y/", "data.strides=3", "data.clean="]).data
+    assert (data.rainy, data.strides, data.clean) == (("x.mp4", "y/"), (3,), ())
+    file.write_text("data: {rainy: [[a], b]}\n")
+    with pytest.raises(UsageError, match="neither a value nor keys with values"):
+        load_train(file, [])
+    with pytest.raises(UsageError, match=r"data\.strides"):
+        load_train(None, ["data.strides=1,x"])

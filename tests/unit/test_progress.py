@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from vidrain.events import Event, FileDone, Meter, Notice, Plan, Progress
+from vidrain.events import (
+    Event,
+    FileDone,
+    Meter,
+    Notice,
+    Plan,
+    Progress,
+    TrainingDone,
+    TrainingPlan,
+    TrainingStep,
+)
 from vidrain.progress import Bar, Lines, Quiet, sink_for, summary
 
 PLAN = Plan(
@@ -36,11 +46,19 @@ DONE = FileDone(
     streams=["audio aac", "subtitle mov_text"],
     seconds=4.0,
 )
+TRAINING = TrainingPlan(
+    run_dir="runs/[1]", model="gate-s", parameters=37000, device="cpu", clips=["a.mp4"], first=0, steps=20
+)
+TRAINED = TrainingDone(run_dir="runs/[1]", weights="runs/[1]/w.safetensors", steps=20, loss=0.0025, seconds=4.0)
 NOTICE = Notice(code="times", message="two times were moved")
 
 
 def progress(frames: int, total: int = 20) -> Progress:
     return Progress(frames=frames, total=total, fps=5.0, eta_s=(total - frames) / 5.0)
+
+
+def trained(steps: int, total: int = 20) -> TrainingStep:
+    return TrainingStep(steps=steps, total=total, loss=0.0125, steps_per_s=5.0, eta_s=(total - steps) / 5.0)
 
 
 def lines_of(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -156,6 +174,22 @@ class TestLines:
             time.sleep(0.1)
         assert stream.getvalue() == ""
 
+    def test_training_is_told_likewise(self) -> None:
+        stream = io.StringIO()
+        with Lines(stream, at_most_every_s=60) as sink:
+            for event in (TRAINING, trained(7), trained(20), TRAINED):
+                sink(event)
+        lines = lines_of(stream)
+        assert [line["event"] for line in lines] == ["training_plan", "training_step", "training_done"]
+        assert (lines[0]["clips"], lines[1]["steps"], lines[1]["loss"]) == (["a.mp4"], 20, 0.0125)
+
+    def test_a_step_that_takes_long_is_not_silence(self) -> None:
+        stream = io.StringIO()
+        with Lines(stream, at_most_every_s=0.01, at_least_every_s=0.05) as sink:
+            sink(TRAINING)
+            until(lambda: stream.getvalue().count("training_step") >= 2)
+        assert {line["loss"] for line in lines_of(stream)[1:]} == {None}
+
     def test_nothing_comes_after_the_end(self) -> None:
         stream = io.StringIO()
         with Lines(stream, at_most_every_s=0.01, at_least_every_s=0.02) as sink:
@@ -197,6 +231,13 @@ class TestBar:
         assert summary(DONE) in text
         assert "\x1b[2K" in raw  # the line of the bar is wiped
         assert "\x1b[?25h" in raw  # and the cursor is back
+
+    def test_shows_steps_and_loss(self) -> None:
+        _, text = shown_by_bar(TRAINING, trained(7), TRAINED)
+        assert "runs/[1]: gate-s, 1 clips, 20 steps" in text
+        assert "5.0 steps/s, loss 0.01250" in text
+        assert "7/20" in text
+        assert "OK runs/[1]/w.safetensors  20 steps, loss 0.00250" in text
 
     def test_failure_is_one_line(self) -> None:
         _, text = shown_by_bar(PLAN, failure="out.mp4: " + "long " * 60, width=40)

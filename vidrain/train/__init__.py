@@ -1,1 +1,1 @@
-"""Learning: losses, mining and heads as pure pieces. Nothing here knows of files, video or configuration."""
+"""Learning: losses, mining and recycling as pure pieces, and the loop that puts them to use."""

@@ -1,0 +1,180 @@
+"""Windows to train on: what follows from the number of the step alone, and what never gets into a window."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.test_clips import OPEN, write_painted
+from vidrain.errors import InputError, UsageError
+from vidrain.events import Notice
+from vidrain.train.data import Batch, Cut, DataOptions, Windows
+from vidrain.train.footage import clips_at, open_footage
+
+CUT = Cut(radius=2, patch=48, batch=3)
+SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
+
+
+def windows(*rainy: Path, seed: int = 0, clean: tuple[Path, ...] = (), cut: Cut = CUT, **options: object) -> Windows:
+    named = DataOptions(rainy=tuple(map(str, rainy)), clean=tuple(map(str, clean)), **(SMALL | options))  # type: ignore[arg-type]
+    return Windows(named, cut, seed=seed, tell=lambda notice: None)
+
+
+def equal(first: Batch, second: Batch) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_shapes_and_ranges(samples: Path) -> None:
+    batch = windows(samples / "street.mp4").batch(0)
+    assert [tuple(part.shape) for part in batch] == [
+        (3, 3, 48, 48),
+        (3, 4, 3, 48, 48),
+        (3, 4, 48, 48),
+        (3, 3, 48, 48),
+        (3,),
+    ]
+    assert not batch.is_clean.any()
+    assert batch.rain.min() >= 0
+    assert (batch.rain <= batch.observed + 1e-6).all()
+    assert -0.1 < float(batch.observed.min()) < float(batch.observed.max()) < 1.1
+    # the witnesses are of the same place and of other times
+    off = (batch.witnesses - batch.observed[:, None]).abs().flatten(2).mean(2)
+    assert 0 < float(off.min()) < float(off.max()) < 0.1
+
+
+def test_a_batch_follows_from_the_step_alone(samples: Path) -> None:
+    asked = windows(samples / "street.mp4")
+    in_order = list(asked.batches(range(12)))
+    assert equal(windows(samples / "street.mp4").batch(11), in_order[11])
+    assert equal(asked.batch(2), in_order[2])
+    assert not equal(in_order[0], in_order[1])
+    assert not equal(windows(samples / "street.mp4", seed=1).batch(0), in_order[0])
+
+
+def test_memory_is_bounded_and_readings_are_renewed(samples: Path) -> None:
+    asked = windows(samples / "street.mp4")
+    seen = set()
+    for batch in asked.batches(range(40)):
+        seen.add(round(float(batch.observed.mean()), 4))
+        held = asked._readings
+        assert len(held) <= 4
+        assert all(len(reading.crops) == 2 for reading in held.values())
+        assert all(crop.rain.shape == (3, 80, 80) for reading in held.values() for crop in reading.crops)
+        # no crop is a view that keeps its whole picture alive
+        assert all(crop.rain.untyped_storage().nbytes() == 3 * 80 * 80 * 4 for r in held.values() for crop in r.crops)
+    assert max(reading.generation for reading in asked._readings.values()) >= 4
+    assert len(seen) > 30
+
+
+def test_clean_clips_have_their_share(samples: Path) -> None:
+    asked = windows(samples / "street.mp4", clean=(samples / "street_clean.mp4",), clean_share=0.25, readings=8)
+    flags = torch.cat([asked.batch(step).is_clean for step in range(40)])
+    assert 0.1 < float(flags.float().mean()) < 0.4
+
+
+def test_no_window_reaches_across_a_cut(samples: Path) -> None:
+    """The two shots are of other colours; a witness from the other one would be far off."""
+    asked = windows(samples / "cut.mkv", strides=(1,), readings=12)
+    for batch in asked.batches(range(8)):
+        means = batch.witnesses.mean((3, 4)) - batch.observed.mean((2, 3))[:, None]
+        assert float(means.abs().max()) < 0.1
+
+
+def test_repeated_frames_are_witnesses_once(tmp_path: Path) -> None:
+    """Every frame twice: the witnesses must still be four different ones, and none the observed frame again."""
+    path = write_repeats(tmp_path / "repeats.mkv")
+    asked = windows(path, strides=(1,), cut=Cut(radius=2, patch=48, batch=1))
+    for step in range(6):
+        batch = asked.batch(step)
+        parts = [batch.observed[0], *batch.witnesses[0]]
+        apart = [(a - b).abs().mean() for i, a in enumerate(parts) for b in parts[:i]]
+        assert min(apart) > 0.01
+
+
+def write_repeats(path: Path) -> Path:
+    import av
+
+    random = np.random.default_rng(3)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv444p"
+        scene = random.integers(20, 170, (8, 12, 1)).repeat(8, 0).repeat(8, 1)
+        for index in range(40):
+            if index % 2 == 0:
+                drops = (random.random((64, 96, 1)) < 0.2) * 60
+            frame = av.VideoFrame.from_ndarray((scene + drops).repeat(3, 2).astype(np.uint8), "rgb24")
+            out.mux(stream.encode(frame.reformat(format="yuv444p")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_strides_take_frames_farther_apart(tmp_path: Path) -> None:
+    """The texture drifts by two pixels a frame; unaligned, witnesses of a larger stride would be farther away."""
+    path = write_painted(tmp_path / "drift.mp4", x264="keyint=12:scenecut=0:open-gop=0", frames=48)
+    near = windows(path, strides=(1,)).batch(0)
+    far = windows(path, strides=(6,)).batch(0)
+    assert not torch.equal(near.witnesses, far.witnesses)
+
+
+def test_files_that_decord_misreads_are_read_in_order(tmp_path: Path) -> None:
+    path = write_painted(tmp_path / "open.mp4", x264=OPEN)
+    heard: list[Notice] = []
+    clip = open_footage(path, heard.append)
+    assert [notice.code for notice in heard] == ["slow"]
+    assert "open groups" in heard[0].message
+    plain = open_footage(
+        write_painted(tmp_path / "closed.mp4", x264=OPEN.replace("open-gop=1", "open-gop=0")), heard.append
+    )
+    assert len(heard) == 1
+    assert (len(clip), clip.rate) == (len(plain), 25.0)
+    for a, b in zip(clip.read([0, 13, 30]), plain.read([0, 13, 30]), strict=True):
+        assert a.shape == b.shape
+        assert float((a - b).abs().mean()) < 0.02
+
+
+def test_without_decord_clips_are_read_in_order(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "decord", None)
+    heard: list[Notice] = []
+    clip = open_footage(samples / "rotated.mp4", heard.append)
+    assert "needs decord" in heard[0].message
+    assert clip.read([2, 5])[0].shape == (3, 256, 192)  # upright
+
+
+def test_folders_stand_for_their_videos(tmp_path: Path, samples: Path) -> None:
+    for name in ("b.mp4", "a.MOV", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = clips_at([str(tmp_path), str(samples / "odd.mp4")])
+    assert [path.name for path in found] == ["a.MOV", "b.mp4", "odd.mp4"]
+    (tmp_path / "empty").mkdir()
+    for place, said in [("empty", "holds no videos"), ("none", "no such file or folder")]:
+        with pytest.raises(InputError, match=said):
+            clips_at([str(tmp_path / place)])
+
+
+def test_clips_that_will_not_do(tmp_path: Path, samples: Path) -> None:
+    with pytest.raises(UsageError, match=r"data\.rainy: names no videos"):
+        windows()
+    with pytest.raises(InputError, match=r"odd.mp4: its pictures are smaller than the patch of 128"):
+        windows(samples / "odd.mp4", cut=Cut(radius=2, patch=128, batch=1)).batch(0)
+    short = write_painted(tmp_path / "short.mp4", x264="keyint=12", frames=4)
+    with pytest.raises(InputError, match=r"short.mp4: no 5 different frames in a row"):
+        windows(short).batch(0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"strides": ()}, r"data.strides=\[\]"),
+        ({"strides": (1, 0)}, r"data.strides=\[1, 0\]: allowed: one or more, each at least 1"),
+        ({"crop": 0}, "data.crop=0"),
+        ({"refresh": 0}, "data.refresh=0"),
+        ({"clean_share": 1.0}, "data.clean_share=1.0: allowed: from 0, below 1"),
+    ],
+)
+def test_options_out_of_bounds(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        DataOptions(**wrong)  # type: ignore[arg-type]

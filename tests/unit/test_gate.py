@@ -1,0 +1,192 @@
+"""The gate: what it may remove, whatever it was taught, and files of weights that fit or are refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vidrain.errors import ModelError
+from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
+from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, look, median
+from vidrain.types import Aligned
+from vidrain.weights import hash_of, load_model, packed_gate, read_header
+
+
+def window(seed: int, *, witnesses: int = 4, size: tuple[int, int] = (24, 32)) -> Aligned:
+    random = torch.Generator().manual_seed(seed)
+    observed = torch.rand(3, *size, generator=random)
+    others = torch.rand(witnesses, 3, *size, generator=random)
+    error = torch.rand(witnesses, *size, generator=random) * 3
+    error[torch.rand(witnesses, *size, generator=random) < 0.1] = torch.inf
+    return Aligned(observed, others, error)
+
+
+def gate(name: str = "gate-s", seed: int = 0, *, wild: bool = False) -> Gate:
+    torch.manual_seed(seed)
+    net = Gate(CONFIGS[name])
+    if wild:  # taught nonsense: gates far outside of [0, 1]
+        with torch.no_grad():
+            net.tail.weight.mul_(300)
+    return net
+
+
+def exceeding(aligned: Aligned) -> Tensor:
+    """max(O - M, 0), the slow way."""
+    votes = torch.where(torch.isfinite(aligned.error)[:, None], aligned.witnesses, aligned.observed)
+    return (aligned.observed - votes.quantile(0.5, dim=0)).clamp(min=0)
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("gate-s", 33, 40), ("gate-m", 80, 110), ("gate-l", 360, 440)])
+def test_sizes(name: str, least: int, most: int) -> None:
+    count = sum(parameter.numel() for parameter in gate(name).parameters())
+    assert least <= count / 1000 <= most
+    assert len(packed_gate(name, gate(name).state_dict())) <= 8 << 20
+
+
+@given(
+    seed=st.integers(0, 99),
+    name=st.sampled_from(sorted(CONFIGS)),
+    witnesses=st.integers(1, 6),
+    size=st.tuples(st.integers(1, 19), st.integers(1, 19)),
+)
+def test_rain_is_bounded_whatever_was_learned(seed: int, name: str, witnesses: int, size: tuple[int, int]) -> None:
+    aligned = window(seed, witnesses=witnesses, size=size)
+    rain = GateDecomposer(gate(name, seed, wild=True))(aligned)
+    assert rain.shape == (3, *size)
+    assert rain.min() >= 0
+    assert torch.all(rain <= exceeding(aligned) + 1e-6)
+
+
+def test_a_wild_gate_does_reach_both_bounds() -> None:
+    aligned = window(3)
+    rain, most = GateDecomposer(gate(wild=True))(aligned), exceeding(aligned)
+    there = most > 0.01
+    assert (rain[there] == 0).any()
+    assert ((rain - most)[there].abs() < 1e-6).any()
+
+
+def test_no_witnesses_no_rain() -> None:
+    assert not GateDecomposer(gate())(window(0, witnesses=0)).any()
+
+
+def test_the_radius_is_that_of_the_config() -> None:
+    assert [GateDecomposer(gate(name)).radius for name in CONFIGS] == [2, 2, 3]
+
+
+def test_luma_decides_for_all_channels_or_each_for_itself() -> None:
+    assert gate("gate-s")(torch.rand(2, LUMA_PLANES, 7, 9)).shape == (2, 1, 7, 9)
+    assert gate("gate-m")(torch.rand(2, CHANNEL_PLANES, 7, 9)).shape == (2, 3, 7, 9)
+
+
+def test_training_sees_a_linear_gate() -> None:
+    """A clamped gate would have no gradient where it is wrong the most."""
+    net = gate(wild=True)
+    found = net(torch.randn(1, LUMA_PLANES, 16, 16))
+    assert found.min() < 0
+    assert found.max() > 1
+
+
+def test_far_away_changes_nothing() -> None:
+    """No norm over the picture: tiles with a margin are the picture."""
+    net, planes = gate(), torch.randn(1, LUMA_PLANES, 96, 96)
+    changed = planes.clone()
+    changed[..., 80:, 80:] += 5
+    torch.testing.assert_close(net(planes)[..., :40, :40], net(changed)[..., :40, :40])
+
+
+@pytest.mark.parametrize("witnesses", [1, 2, 3, 4, 5, 6])
+def test_planes_by_hand(witnesses: int) -> None:
+    aligned = window(witnesses, witnesses=witnesses)
+    batch = (aligned.observed[None], aligned.witnesses[None], aligned.error[None])
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    votes = torch.where(torch.isfinite(aligned.error)[:, None], aligned.witnesses, aligned.observed)
+    middle = votes.quantile(0.5, dim=0)
+    grey, own = (votes * weights).sum(1), (aligned.observed * weights).sum(0)
+    trust = torch.where(torch.isfinite(aligned.error), 1 / (1 + aligned.error), 0).mean(0)
+    ranges = [grey.amax(0) - grey.amin(0), own - grey.amin(0), own - grey.amax(0)]
+    difference = ((aligned.observed - middle) * weights).sum(0)
+    expected = [difference * 8, (middle * weights).sum(0) - 0.5, *(plane * 8 for plane in ranges), trust]
+    seen = look(*batch, per_channel=False)
+    torch.testing.assert_close(seen.planes[0], torch.stack(expected), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen.excess[0], exceeding(aligned))
+    rich = look(*batch, per_channel=True)
+    torch.testing.assert_close(rich.planes[0, :3], (aligned.observed - middle) * 8, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(rich.planes[0, 3:6], middle - 0.5)
+    torch.testing.assert_close(rich.planes[0, 6:], seen.planes[0, 2:])
+
+
+def test_the_order_of_witnesses_does_not_count() -> None:
+    aligned = window(5)
+    order = [2, 0, 3, 1]
+    other = Aligned(aligned.observed, aligned.witnesses[order], aligned.error[order])
+    model = GateDecomposer(gate())
+    torch.testing.assert_close(model(aligned), model(other))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
+def test_median(count: int) -> None:
+    values = torch.rand(count, 5, 6)
+    torch.testing.assert_close(median(list(values)), values.quantile(0.5, dim=0))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(packed_gate("gate-s", gate(seed=7).state_dict()))
+    return path
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_weights_come_back(name: str, tmp_path: Path) -> None:
+    path, net, aligned = tmp_path / "w.safetensors", gate(name, seed=3), window(1, witnesses=4)
+    path.write_bytes(packed_gate(name, net.state_dict()))
+    assert torch.equal(load_model(name, weights=path)(aligned), GateDecomposer(net)(aligned))
+    header = read_header(path)
+    assert (header["model"], header["version"]) == (name, "1")
+    assert json.loads(header["config"]) == asdict(CONFIGS[name])
+    assert header["hash"] == hash_of(net.state_dict())
+
+
+def test_the_same_weights_make_the_same_file() -> None:
+    assert packed_gate("gate-s", gate(seed=2).state_dict()) == packed_gate("gate-s", gate(seed=2).state_dict())
+
+
+Change = Callable[[dict[str, Tensor], dict[str, str]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensors, head: head.pop("model"), "holds weights of an unnamed model, not of gate-s"),
+        (lambda tensors, head: head.update(model="gate-m"), "holds weights of gate-m, not of gate-s"),
+        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 1\)"),
+        (lambda tensors, head: head.update(config="{}"), "made for another gate-s"),
+        (lambda tensors, head: tensors.pop("head.bias"), r"lacks head.bias \(1 of 16 tensors missing\)"),
+        (lambda tensors, head: tensors.update(extra=torch.zeros(1)), "holds extra, which its model does not have"),
+        (lambda tensors, head: tensors.update({"head.bias": torch.zeros(23)}), r"head.bias is float32 \[23\], not"),
+        (lambda tensors, head: tensors.update({"head.bias": torch.zeros(24).double()}), r"head.bias is float64 \[24\]"),
+        (lambda tensors, head: tensors["head.bias"].fill_(torch.nan), "head.bias holds values that are not finite"),
+        (lambda tensors, head: tensors["head.bias"].add_(1), "its values are not those that were saved"),
+        (lambda tensors, head: head.pop("hash"), "its values are not those that were saved"),
+    ],
+)
+def test_weights_that_do_not_fit(change: Change, said: str, file: Path, tmp_path: Path) -> None:
+    tensors, head = load_file(file), read_header(file)
+    change(tensors, head)
+    other = tmp_path / "changed.safetensors"
+    save_file(tensors, other, head)
+    with pytest.raises(ModelError, match=said) as raised:
+        load_model("gate-s", weights=other)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_gate_without_weights_is_none() -> None:
+    with pytest.raises(ModelError, match="model gate-s needs weights; train some with vidrain train"):
+        load_model("gate-s")

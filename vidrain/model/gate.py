@@ -1,0 +1,108 @@
+"""The video network: one decision per pixel, how much of what exceeds the aligned background is rain.
+
+R = g * max(O - M, 0), M the median of the aligned neighbours, g from a small network: so 0 <= R <= what exceeds the
+background, and B = O - R whatever was learned. The gate is linear, 0.5 + y, and clamped to [0, 1] only where a video
+is cleaned: a sigmoid saturates in the first steps and never comes back. No norm looks at the picture as a whole, so
+parts of it can be computed alone.
+
+    net = Gate(CONFIGS["gate-s"])
+    seen = look(observed, witnesses, error, per_channel=net.config.per_channel)
+    rain = net(seen.planes) * seen.excess       # [N, 3, H, W], in training
+    rain = GateDecomposer(net)(aligned)         # [3, H, W], for `decompose`
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, look
+from vidrain.types import Aligned
+
+_FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
+_QUIET = 0.1  # of the usual size of the last weights: training begins near a gate of a half everywhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """Size and inputs of a gate. radius: neighbours on each side; per_channel: three gates, else one on luma."""
+
+    width: int
+    blocks: int
+    per_channel: bool
+    radius: int = 2
+
+
+CONFIGS = {
+    "gate-s": GateConfig(width=24, blocks=3, per_channel=False),  # 37 k parameters
+    "gate-m": GateConfig(width=32, blocks=4, per_channel=True),  # 89 k
+    "gate-l": GateConfig(width=64, blocks=5, per_channel=True, radius=3),  # 399 k
+}
+
+
+class Gate(nn.Module):
+    """Planes of `look` to the gate [N, 1 or 3, H, W], linear: clamp it to [0, 1] where no gradient is wanted."""
+
+    def __init__(self, config: GateConfig) -> None:
+        super().__init__()
+        self.config = config
+        planes, gates = (CHANNEL_PLANES, 3) if config.per_channel else (LUMA_PLANES, 1)
+        self.head = _conv(planes * _FOLD**2, config.width)
+        self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.blocks))
+        self.tail = _conv(config.width, gates * _FOLD**2)
+        with torch.no_grad():
+            self.tail.weight.mul_(_QUIET)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """[N, P, H, W] of any size to [N, 1 or 3, H, W]."""
+        height, width = planes.shape[-2:]
+        whole = functional.pad(planes, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
+        folded = functional.pixel_unshuffle(whole, _FOLD)
+        features = torch.relu(self.head(folded.contiguous(memory_format=torch.channels_last)))  # half the time on a CPU
+        for block in self.blocks:
+            features = block(features)
+        gate = functional.pixel_shuffle(self.tail(features), _FOLD)
+        return 0.5 + gate[..., :height, :width]
+
+
+class _Residual(nn.Module):
+    """Two convolutions around a skip."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = _conv(width, width), _conv(width, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        change: Tensor = self.second(torch.relu(self.first(features)))
+        return features + change
+
+
+def _conv(channels: int, made: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, made, 3, padding=1)
+
+
+class GateDecomposer:
+    """A trained gate as a decomposer of aligned windows."""
+
+    def __init__(self, net: Gate) -> None:
+        self.net = net.eval().requires_grad_(False)
+
+    @property
+    def radius(self) -> int:
+        """Neighbours wanted on each side."""
+        return self.net.config.radius
+
+    def __call__(self, aligned: Aligned) -> Tensor:
+        """Rain to subtract from the observation. [3, H, W] float32 >= 0, in units of RGB in [0, 1]
+
+        Nowhere more than what exceeds the median of the witnesses; 0 without witnesses.
+        """
+        observed = aligned.observed
+        if not len(aligned.witnesses):
+            return torch.zeros_like(observed)
+        net = self.net.to(observed.device)  # costs nothing where it is there already
+        parts = (observed[None], aligned.witnesses[None], aligned.error[None])
+        seen = look(*parts, per_channel=net.config.per_channel)
+        gate: Tensor = net(seen.planes).clamp_(0, 1)
+        return (gate * seen.excess)[0]

@@ -1,0 +1,101 @@
+"""Clips to train on, read at any place: through decord where it returns the right frames, in order where not.
+
+clip = open_footage(Path("walk.mp4"), tell)
+pictures = clip.read([0, 17])  # [3, H, W] float32 RGB each, upright
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vidrain.errors import InputError, UsageError
+from vidrain.events import Notice
+from vidrain.video.clips import ClipReader, open_clips
+from vidrain.video.color import conversion_for, to_rgb, upright
+from vidrain.video.decode import Video, open_video
+
+Tell = Callable[[Notice], None]
+
+_RATE = 30.0  # frames a second, where a file states none
+_VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm", ".ts")
+
+
+class Footage(Protocol):
+    """A clip. rate: frames a second, a hint."""
+
+    path: Path
+    rate: float
+
+    def __len__(self) -> int:
+        """Number of shown frames."""
+
+    def read(self, indices: Sequence[int]) -> list[Tensor]:
+        """Frames in rising order. [3, H, W] float32 RGB each, upright, nominally in [0, 1]; InputError without one."""
+
+
+def clips_at(places: Sequence[str]) -> list[Path]:
+    """The videos that files and folders stand for, those of a folder by name; InputError for what is neither."""
+    return [path for place in places for path in _videos(Path(place))]
+
+
+def open_footage(path: Path, tell: Tell) -> Footage:
+    """Open a clip; `tell` hears why, where it is read in order, which is slower."""
+    video = open_video(path)
+    rate = float(video.info.rate or _RATE)
+    try:
+        return _Random(path, rate, open_clips(path))
+    except (InputError, UsageError) as error:  # a file that decord misreads; no decord here
+        tell(Notice(code="slow", message=f"read in order, which takes longer: {error}"))
+        return _InOrder(path, rate, video)
+
+
+def _videos(place: Path) -> Iterator[Path]:
+    if place.is_dir():
+        found = sorted(path for path in place.iterdir() if path.suffix.lower() in _VIDEOS)
+        if not found:
+            raise InputError(f"{place}: holds no videos ({', '.join(_VIDEOS)})")
+        yield from found
+    elif place.is_file():
+        yield place
+    else:
+        raise InputError(f"{place}: no such file or folder; paths count from where vidrain runs")
+
+
+class _Random:
+    """Through decord."""
+
+    def __init__(self, path: Path, rate: float, clip: ClipReader) -> None:
+        self.path, self.rate, self._clip = path, rate, clip
+
+    def __len__(self) -> int:
+        return len(self._clip)
+
+    def read(self, indices: Sequence[int]) -> list[Tensor]:
+        pictures = torch.from_numpy(self._clip.read(indices))
+        return [picture.permute(2, 0, 1).float().div_(255).contiguous() for picture in pictures]
+
+
+class _InOrder:
+    """Through the decoder that writes videos: from the key frame before the first to the last."""
+
+    def __init__(self, path: Path, rate: float, video: Video) -> None:
+        self.path, self.rate, self._video = path, rate, video
+        self._conversion = conversion_for(video.info)
+
+    def __len__(self) -> int:
+        return len(self._video.index.pts)
+
+    def read(self, indices: Sequence[int]) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
+        for frame in self._video.frames(indices[0]):
+            if frame.index in indices:
+                rgb = to_rgb(frame.planes, self._conversion)
+                found[frame.index] = upright(rgb, self._video.info.display_matrix).contiguous()
+            if frame.index >= indices[-1]:
+                break
+        if missing := [index for index in indices if index not in found]:
+            raise InputError(f"{self.path}: frame {missing[0]} cannot be decoded; leave this clip out")
+        return [found[index] for index in indices]

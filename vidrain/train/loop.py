@@ -1,0 +1,247 @@
+"""train(): one network from footage to weights, on one page.
+
+A run has a folder of its own: config.yaml (all settings; `-c` reads it back), run.json (what ran), curve.jsonl (one
+line per step), previews/, checkpoint.pt, and NAME.safetensors at the end. Started again with the same settings it goes
+on where its last checkpoint stands; on a CPU the result is that of a run that never stopped, bit for bit.
+
+Each step: windows, rain of the teacher, a recycled pair, terms, their weighted sum, one step of the optimizer, and of
+the moving average that becomes the teacher. All draws of a step come from the seed and its number.
+
+    report = train(TrainConfig(data=DataOptions(rainy=("rain/",))), Path("runs/1"), on_event=print)
+"""
+
+import math
+from collections.abc import Mapping
+from contextlib import closing
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Adam, Optimizer
+
+from vidrain.errors import UsageError
+from vidrain.events import OnEvent, TrainingDone, TrainingPlan, TrainingStep, ignore
+from vidrain.job import Device, device_of
+from vidrain.model.gate import CONFIGS, Gate
+from vidrain.model.planes import look
+from vidrain.outputs import claimed
+from vidrain.stream import prefetch
+from vidrain.train.data import Batch, Cut, DataOptions, Windows
+from vidrain.train.losses import rain_sparsity
+from vidrain.train.players import parameters_of, require_all
+from vidrain.train.preview import preview
+from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
+from vidrain.train.run import Curve, State, describe, load_state, run_folder, save_state
+from vidrain.weights import packed_gate
+
+_AHEAD = 2  # batches made while a step is computed
+_PASTE_SEED = 1 << 62  # draws of the recycling and of the windows never share a seed
+_REPORTED = 50  # last steps whose mean loss is reported
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """What the terms count. recycling: |B - P| of recycled pairs; sparsity: mean |R|, most of a picture is dry."""
+
+    recycling: float = 1.0
+    sparsity: float = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All that can be chosen about a run. `configs/train.yaml` explains every key."""
+
+    model: Literal["gate-s", "gate-m", "gate-l"] = "gate-s"
+    seed: int = 0
+    steps: int = 3000
+    batch: int = 8
+    patch: int = 128
+    rate: float = 1e-3
+    warm_up: int = 50
+    largest_gradient: float = 1.0
+    average: float = 0.995
+    baseline_steps: int = 1000
+    softness: float = 0.02
+    dry: float = 0.3
+    bf16: bool = False
+    device: Device = "auto"
+    threads: int | None = None
+    checkpoint_every: int = 200
+    preview_every: int = 500
+    weights: LossWeights = field(default_factory=LossWeights)
+    recycle: RecycleOptions = field(default_factory=RecycleOptions)
+    data: DataOptions = field(default_factory=DataOptions)
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "batch", "patch", "checkpoint_every", "preview_every"):
+            if (value := getattr(self, key)) < 1:
+                raise UsageError(f"{key}={value}: allowed: at least 1")
+        if not 0 <= self.seed < 1 << 31:
+            raise UsageError(f"seed={self.seed}: allowed: 0 to {(1 << 31) - 1}")
+        if self.patch > self.data.crop:
+            raise UsageError(f"patch={self.patch}: allowed: up to data.crop={self.data.crop}, of which it is cut")
+        if not 0 <= self.dry <= 1:
+            raise UsageError(f"dry={self.dry}: allowed: 0 to 1")
+        if not (self.rate > 0 and self.softness > 0 and 0 <= self.average < 1):
+            found = f"rate={self.rate} softness={self.softness} average={self.average}"
+            raise UsageError(f"{found}: allowed: above 0, above 0, from 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """What a run came to. loss: mean over the last steps."""
+
+    run_dir: Path
+    weights: Path
+    steps: int
+    loss: float
+    seconds: float
+
+
+def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> TrainReport:
+    """Train a network and leave its weights, the moving average over the steps, in `run_dir`.
+
+    Goes on with a run that was begun there with the same settings; UsageError for other settings. Raises VidrainError.
+    """
+    began = monotonic()
+    # Device and seed.
+    device = _prepared(config)
+
+    # Networks and optimizers.
+    net = Gate(CONFIGS[config.model]).to(device)
+    average = deepcopy(net).requires_grad_(False)
+    table = parameters_of({"gate": [net]})
+    require_all(table, {"gate": net})
+    optimizer = Adam(table["gate"].items(), lr=config.rate, betas=(0.9, 0.99))
+    state = State(nets={"net": net, "average": average}, optimizers={"gate": optimizer})
+
+    weights = run_dir / f"{config.model}.safetensors"
+    with run_folder(run_dir), claimed(weights, force=True) as claim:
+        # Resume, and data.
+        first = load_state(run_dir, state, config)
+        describe(run_dir, config, device)
+        curve = Curve(run_dir / "curve.jsonl", first)
+        cut = Cut(radius=net.config.radius, patch=config.patch, batch=config.batch)
+        windows = Windows(config.data, cut, seed=config.seed, tell=on_event)
+        on_event(_plan(config, run_dir, windows, first))
+
+        with closing(prefetch(windows.batches(range(first, config.steps)), _AHEAD, "windows")) as batches:
+            for step, batch in zip(range(first, config.steps), batches, strict=True):
+                batch = batch.to(device)
+                generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
+
+                # Forward: a pair out of the teacher's rain, and the terms.
+                rain = teacher_rain(batch, None if step < config.baseline_steps else average)
+                pair = recycle(batch.observed, batch.witnesses, rain, generator, options=config.recycle)
+                background, terms = forward(net, pair, batch, config)
+                total = weighted_sum(terms, asdict(config.weights))
+
+                # Backward, clip, step, moving average.
+                size = descend(total, optimizer, rate_at(step, config), config.largest_gradient)
+                follow(average, net, min(config.average, (step + 1) / (step + 10)))
+
+                # Tell.
+                done = step + 1
+                numbers = {name: term.item() for name, term in terms.items()}  # a sync point
+                numbers |= {"total": total.item(), "gradient": size, "rate": rate_at(step, config)}
+                curve.write(done, numbers)
+                if done % config.preview_every == 0 or done == config.steps:
+                    preview(run_dir / "previews" / f"step_{done:06d}.png", pair, background.detach())
+                if done % config.checkpoint_every == 0 or done == config.steps:
+                    save_state(run_dir, state, config, done)
+                on_event(_step(done, config.steps, numbers["total"], (done - first) / (monotonic() - began)))
+
+        claim.partial.write_bytes(packed_gate(config.model, average.state_dict()))
+        claim.publish()
+    seconds, loss = monotonic() - began, curve.mean("total", _REPORTED)
+    on_event(TrainingDone(run_dir=str(run_dir), weights=str(weights), steps=config.steps, loss=loss, seconds=seconds))
+    return TrainReport(run_dir=run_dir, weights=weights, steps=config.steps, loss=loss, seconds=seconds)
+
+
+def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
+    """What the teacher (None: the baseline) takes for rain; none of a clean picture. [N, 3, H, W] >= 0"""
+    rain = batch.rain
+    if teacher is not None:
+        with torch.no_grad():
+            seen = look(batch.observed, batch.witnesses, batch.error, per_channel=teacher.config.per_channel)
+            rain = teacher(seen.planes).clamp(0, 1) * seen.excess
+    return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
+
+
+def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """The background of a pair made of the batch, and every term of the loss as a scalar."""
+    seen = look(pair.observed, pair.witnesses, batch.error, per_channel=net.config.per_channel)
+    with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
+        gate = net(seen.planes)
+    rain = gate.float() * seen.excess
+    background = pair.observed - rain
+    weight = trust(pair, batch.is_clean, config.dry)
+    terms = {
+        "recycling": charbonnier(background, pair.target, weight, config.softness),
+        "sparsity": rain_sparsity(rain),
+    }
+    return background, terms
+
+
+def descend(total: Tensor, optimizer: Optimizer, rate: float, largest_gradient: float) -> float:
+    """One step of the optimizer down the gradient of `total`; returns the gradient's length before it was cut."""
+    moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    total.backward()  # type: ignore[no-untyped-call]
+    length = clip_grad_norm_(moved, largest_gradient)
+    optimizer.step()
+    return length.item()
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The sum of the terms times their weights; each term has a weight and each weight its term."""
+    if terms.keys() != weights.keys():
+        raise ValueError(f"found terms {sorted(terms)} and weights {sorted(weights)}; want the same names")
+    return torch.stack([terms[name] * weights[name] for name in sorted(terms)]).sum()
+
+
+def rate_at(step: int, config: TrainConfig) -> float:
+    """The learning rate: up in a line while warming up, then down to a hundredth along a cosine."""
+    if step < config.warm_up:
+        return config.rate * (step + 1) / config.warm_up
+    progress = (step - config.warm_up) / max(config.steps - config.warm_up, 1)
+    return config.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
+    """Move the average towards the network: keep * average + (1 - keep) * network."""
+    for slow, fast in zip(average.parameters(), net.parameters(), strict=True):
+        slow.lerp_(fast, 1 - keep)
+
+
+def _prepared(config: TrainConfig) -> torch.device:
+    """The device, with torch's threads and first weights as the settings want them."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    return torch.device(device_of(config.device))
+
+
+def _plan(config: TrainConfig, run_dir: Path, windows: Windows, first: int) -> TrainingPlan:
+    count = sum(parameter.numel() for parameter in Gate(CONFIGS[config.model]).parameters())
+    return TrainingPlan(
+        run_dir=str(run_dir),
+        model=config.model,
+        parameters=count,
+        device=device_of(config.device),
+        clips=windows.clips,
+        first=first,
+        steps=config.steps,
+    )
+
+
+def _step(done: int, total: int, loss: float, speed: float) -> TrainingStep:
+    return TrainingStep(steps=done, total=total, loss=loss, steps_per_s=speed, eta_s=(total - done) / speed)
