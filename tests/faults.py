@@ -24,7 +24,11 @@ FAULTS = {
     6: Fault("an MP4 with its index in front, cut short", "cleaned as far as it goes, the lost time named", (4,)),
     7: Fault("Matroska or a transport stream cut short", "the same, though FFmpeg reads it without a word", (4,)),
     8: Fault("a tail of zeros", "the same", (4,)),
-    9: Fault("flipped bits in coded frames", "read past; lost frames concealed or dropped, and named", (0, 3, 4)),
+    9: Fault(
+        "flipped bits in coded frames",
+        "read past; frames known to be lost are concealed or dropped, named",
+        (0, 3, 4),
+    ),
     10: Fault(
         "the first frames need others that are not there", "begins at the first key frame; sound in step", (0, 4)
     ),

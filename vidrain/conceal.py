@@ -74,6 +74,12 @@ def refuse_missing(path: Path, missing: Missing) -> None:
         raise InputError(f"{path}: {notice.message}; {_INSTEAD}")
 
 
+def refuse_damaged(path: Path, packets: int) -> None:
+    """InputError if any packets of the video at `path` were damaged, even if every frame came out of it."""
+    if packets:
+        raise InputError(f"{path}: {packets} packets of the video are damaged; {_INSTEAD}")
+
+
 def in_words(lost: npt.NDArray[np.bool_], frames_repeated: int) -> list[str]:
     """How many frames did not decode and what became of them. lost [F]: of the frames that were to go out."""
     count = int(lost.sum())

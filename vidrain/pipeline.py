@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from vidrain.conceal import refuse_missing, repeated, unbroken
+from vidrain.conceal import refuse_damaged, refuse_missing, repeated, unbroken
 from vidrain.decompose import Decomposer, decompose, reach_of, tolerated
 from vidrain.errors import InputError
 from vidrain.events import Meter, OnEvent, ignore
@@ -27,6 +27,7 @@ from vidrain.types import Frame, Layers
 from vidrain.video.decode import open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
+from vidrain.video.index import video_tracks
 from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, verify
 from vidrain.watchdog import Watchdog
@@ -57,7 +58,10 @@ def clean(
     began = monotonic()
     options, path = options or CleanOptions(), Path(source)
     jobs, before = _planned(path, Path(output) if output is not None else None, options)
-    decomposer = load_decomposer(jobs[0].model, options.weights, baseline=options.baseline, nlcl=options.nlcl)
+    # one for each video: what a model remembers of one is nothing to the next
+    decomposers = [
+        load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl) for job in jobs
+    ]
     with ExitStack() as stack:
         claims = {
             role: stack.enter_context(claimed(target, force=options.force)) for role, target in jobs[0].targets.items()
@@ -69,7 +73,7 @@ def clean(
         notices = list(dict.fromkeys(notice for job in jobs for notice in job.notices))
         for notice in notices:
             on_event(notice)
-        done = _passes(jobs, partials, decomposer, options, on_event)
+        done = _passes(jobs, partials, decomposers, options, on_event)
         if jobs[0].watchdog.opened(lambda _: _fingerprint(path)) != before:
             raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
         # with frames lost, no other program pairs the rest as we do
@@ -86,8 +90,10 @@ def clean(
 
 
 def _planned(source: Path, output: Path | None, options: CleanOptions) -> tuple[list[Job], Fingerprint]:
-    """A plan for each video that is to be cleaned, and what the source looked like when they were made."""
+    """A plan for each video that is to be cleaned, and what the source looked like before it was read for them."""
     watchdog = Watchdog(source, options.stall_s)
+    watchdog.opened(lambda _: video_tracks(source))  # says what is wrong with a file that cannot be opened
+    before = watchdog.opened(lambda _: _fingerprint(source))  # and only then is it read: it may change meanwhile
 
     def job_for(track: int) -> Job:
         video = watchdog.opened(lambda pulse: open_video(source, track=track, beat=pulse.beat))
@@ -98,18 +104,22 @@ def _planned(source: Path, output: Path | None, options: CleanOptions) -> tuple[
 
     jobs = [job_for(track) for track in watchdog.opened(lambda _: chosen_tracks(source, options.video))]
     refuse_what_needs_one(jobs, options)
-    return jobs, watchdog.opened(lambda _: _fingerprint(source))
+    return jobs, before
 
 
 def _passes(
-    jobs: Sequence[Job], partials: Partials, decomposer: Decomposer, options: CleanOptions, on_event: OnEvent
+    jobs: Sequence[Job],
+    partials: Partials,
+    decomposers: Sequence[Decomposer],
+    options: CleanOptions,
+    on_event: OnEvent,
 ) -> list[Pass]:
     """Run the jobs, each on the result of the one before; results lie in two places in turn, the last in `clean`."""
     meter = Meter(sum(job.frames for job in jobs))
     done: list[Pass] = []
     made: Path | None = None
     path = jobs[0].video.info.path
-    for left, job in zip(reversed(range(len(jobs))), jobs, strict=True):
+    for left, job, decomposer in zip(reversed(range(len(jobs))), jobs, decomposers, strict=True):
         current = job if made is None else continued(job, made, options)
         came_exactly = not time_error(job.video, current.video)
         made = partials["spare" if left % 2 else "clean"]
@@ -128,6 +138,7 @@ def _pass(job: Job, partials: Partials, decomposer: Decomposer, tick: Callable[[
     missing = missing_in(job.video, job.kept, clean.copied.values())
     if job.on_bad_frame == "fail":
         refuse_missing(job.video.info.path, missing)
+        refuse_damaged(job.video.info.path, job.video.decoded.damaged_packets)
     if job.compare is not None and not missing.picture:
         _compare(job, job.compare, partials, clean)
     is_exact = found.pts_equal and job.pace is None and not job.video.decoded.moved_times
@@ -139,7 +150,7 @@ def _write(
 ) -> dict[str, VideoExport]:
     """Decode, decompose and encode: a thread each, bounded queues between them. Returns the finished exports."""
     with ExitStack() as stack:
-        exports = {role: stack.enter_context(export) for role, export in _exports(job, partials).items()}
+        exports = {role: stack.enter_context(export) for role, export in _exports(job, partials)}
         context = _context(job, reach_of(decomposer.radius))
         frames = job.watchdog.ahead(context, _DECODED_AHEAD, "decode", job.video.decoded.place)
         decoded = stack.enter_context(closing(frames))
@@ -165,7 +176,8 @@ def _mended(layers: Iterator[Layers], job: Job, tally: Tally) -> Iterator[Layers
     return layers
 
 
-def _exports(job: Job, partials: Partials) -> dict[str, VideoExport]:
+def _exports(job: Job, partials: Partials) -> Iterator[tuple[str, VideoExport]]:
+    """Role and export, opened one by one: where the next cannot be, those before it are closed by their owner."""
     info = job.video.info
     shift = round(job.span.shift / job.clean.picked.info.time_base) if job.span else 0
     where = "while its other streams were copied"
@@ -177,10 +189,9 @@ def _exports(job: Job, partials: Partials) -> dict[str, VideoExport]:
             ahead=lambda packets: job.watchdog.ahead(packets, _PACKETS_AHEAD, "copy", lambda: where),
         )
     )
-    exports = {"clean": VideoExport(partials["clean"], job.clean.plan, job.clean.picked, shift=shift, copy=copy)}
+    yield "clean", VideoExport(partials["clean"], job.clean.plan, job.clean.picked, shift=shift, copy=copy)
     for role, other in job.others.items():
-        exports[role] = VideoExport(partials[role], other.plan, other.picked, shift=shift)
-    return exports
+        yield role, VideoExport(partials[role], other.plan, other.picked, shift=shift)
 
 
 def _context(job: Job, reach: int) -> Iterator[Frame]:

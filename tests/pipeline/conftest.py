@@ -1,4 +1,4 @@
-"""Runs the real command line inside the test process, so that a test costs no import of torch."""
+"""Runs the real command line inside the test process, so that a test costs no import of torch; a source, a target."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests import ffmpeg_says
 from vidrain.cli import main
 
 
@@ -28,6 +29,21 @@ class Ran:
 
 Vidrain = Callable[..., Ran]
 Verify = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def source(samples: Path, tmp_path: Path) -> Path:
+    """Eight frames in a folder of their own, with sound."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return ffmpeg_says.remux(samples / "full_range.mp4", folder / "in.mp4", "-map", "0", "-t", "0.3")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A target in a folder of its own, so that anything left behind is seen."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "out.mp4"
 
 
 @pytest.fixture

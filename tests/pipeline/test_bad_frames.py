@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,12 @@ import pytest
 
 import vidrain as package
 from tests import ffmpeg_says
-from tests.broken import wiped
+from tests.broken import boxes, index_in_front, wiped
 from tests.painted import read_index
 from tests.pipeline.conftest import Vidrain
 from vidrain.video.decode import open_video
 
 COUNT, RATE = 28, 25
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """A target in a folder of its own, so that anything left behind is seen."""
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out" / "out.mp4"
 
 
 def coded_frame_by_frame(samples: Path, folder: Path, codec: str, suffix: str = "mov") -> Path:
@@ -179,3 +173,35 @@ def test_a_stream_that_begins_between_key_frames(
     assert ran.code == 4
     (told,) = [event["message"] for event in ran.events if "begins" in event.get("message", "")]
     assert "the picture begins with frame 6" in told
+
+
+@pytest.fixture
+def patched_up(samples: Path, tmp_path: Path) -> Path:
+    """H.264 with flipped bits that the decoder conceals: it gives out every frame and raises nothing."""
+    source = tmp_path / "hurt.mp4"
+    data = bytearray(index_in_front(samples / "street.mp4", tmp_path / "front.mp4").read_bytes())
+    start, end = next((start, end) for kind, start, end in boxes(data) if kind == b"mdat")
+    dice = random.Random(3)
+    for _ in range(12):
+        data[dice.randrange(start + (end - start) // 4, end)] ^= 1 << dice.randrange(8)
+    source.write_bytes(data)
+    assert len(ffmpeg_says.shown_frames(source).packets) == len(
+        ffmpeg_says.shown_frames(samples / "street.mp4").packets
+    )
+    return source
+
+
+@pytest.mark.fault(9)
+def test_pictures_that_the_decoder_patched_up_are_lost_frames(patched_up: Path, out: Path, vidrain: Vidrain) -> None:
+    ran = vidrain("clean", patched_up, "-o", out, "--json")
+    assert ran.code == 4
+    assert ran.events[-1]["frames_repeated"] > 0
+    assert ran.events[-1]["frames_out"] == ran.events[-1]["frames_in"]
+    assert any("could not be decoded and is missing" in event.get("message", "") for event in ran.events)
+
+
+@pytest.mark.fault(9)
+def test_fail_takes_no_patched_up_picture(patched_up: Path, out: Path, vidrain: Vidrain) -> None:
+    ran = vidrain("clean", patched_up, "-o", out, "--on-bad-frame", "fail")
+    assert (ran.code, ran.err.splitlines()[-1].startswith("vidrain: ")) == (3, True)
+    assert list(out.parent.iterdir()) == []

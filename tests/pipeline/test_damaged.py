@@ -19,13 +19,6 @@ FRAMES, RATE = 28, 25
 Make = Callable[[Path, Path], Path]
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """A target in a folder of its own, so that anything left behind is seen."""
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out" / "out.mp4"
-
-
 def remuxed(suffix: str) -> Make:
     return lambda source, folder: ffmpeg_says.remux(source, folder / f"whole.{suffix}", "-map", "0")
 

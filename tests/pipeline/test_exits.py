@@ -40,21 +40,6 @@ with claimed(Path(sys.argv[1]), force=False):
 """
 
 
-@pytest.fixture
-def source(samples: Path, tmp_path: Path) -> Path:
-    """Eight frames in a folder of their own, with sound."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    return ffmpeg_says.remux(samples / "full_range.mp4", folder / "in.mp4", "-map", "0", "-t", "0.3")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """A target in a folder of its own, so that anything left behind is seen."""
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out" / "out.mp4"
-
-
 @pytest.fixture(scope="module")
 def long_clip(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Minutes of work: a sample over and over."""

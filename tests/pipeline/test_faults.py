@@ -23,13 +23,6 @@ from vidrain.video.decode import open_video
 KINDS = ("mp4", "fragments", "mkv", "ts", "avi")
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """A target in a folder of its own, so that anything left behind is seen."""
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out" / "out.mp4"
-
-
 @pytest.fixture(scope="module")
 def wholes(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same clip in five containers."""

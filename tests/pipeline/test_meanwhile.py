@@ -10,26 +10,13 @@ from pathlib import Path
 import pytest
 
 import vidrain as package
-from tests import ffmpeg_says
+from vidrain import pipeline
 from vidrain.errors import InputError, OutputError
 from vidrain.events import Event, Progress
+from vidrain.job import Job
+from vidrain.video.decode import Video
 
 pytestmark = [pytest.mark.fault(28)]
-
-
-@pytest.fixture
-def source(samples: Path, tmp_path: Path) -> Path:
-    """Eight frames in a folder of their own, with sound."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    return ffmpeg_says.remux(samples / "full_range.mp4", folder / "in.mp4", "-map", "0", "-t", "0.3")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """A target in a folder of its own, so that anything left behind is seen."""
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out" / "out.mp4"
 
 
 def grow(path: Path) -> None:
@@ -63,6 +50,20 @@ def test_source_that_changes_meanwhile(change: Callable[[Path], None], source: P
     with pytest.raises(InputError, match="nothing was kept") as raised:
         package.clean(source, out, on_event=meddle)
     assert str(raised.value).count("\n") == 0
+    assert list(out.parent.iterdir()) == []
+
+
+def test_source_that_changes_while_the_job_is_planned(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that is still being copied from the card."""
+    plan = pipeline.plan_job
+
+    def late(video: Video, output: Path | None, options: package.CleanOptions) -> Job:
+        grow(source)
+        return plan(video, output, options)
+
+    monkeypatch.setattr(pipeline, "plan_job", late)
+    with pytest.raises(InputError, match="nothing was kept"):
+        package.clean(source, out)
     assert list(out.parent.iterdir()) == []
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import ffmpeg_says
 from tests.checkpoints import weights_file
 from tests.pipeline.conftest import Vidrain
 from tests.round_trip import decoded, opened
@@ -15,6 +16,7 @@ from vidrain.layers import subtract
 from vidrain.model.nlcl import Generator, as_picture, as_signal, pooled
 from vidrain.types import Frame, Planes
 from vidrain.video.color import conversion_for, to_codes, to_rgb
+from vidrain.video.decode import open_video
 from vidrain.weights import PRESETS
 
 
@@ -69,6 +71,24 @@ def test_residual_of_single_frames(samples: Path, weights: Path, tmp_path: Path,
         removal = torch.stack([(channel - channel.median()) / 2 for channel in out])
         for one, other in zip(found.planes, without(frame, removal, source), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_statistics_of_one_video_are_nothing_to_the_next(
+    samples: Path, weights: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """Two cameras in one file, each without a cut: the second is cleaned as it would be alone."""
+    both, alone = tmp_path / "both.mkv", tmp_path / "alone.mkv"
+    first, last = ("-i", samples / "odd.mp4"), ("-f", "lavfi", "-i", "testsrc2=s=132x98:r=25")
+    lossless = ("-frames:v", "3", "-c:v", "ffv1", "-pix_fmt", "yuv420p")
+    ffmpeg_says.quietly(*first, *last, "-map", "0:v", "-map", "1:v", *lossless, both)
+    ffmpeg_says.quietly(*last, *lossless, alone)
+    chosen = ("--archive", "--model", "nlcl", "--weights", weights)
+    assert vidrain("clean", both, "-o", tmp_path / "a.mkv", "--video", "all", *chosen).code == 0
+    assert vidrain("clean", alone, "-o", tmp_path / "b.mkv", *chosen).code == 0
+    found, due = open_video(tmp_path / "a.mkv", track=1).frames(), open_video(tmp_path / "b.mkv").frames()
+    for one, other in zip(found, due, strict=True):
+        for plane, same in zip(one.planes, other.planes, strict=True):
+            np.testing.assert_array_equal(plane, same)
 
 
 @pytest.mark.proves("exit 7")

@@ -24,13 +24,6 @@ from vidrain.video.decode import Video
 pytestmark = [pytest.mark.fault(33)]
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """A target in a folder of its own, so that anything left behind is seen."""
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out" / "out.mp4"
-
-
 @contextmanager
 def nobody_gets_in(path: Path) -> Iterator[None]:
     """While a lease is held, the kernel lets whoever opens the file wait: a real stall, as of a dead network share."""

@@ -162,7 +162,14 @@ class Video:
             except av.error.FFmpegError:
                 self.decoded.damaged_packets += 1
                 continue
-            yield from (picture for picture in pictures if isinstance(picture, VideoFrame))
+            for picture in pictures:
+                if not isinstance(picture, VideoFrame):
+                    continue
+                if picture.is_corrupt:  # patched up by the decoder where its bytes made no sense, without an error
+                    self.decoded.damaged_packets += 1
+                    if self.index.orderly:  # else frames are counted, and one left out would shift all behind it
+                        continue
+                yield picture
 
     def _frame(self, picture: VideoFrame, index: int) -> Frame:
         info = self.info

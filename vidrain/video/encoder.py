@@ -17,7 +17,6 @@ from av.codec import Codec
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 
 from vidrain.errors import UsageError
 from vidrain.types import ColorTags, PixelLayout, StaticHdr, VideoInfo
@@ -50,14 +49,6 @@ _OURS = {  # options of every encoder that would contradict the plan
     "threads": "use encode.threads=N",
 }
 _UNTAGGED, _FULL_RANGE = 2, 2
-_X265_DELAY = 2  # frames by which its decoding times run ahead (x265 source, m_bframeDelay with B-frames as references)
-_ACCURATE = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.BITEXACT
-)
 
 
 @dataclass(frozen=True)
