@@ -85,6 +85,7 @@ def test_every_parameter_learns_within_two_steps(name: str, samples: Path, tmp_p
     assert [name for group in groups for name in group["param_names"]] == [f"0.{key}" for key in before]
 
 
+@pytest.mark.timeout(300)  # a minute on two quiet cores
 def test_it_learns_one_window_by_heart(samples: Path) -> None:
     """The same pair again and again: of the error that a gate can avoid, most goes."""
     settings = config(samples)
