@@ -256,10 +256,16 @@ def _run(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True, stop
 
 @contextmanager
 def _stoppable(stopped: str) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into exceptions; a job that does not unwind in time is ended."""
-    from vidrain.outputs import abandon
+    """Turn SIGINT and SIGTERM into exceptions; a job that does not unwind in time is ended.
+
+    Once outputs get their names the job is as good as done: it ends as it would have, not with some of them missing.
+    """
+    from vidrain.outputs import abandon, is_past_return
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if is_past_return():
+            return
+
         def give_up(again: int, frame: FrameType | None) -> None:
             abandon()
             os.write(2, f"vidrain: stopped; {stopped}\n".encode())

@@ -20,6 +20,7 @@ from vidrain.errors import BusyError, OutputError, UsageError
 
 _LONGEST_NAME = 255  # bytes, on every common file system
 _open_claims: set[Path] = set()  # partial files of this process, for `abandon`
+_past_return: set[Path] = set()  # targets of this process that have, or are about to get, their final name
 
 
 class Claim:
@@ -54,8 +55,14 @@ def publish_all(claims: Collection[Claim]) -> None:
     """Publish what belongs together, one after the other, after making sure that each can be."""
     for claim in claims:
         claim.make_ready()
+    _past_return.update(claim.target for claim in claims)
     for claim in claims:
         claim.publish()
+
+
+def is_past_return() -> bool:
+    """Whether outputs of the job at hand are getting their names, or have: from here on an interrupt comes too late."""
+    return bool(_past_return)
 
 
 def refuse_clashes(source: Path, targets: Iterable[Path]) -> None:
@@ -87,6 +94,7 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
         raise OutputError(f"{target}: exists already; use --force to replace it, or another -o")
     partial = _partial_of(target)
     lock = _locked(partial, target)
+    _past_return.clear()  # a new job
     _open_claims.add(partial)
     try:
         yield Claim(target, partial, force=force)

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM at any moment: the process ends at once with its code, and nothing is left behind."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import ffmpeg_says
+from tests.pipeline.conftest import Vidrain
+from vidrain.outputs import Claim
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see when handlers are in place")
 
@@ -34,14 +37,49 @@ def catches_sigterm(pid: int) -> bool:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_while_libraries_are_imported(number: int, code: int, after: float, samples: Path, tmp_path: Path) -> None:
     """numpy and torch swallow an exception raised inside of their import: the job would go on."""
-    job = started(samples / "street.mp4", tmp_path / "out.mp4")
+    source = ffmpeg_says.remux(
+        samples / "street.mp4", tmp_path / "long.mp4", "-map", "0:v", first=("-stream_loop", "20")
+    )
+    job = started(source, tmp_path / "out.mp4")
     time.sleep(after)
     job.send_signal(number)
     sent = time.monotonic()
     _, said = job.communicate(timeout=30)
     assert (job.returncode, said.count("\n")) == (code, 1), said
     assert time.monotonic() - sent < 2
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_when_outputs_get_their_names(
+    number: int, source: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first name and the second it is too late to stop: both belong together."""
+    publish, rain = Claim.publish, out.with_name("rain.mp4")
+
+    def interrupted(claim: Claim) -> None:
+        publish(claim)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Claim, "publish", interrupted)
+    ran = vidrain("clean", source, "-o", out, "--rain", rain)
+    assert (ran.code, ran.err) == (0, "")
+    assert sorted(out.parent.iterdir()) == [out, rain]
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_the_work_is_done(number: int, source: Path, out: Path) -> None:
+    """While the interpreter winds down: the result is there, and the exit code says so."""
+    script = (
+        "import os, sys, atexit; from vidrain.__main__ import run;"
+        f"atexit.register(lambda: os.kill(os.getpid(), {int(number)})); run()"
+    )
+    command = [sys.executable, "-c", script, "clean", str(source), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(out.parent.iterdir()) == [out]
 
 
 @pytest.mark.slow
