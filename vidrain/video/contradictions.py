@@ -151,7 +151,7 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         until = time + length * tick
         hidden = shown[shown < time]
         strays = track.kind == "video" and len(hidden) and (begin < 0 or time - hidden.max() > _FAR * step)
-        if strays or (len(hidden) and is_even and np.any(np.diff(np.sort(shown)) != step)):
+        if strays or (is_even and np.any(np.diff(np.sort(shown))[: len(hidden)] != step)):
             yield f"its edit list hides {len(hidden)} frames that lie apart"
         # an editor trims both, and a muxer lets the last of uneven frames last on, which stts does not say
         agreed = whole == track.presented and (until < end or not is_even)

@@ -32,12 +32,16 @@ class _Defaults:
 
 @dataclass(frozen=True)
 class _Run:
-    """Samples of one track in one fragment. start: their first decoding time, None where it is not stated."""
+    """Samples of one track in one fragment. start: their first decoding time, None where it is not stated.
+
+    goes_on: whether it follows another run of the same fragment, and needs none.
+    """
 
     track: int
     start: int | None
     durations: Rows
     size: int
+    goes_on: bool
 
 
 def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
@@ -67,6 +71,7 @@ def _order(file: BinaryIO, tops: list[Box]) -> Iterator[tuple[str, int]]:
 def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
     """Media that is not of the size that its fragment states, and times that do not go on."""
     due: dict[int, tuple[int, int]] = {}  # track -> when its next sample is decoded, longest step so far
+    timed: dict[int, bool] = {}  # track -> whether its first fragment says when it begins
     for place, box in enumerate(tops):
         if box.kind != b"moof":
             continue
@@ -79,6 +84,8 @@ def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> It
         for run in runs:
             if run.track not in defaults:
                 yield f"the fragment at {box.start} is of track {run.track}, which there is not", box.start
+            if not run.goes_on and timed.setdefault(run.track, run.start is not None) != (run.start is not None):
+                yield f"the fragment at {box.start} states no time, or alone one, for track {run.track}", box.start
             if not len(run.durations):
                 continue
             longest = int(run.durations.max())
@@ -129,10 +136,10 @@ def _read_runs(file: BinaryIO, moof: Box, defaults: dict[int, _Defaults]) -> Ite
         own = _Defaults(duration, stated[at] if flags & 16 else own.size)
         tfdt = child(file, traf, b"tfdt", size=moof.end)
         start = None if tfdt is None else _decode_time(read_at(file, tfdt.body, 12))
-        for trun in (box for box in walk(file, traf.body, traf.end) if box.kind == b"trun"):
+        truns = (box for box in walk(file, traf.body, traf.end) if box.kind == b"trun")
+        for number, trun in enumerate(truns):
             durations, size = _read_run(file, trun, own)
-            yield _Run(track, start, durations, size)
-            start = None  # the next run goes on
+            yield _Run(track, None if number else start, durations, size, goes_on=number > 0)
 
 
 def _decode_time(data: bytes) -> int:
