@@ -4,6 +4,7 @@ No decoding and no FFmpeg; a hostile file costs bounded memory and time. Chunks:
 files beyond a gigabyte: OpenDML AVI File Format Extensions 1.02.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ _DATA = {b"dc", b"db", b"wb", b"tx", b"pc", b"sb", b"__"}
 _PICTURE = {b"dc", b"db"}
 _MP3_SYNC, _MP3_SAME = 0xFFE00000, 0xFFFE0C00  # first bits of a frame; those that are alike in all of a stream
 _NEARLY_ALL = 0.8  # chunks that begin with a frame; else frames run over the edges of chunks
+_CHUNK_HEAD = re.compile(rb"\d\d(?:dc|db|wb)")
+_SEARCHED = 1 << 16  # bytes
 _FILLERS = {b"JUNK", b"IDIT", b"PAD "}
 
 
@@ -77,7 +80,10 @@ def examine_chunks(file: BinaryIO, size: int) -> Structure:
 def _riffs(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
     for riff in walk_chunks(file, 0, size):
         if riff.name not in (b"AVI ", b"AVIX"):
-            return  # what a camera appends: behind the last list all is allowed
+            rest = read_at(file, riff.start, min(size - riff.start, _SEARCHED))
+            if _CHUNK_HEAD.search(rest):  # else it is what a camera appends
+                yield Damage(f"{size - riff.start} bytes behind the last list hold chunks", riff.start, size)
+            return
         for chunk in walk_chunks(file, riff.body, min(riff.end, size)):
             if chunk.name == b"hdrl":
                 _head(file, chunk, size, found)

@@ -14,7 +14,8 @@ from vidrain.video.element import Element, elements_in, number_at
 
 _TIMESTAMP, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 _ENTRY, _NUMBER = 0xAE, 0xD7
-_NEEDED = {0x73C5, 0x83, 0x86}  # what a track has besides: its identity, kind and codec
+_TYPE, _TYPES = 0x83, {1, 2, 3, 16, 17, 18, 32, 33}  # video, audio, complex, logo, subtitle, buttons, control, metadata
+_NEEDED = {0x73C5, _TYPE, 0x86}  # what a track has besides: its identity, kind and codec
 _POINT, _CUE_TIME, _POSITIONS, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
 _SHORT = {_TIMESTAMP, 0xA7, 0xAB}  # numbers: also where the cluster lies, and how long the one before is
@@ -105,7 +106,8 @@ def read_heads(file: BinaryIO, parts: dict[str, Element], begin: int, size: int)
     heads = Heads()
     for entry in _inside(file, parts.get("Tracks"), size):
         found = {part.kind: part for part in _inside(file, entry, size)} if entry.kind == _ENTRY else {}
-        heads.incomplete += entry.kind == _ENTRY and not found.keys() >= {_NUMBER, *_NEEDED}
+        is_known = found.keys() >= {_NUMBER, *_NEEDED} and number_at(file, found[_TYPE]) in _TYPES
+        heads.incomplete += entry.kind == _ENTRY and not is_known
         heads.tracks |= {number_at(file, found[_NUMBER])} if _NUMBER in found else set()
     for point in _inside(file, parts.get("Cues"), size):
         if point.kind == _POINT and len(heads.cues) < _MOST_CUES:
@@ -123,7 +125,7 @@ def read_heads(file: BinaryIO, parts: dict[str, Element], begin: int, size: int)
 def disagreements(heads: Heads, walk: Walk) -> Iterator[str]:
     """What heads, index and blocks do not agree on, once all clusters were walked."""
     if heads.incomplete:
-        yield f"{heads.incomplete} tracks lack their number, kind or codec"
+        yield f"{heads.incomplete} tracks lack their number, a known kind or their codec"
     if walk.strays:
         yield f"{walk.strays} blocks are broken, or of a track that there is not"
     if walk.backwards:

@@ -5,6 +5,7 @@ only some write is not.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -146,6 +147,9 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     tick = track.timescale / track.movie_scale
     if any(time < _EMPTY for _, time in track.edits):
         yield "its edit list begins before its first sample"
+    spans = [(time, time + length * tick) for length, time in shown_edits]
+    if any(start < before - step for (_, before), (start, _) in pairwise(spans)):
+        yield "its edit list shows parts of it twice"
     if len(shown_edits) == 1:
         (length, time), whole = shown_edits[0], sum(length for length, _ in track.edits)
         until = time + length * tick
@@ -154,11 +158,13 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         if strays or (is_even and np.any(np.diff(np.sort(shown))[: len(hidden)] != step)):
             yield f"its edit list hides {len(hidden)} frames that lie apart"
         # an editor trims both, and a muxer lets the last of uneven frames last on, which stts does not say
-        agreed = whole == track.presented and (until < end or not is_even)
+        agreed = whole == track.presented and (until < end or (not is_even and until - end <= steps.max() + tick))
         off = abs(until - end)
         if not is_even:  # then muxers also write the steps of decoding, summed
             off = min(off, abs(length * tick - track.duration))
-        if off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not agreed:
+        if len(hidden) and until > end + tick + (1 if is_even else step):
+            yield f"its edit list hides {len(hidden)} frames and ends {until - end:.0f} ticks behind the last"
+        elif off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not agreed:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
     elif not track.edits and abs(track.presented * tick - track.duration) > step + tick:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"
