@@ -136,6 +136,8 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     step = int(steps[0] if is_even else np.median(steps))
     if track.kind == "video" and is_even and not _evenly(np.diff(np.sort(shown)), step):
         yield "its samples last equally long, but are shown unevenly"
+    elif track.kind == "video" and np.diff(np.sort(shown)).max(initial=0) > _HOLE * max(int(steps.max()), 1):
+        yield "some samples are shown long before or after all others"
     # what was cut without coding it anew lacks frames near its end: then some count all steps, some what is shown
     apart = [track.duration - (end - begin), track.duration - int(steps.sum())]
     exact = [abs(off - last) for off in apart for last in (0, step, -step)]

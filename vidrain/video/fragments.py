@@ -20,6 +20,7 @@ _KNOWN = {
 _MOST_FRAGMENTS = 1 << 16
 _MOST_ROWS = 1 << 20  # samples of one run
 _MOST_SAID = 16
+_REORDERED = 64  # frames: no codec moves one so far
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class _Defaults:
 class _Run:
     """Samples of one track in one fragment. start: their first decoding time, None where it is not stated.
 
-    goes_on: whether it follows another run of the same fragment, and needs none.
+    goes_on: whether it follows another run of the same fragment, and needs none; offsets: from when each sample is
+    decoded to when it is shown, none where it is the same.
     """
 
     track: int
     start: int | None
     durations: Rows
+    offsets: Rows
     size: int
     goes_on: bool
 
@@ -95,6 +98,8 @@ def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> It
                 yield f"the fragment at {box.start}: {ends}", box.start
             begin = start if run.start is None else run.start
             due[run.track] = begin + int(run.durations.sum()), max(longest, last)
+            if len(run.offsets) and np.abs(run.offsets).max() > _REORDERED * max(longest, last, 1):
+                yield f"the fragment at {box.start} shows samples long before or after they are decoded", box.start
 
 
 def _index(file: BinaryIO, tops: list[Box], size: int) -> Iterator[tuple[str, int]]:
@@ -138,26 +143,29 @@ def _read_runs(file: BinaryIO, moof: Box, defaults: dict[int, _Defaults]) -> Ite
         start = None if tfdt is None else _decode_time(read_at(file, tfdt.body, 12))
         truns = (box for box in walk(file, traf.body, traf.end) if box.kind == b"trun")
         for number, trun in enumerate(truns):
-            durations, size = _read_run(file, trun, own)
-            yield _Run(track, None if number else start, durations, size, goes_on=number > 0)
+            durations, offsets, size = _read_run(file, trun, own)
+            yield _Run(track, None if number else start, durations, offsets, size, goes_on=number > 0)
 
 
 def _decode_time(data: bytes) -> int:
     return int.from_bytes(data[4:12] if data[:1] == b"\1" else data[4:8], "big")
 
 
-def _read_run(file: BinaryIO, trun: Box, own: _Defaults) -> tuple[Rows, int]:
-    """(durations of the samples, bytes of them all)."""
+def _read_run(file: BinaryIO, trun: Box, own: _Defaults) -> tuple[Rows, Rows, int]:
+    """(durations of the samples, offsets of them, bytes of them all)."""
     head = read_at(file, trun.body, 8)
     flags, count = int.from_bytes(head[:4], "big") & 0xFFFFFF, int.from_bytes(head[4:8], "big")
     first = trun.body + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4)
     columns = [bit for bit in (0x100, 0x200, 0x400, 0x800) if flags & bit]  # duration, size, flags, time offset
     if not columns:
         count = min(count, _MOST_ROWS)
-        return np.full(count, own.duration, np.int64), count * own.size
+        return np.full(count, own.duration, np.int64), np.zeros(0, np.int64), count * own.size
     row = 4 * len(columns)
     count = min(count, max(trun.end - first, 0) // row, _MOST_ROWS)
     data = read_at(file, first, count * row)
     rows = np.frombuffer(data[: len(data) // row * row], ">u4").reshape(-1, len(columns)).astype(np.int64)
     durations = rows[:, columns.index(0x100)] if 0x100 in columns else np.full(len(rows), own.duration, np.int64)
-    return durations, int(rows[:, columns.index(0x200)].sum()) if 0x200 in columns else len(rows) * own.size
+    offsets = np.zeros(0, np.int64)
+    if 0x800 in columns:
+        offsets = rows[:, columns.index(0x800)].astype(np.int32).astype(np.int64)  # signed, whatever version 0 says
+    return durations, offsets, int(rows[:, columns.index(0x200)].sum()) if 0x200 in columns else len(rows) * own.size

@@ -38,8 +38,11 @@ PLANAR = {
     for depth in (8, 10, 12, 14, 16)
     if (layout := PixelLayout(family, depth))
 }
-# Rec. ITU-T H.273 (2024): the last codes of tables 2 to 4 that mean something.
-_PRIMARIES, _TRANSFERS, _MATRICES, _UNSPECIFIED = 22, 18, 17, 2
+# Rec. ITU-T H.273 (2024): the codes of tables 2 to 4 that mean something.
+_PRIMARIES = {1, *range(4, 13), 22}
+_TRANSFERS = {1, *range(4, 19)}
+_MATRICES = {0, 1, *range(4, 18)}
+_UNSPECIFIED = 2
 _LATEST_S = 1 << 31  # seconds: a time of decades is a broken one, and no clock of an MP4 holds it
 _LEAP_S = 10  # seconds: FFmpeg takes it for a discontinuity too; ISO/IEC 13818-1 (2.7.4) allows less than one
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -193,9 +196,9 @@ def _packets(container: InputContainer, stream: VideoStream, beat: Callable[[], 
             yield packet
 
 
-def _known(code: int, last: int) -> int:
+def _known(code: int, known: set[int]) -> int:
     """A colour code as it stands there; unspecified where the standard has none, as after a flipped bit."""
-    return int(code) if int(code) <= last else _UNSPECIFIED
+    return int(code) if int(code) in known else _UNSPECIFIED
 
 
 def _info(path: Path, stream: VideoStream, frame: VideoFrame, track: int) -> VideoInfo:
