@@ -27,7 +27,7 @@ class Box:
 
 
 def is_boxes(head: bytes) -> bool:
-    """Whether a file that begins with `head` is built of boxes: FFmpeg opens it also if the name of the first is broken."""
+    """Whether a file that begins with `head` is built of boxes, be the name of the first one broken."""
     second = int.from_bytes(head[:4], "big")
     return head[4:8] in _FIRST or (is_name(head[4:8]) and second >= 8 and head[second + 4 : second + 8] in _FIRST)
 

@@ -1,4 +1,4 @@
-"""Whether the clocks of an MP4 fit its edit lists: with one wrong, tracks look trimmed, and nearly all of them is hidden.
+"""Whether the clocks of an MP4 fit its edit lists: with a wrong one, tracks look trimmed to almost nothing.
 
 The length of an edit counts in ticks of the movie (mvhd), what it shows in ticks of the track (mdhd). A clock is called
 wrong only if another, which stands in the file or is one turned bit away, lets an edit end with its media to the tick:

@@ -28,7 +28,7 @@ def is_packets(head: bytes) -> bool:
 
 
 def _shape(head: bytes) -> tuple[int, int] | None:
-    """(step, bytes in front of each packet) of packets that follow one another in `head`, the first ones may be broken."""
+    """(step, bytes in front of each packet) of packets in a row in `head`; the first ones may be broken."""
     data = np.frombuffer(head, np.uint8)
     for step, lead in _SHAPES:
         if _rhythm(data, step, lead).any():
