@@ -24,7 +24,8 @@ def wrong_clocks(file: BinaryIO, size: int, tracks: list[Track]) -> Iterator[Dam
         return
     off = [track for track in shown if _off(track, movie, track.timescale) > _ABOUT]
     if len(off) == len(shown):
-        for scale in _turned(movie) | {*_USUAL, *(track.timescale for track in shown)}:
+        usual = {*_USUAL, *(track.timescale for track in shown)}
+        for scale in set() if movie in usual else _turned(movie) | usual:  # 60 % of 1000 are 600, by chance
             fits = [_is_exact(track, scale, track.timescale) for track in shown]
             if any(fits) and all(_off(track, scale, track.timescale) <= _ABOUT for track in shown):
                 yield _wrong(f"the head of the movie (mvhd) states {movie} ticks a second, its edits fit {scale}")

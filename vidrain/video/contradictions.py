@@ -166,6 +166,8 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
             off = min(off, abs(length * tick - track.duration))
         if len(hidden) and until > end + tick + (1 if is_even else step):
             yield f"its edit list hides {len(hidden)} frames and ends {until - end:.0f} ticks behind the last"
+        elif 1 + tick < time < begin - tick - 1 and abs(length * tick - (end - begin)) <= tick + 1:  # some forget: 0
+            yield f"its edit list begins {begin - time} ticks before its first frame and hides the last"
         elif off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not agreed:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
     elif not track.edits and abs(track.presented * tick - track.duration) > step + tick:
