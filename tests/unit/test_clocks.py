@@ -1,4 +1,4 @@
-"""Clocks of an MP4 changed by a bit or to a wild number are found; edit lists by which editors trim are not called wrong."""
+"""Clocks of an MP4 that do not fit its edit lists are found; edit lists by which editors trim are not called wrong."""
 
 from __future__ import annotations
 

@@ -17,7 +17,11 @@ SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 # MOV takes no FFV1, which odd.mp4 holds
 CUT = [
     ("odd.mp4", "mp4"),
-    *((name, suffix) for name in ("vfr.mp4", "full_range.mp4", "tenbit.mp4", "street.mp4") for suffix in ("mp4", "mov")),
+    *(
+        (name, suffix)
+        for name in ("vfr.mp4", "full_range.mp4", "tenbit.mp4", "street.mp4")
+        for suffix in ("mp4", "mov")
+    ),
 ]
 Change = Callable[[bytearray], None]
 
@@ -74,6 +78,7 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"ctts", 12, 100), "unevenly"),
         (number(b"stsc", 4, -1), "samples by stsc"),
         (number(b"stsc", 12, 1), "samples by stsc"),
+        (number(b"stsc", 16, 1 << 23), "of a description that there is not"),
         (number(b"stco", 4, -1), "samples by stsc"),
         (number(b"stco", 8, 40), "lie over others"),
         (number(b"mdhd", 16, -5120), "by mdhd"),

@@ -19,7 +19,8 @@ def test_told_by_the_first_bytes(suffix: str, kind: str, samples: Path, tmp_path
 
 @pytest.mark.fault(11)
 @pytest.mark.parametrize(
-    ("suffix", "hurt", "kind"), [("mp4", slice(4, 5), "mp4"), ("ts", slice(0, 1), "mpegts"), ("ts", slice(0, 900), "mpegts")]
+    ("suffix", "hurt", "kind"),
+    [("mp4", slice(4, 5), "mp4"), ("ts", slice(0, 1), "mpegts"), ("ts", slice(0, 900), "mpegts")],
 )
 def test_told_also_if_the_first_bytes_are_broken(
     suffix: str, hurt: slice, kind: str, samples: Path, tmp_path: Path

@@ -119,6 +119,10 @@ def _counts(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     for name, count in found.items():
         if count != samples:
             yield f"{count} samples by {name}, {samples} by stsz"
+    stsd = child(file, stbl, b"stsd", size=size)
+    kinds = 0 if stsd is None else int.from_bytes(read_at(file, stsd.body + 4, 4), "big")
+    if strays := int((table(file, stbl, b"stsc", size, row=">u4,>u4,>u4")["f2"] > kinds).sum()):
+        yield f"{strays} rows of stsc are of a description that there is not"
 
 
 def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
