@@ -81,7 +81,7 @@ class Copied:
         is_blank = self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE
         try:
             mux(packet)
-        except (av.error.InvalidDataError, av.error.ArgumentError):
+        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError):
             self.refused += 1
             return
         if is_blank:
