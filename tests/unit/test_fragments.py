@@ -56,6 +56,16 @@ def test_a_fragment_that_is_lost(whole: Path, tmp_path: Path) -> None:
     assert any("index" in damage.what for damage in examined(pieces[:last] + pieces[last + 2 :], tmp_path))
 
 
+def test_a_track_that_the_head_does_not_have(whole: Path, tmp_path: Path) -> None:
+    """FFmpeg passes over all of its samples without a word."""
+    pieces = parts(whole)
+    place = next(number for number, piece in enumerate(pieces) if piece[4:8] == b"moov")
+    moov = bytearray(pieces[place])
+    moov[moov.rindex(b"tkhd") + 4 + 12] ^= 0x80
+    pieces[place] = bytes(moov)
+    assert any("is not in its head" in damage.what for damage in examined(pieces, tmp_path))
+
+
 def test_a_fragment_without_its_time(whole: Path, tmp_path: Path) -> None:
     """FFmpeg then goes on where it likes."""
     pieces = parts(whole)

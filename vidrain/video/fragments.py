@@ -52,9 +52,26 @@ def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
     defaults = dict(_defaults(file, moov, size))
     tops = [box for box, _ in zip(walk(file, 0, size), range(4 * _MOST_FRAGMENTS), strict=False)]
     whole = [box for box in tops if box.end <= size]
-    said = [*_order(file, whole), *_runs(file, whole, defaults), *_index(file, whole, size)]
+    said = [
+        *_strangers(file, moov, size, defaults),
+        *_order(file, whole),
+        *_runs(file, whole, defaults),
+        *_index(file, whole, size),
+    ]
     for what, place in said[:_MOST_SAID]:
         yield Damage(what, place, place, is_anywhere=True)
+
+
+def _strangers(file: BinaryIO, moov: Box, size: int, defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
+    """Tracks for which the head has defaults, but no description: their samples are passed over."""
+    heads = (child(file, trak, b"tkhd", size=size) for trak in walk(file, moov.body, moov.end) if trak.kind == b"trak")
+    known = {_track(read_at(file, tkhd.body, 24)) for tkhd in heads if tkhd is not None}
+    for track in sorted(defaults.keys() - known):
+        yield f"track {track} of its fragments is not in its head", moov.start
+
+
+def _track(data: bytes) -> int:
+    return int.from_bytes(data[20:24] if data[:1] == b"\1" else data[12:16], "big")
 
 
 def _order(file: BinaryIO, tops: list[Box]) -> Iterator[tuple[str, int]]:
