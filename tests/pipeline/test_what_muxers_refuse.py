@@ -59,6 +59,23 @@ def test_sound_that_is_too_damaged_to_be_stored(
     assert len(ffmpeg_says.shown_frames(out).packets) == 28
 
 
+@pytest.mark.fault(11)
+def test_damage_that_cannot_be_stored_is_the_fault_of_the_source(
+    samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """The clock of its sound is wrong, so that what was copied does not come back as it went in."""
+    whole = ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "whole.mp4", "-map", "0")
+    data = bytearray(whole.read_bytes())
+    data[data.index(b"mdhd", data.index(b"mdhd") + 4) + 16] ^= 2  # the highest byte of its time scale
+    source = tmp_path / "hurt.mp4"
+    source.write_bytes(data)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    lines = [line for line in ran.err.splitlines() if not line.startswith("vidrain: note: ")]
+    assert (ran.code, len(lines)) == (3, 1)
+    assert "too damaged to be stored truly" in lines[0]
+    assert list(out.parent.iterdir()) == []
+
+
 @pytest.mark.fault(17)
 def test_sound_that_ends_before_the_clock_begins(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
     """No MP4 holds its times, but all of its packets."""

@@ -96,6 +96,7 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (renamed(b"ctts"), "is no table"),
         (renamed(b"stbl"), "lacks its head or its tables"),
         (renamed(b"mdhd"), "lacks its head or its tables"),
+        (renamed(b"trak"), "a track of the index is named"),
         (renamed(b"tkhd"), "lacks its head or its tables"),
     ],
 )

@@ -84,6 +84,8 @@ def misplaced(file: BinaryIO, size: int, parent: Box) -> Iterator[Damage]:
             yield _wrong(f"{box.kind.decode('latin-1')!r} in the index ends outside of {parent.kind.decode()!r}")
         elif not is_name(box.kind) and stop - box.start > _FILLING:
             yield _wrong(f"{stop - box.start} bytes from {box.start} on in the index are no boxes")
+        elif parent.kind == b"moov" and box.kind != b"trak" and child(file, box, b"tkhd", size=size) is not None:
+            yield _wrong(f"a track of the index is named {box.kind.decode('latin-1')!r}")
         elif box.kind in _PARENTS:
             yield from misplaced(file, size, box)
 
