@@ -86,6 +86,7 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"mdhd", 12, -12673), "of the video and all of the sound"),
         (number(b"elst", 8, -76800), "edit list"),
         (number(b"elst", 12, 65536), "edit list"),
+        (number(b"elst", 12, -1025), "shows nothing of it"),
         (number(b"elst", 12, 32), "hides 1 frames and ends 32 ticks behind"),
         (number(b"elst", 12, -897), "897 ticks before its first frame"),
         (number(b"elst", 12, 512), "hides 1 frames and ends 512 ticks behind"),

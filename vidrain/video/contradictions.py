@@ -158,6 +158,8 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     spans = [(time, time + length * tick) for length, time in shown_edits]
     if any(start < before - step for (_, before), (start, _) in pairwise(spans)):
         yield "its edit list shows parts of it twice"
+    if track.edits and not shown_edits:
+        yield "its edit list shows nothing of it"
     if len(shown_edits) == 1:
         (length, time), whole = shown_edits[0], sum(length for length, _ in track.edits)
         until = time + length * tick
@@ -166,11 +168,12 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         if strays or (is_even and np.any(np.diff(np.sort(shown))[: len(hidden)] != step)):
             yield f"its edit list hides {len(hidden)} frames that lie apart"
         # an editor trims both, and a muxer lets the last of uneven frames last on, which stts does not say
-        agreed = whole == track.presented and (until < end or (not is_even and until - end <= steps.max() + tick))
+        agreed = whole == track.presented and (until < end or not is_even)
         off = abs(until - end)
         if not is_even:  # then muxers also write the steps of decoding, summed
             off = min(off, abs(length * tick - track.duration))
-        if len(hidden) and until > end + tick + (1 if is_even else step):
+        is_moved = is_even or abs(length * tick - (end - begin)) <= step  # the last of uneven frames may last on
+        if len(hidden) and is_moved and until > end + tick + (1 if is_even else step):
             yield f"its edit list hides {len(hidden)} frames and ends {until - end:.0f} ticks behind the last"
         elif 1 + tick < time < begin - tick - 1 and abs(length * tick - (end - begin)) <= tick + 1:  # some forget: 0
             yield f"its edit list begins {begin - time} ticks before its first frame and hides the last"
