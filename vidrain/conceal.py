@@ -5,7 +5,8 @@ so a video that breaks off is never drawn out by a frozen picture. Knows nothing
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,14 +17,16 @@ from vidrain.errors import InputError
 from vidrain.missing import Missing
 from vidrain.types import FrameIndex, Layers, VideoInfo
 
+_MOST_IN_A_ROW = 8  # frames: a third of a second; when more are lost, a viewer sees that the picture stands still
 _INSTEAD = "--on-bad-frame repeat or drop cleans what is left"
 
 
 @dataclass
 class Concealed:
-    """Counts the frames for which the one before stands in."""
+    """Counts the frames for which the one before stands in. frozen: (first time, time behind the last) of long runs."""
 
     frames_repeated: int = 0
+    frozen: list[tuple[int, int]] = field(default_factory=list)
 
 
 def repeated(
@@ -48,6 +51,8 @@ def _between(last: Layers, stop: int, until: int, index: FrameIndex, counted: Co
     """Copies of `last` for the frames from the one behind it up to `stop`, which is shown at `until`."""
     first = last.frame.index + 1
     times = [*map(int, index.pts[first:stop]), until]
+    if stop - first > _MOST_IN_A_ROW and times[0] < until:
+        counted.frozen.append((times[0], until))
     for number, (pts, end) in enumerate(pairwise(times), start=first):
         if last.frame.pts < pts < until:  # else a time was moved, and there is no room
             frame = replace(last.frame, planes=last.background, pts=pts, duration=min(end, until) - pts, index=number)
@@ -80,9 +85,12 @@ def refuse_damaged(path: Path, packets: int) -> None:
         raise InputError(f"{path}: {packets} packets of the video are damaged; {_INSTEAD}")
 
 
-def in_words(lost: npt.NDArray[np.bool_], frames_repeated: int) -> list[str]:
-    """How many frames did not decode and what became of them. lost [F]: of the frames that were to go out."""
-    count = int(lost.sum())
+def in_words(lost: npt.NDArray[np.bool_], counted: Concealed, index: FrameIndex, base: Fraction) -> list[str]:
+    """How many frames did not decode and what became of them.
+
+    lost [F]: of the frames that were to go out; base: of the times of `index`, in seconds.
+    """
+    count, frames_repeated = int(lost.sum()), counted.frames_repeated
     if not count:
         return []
     found = [
@@ -91,4 +99,7 @@ def in_words(lost: npt.NDArray[np.bool_], frames_repeated: int) -> list[str]:
     ]
     if lost[0] and count < len(lost):
         found.append(f"the picture begins with frame {int(lost.argmin())}, the first that decodes; sound stays in step")
+    for stretch in counted.frozen:
+        start, end = (float((pts - int(index.pts[0])) * base) for pts in stretch)
+        found.append(f"the picture stands still from {start:.3f} to {end:.3f} s; --on-bad-frame drop leaves that out")
     return found

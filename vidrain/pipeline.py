@@ -5,7 +5,7 @@ report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from time import monotonic
 
 from vidrain.conceal import refuse_damaged, refuse_missing, repeated, unbroken
 from vidrain.decompose import Decomposer, decompose, reach_of, tolerated
-from vidrain.errors import InputError
+from vidrain.errors import InputError, OutputError
 from vidrain.events import Meter, OnEvent, ignore
 from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
@@ -24,7 +24,7 @@ from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, rep
 from vidrain.stream import prefetch
 from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_what_needs_one, spare_for, time_error
 from vidrain.types import Frame, Layers
-from vidrain.video.decode import open_video
+from vidrain.video.decode import Video, open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.index import video_tracks
@@ -133,7 +133,8 @@ def _pass(job: Job, partials: Partials, decomposer: Decomposer, tick: Callable[[
     """Clean one video and check every file that was written."""
     tally = Tally()
     exports = _write(job, decomposer, partials, tally, tick)
-    findings = {role: verify(partials[role], export.expected) for role, export in exports.items()}
+    with _blamed_on_damage(job.video):
+        findings = {role: verify(partials[role], export.expected) for role, export in exports.items()}
     clean, found = exports["clean"].expected, findings["clean"]
     missing = missing_in(job.video, job.kept, clean.copied.values())
     if job.on_bad_frame == "fail":
@@ -143,6 +144,18 @@ def _pass(job: Job, partials: Partials, decomposer: Decomposer, tick: Callable[[
         _compare(job, job.compare, partials, clean)
     is_exact = found.pts_equal and job.pace is None and not job.video.decoded.moved_times
     return Pass(job, clean, found, missing, tally, is_exact)
+
+
+@contextmanager
+def _blamed_on_damage(video: Video) -> Iterator[None]:
+    """InputError in place of OutputError where the source is known to be damaged: then its own times cannot be kept."""
+    try:
+        yield
+    except OutputError as error:
+        if not video.source.structure.damages:
+            raise
+        what = video.source.structure.damages[0].what
+        raise InputError(f"{video.info.path}: too damaged to be stored truly ({what}): {error}") from error
 
 
 def _write(

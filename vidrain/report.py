@@ -88,7 +88,8 @@ class Pass:
             message = f"{decoded.damaged_packets} damaged packets; every frame was decoded, some may look wrong"
             found.append(Notice(code="damage", message=message))
         lost = ~decoded.frames[self.job.kept.start : self.job.kept.stop]
-        found += [Notice(code="damage", message=what) for what in in_words(lost, self.tally.repeated.frames_repeated)]
+        words = in_words(lost, self.tally.repeated, self.job.video.index, self.job.video.info.time_base)
+        found += [Notice(code="damage", message=what) for what in words]
         found += self.missing.notices()
         if self.missing.picture and self.job.compare is not None:
             found.append(Notice(code="left_out", message="no comparison: other programs pair what is left otherwise"))

@@ -82,6 +82,20 @@ def test_damage_is_named_and_the_rest_is_kept(
 
 
 @pytest.mark.fault(9)
+@pytest.mark.parametrize("lost", [range(10, 18), range(10, 19)])
+def test_a_picture_that_stands_still_is_named(
+    lost: range, samples: Path, out: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """Sound and frame count stay in step however long it is: whoever wants a shorter video instead is told how."""
+    source = wiped(coded_frame_by_frame(samples, tmp_path, "mjpeg"), tmp_path / "damaged.mov", lost)
+    ran = vidrain("clean", source, "-o", out, "--json")
+    assert (ran.code, indices(out)) == (4, [lost.start - 1 if index in lost else index for index in range(COUNT)])
+    told = [event["message"] for event in ran.events if "stands still" in event.get("message", "")]
+    due = "the picture stands still from 0.400 to 0.760 s; --on-bad-frame drop leaves that out"
+    assert told == ([due] if len(lost) > 8 else [])
+
+
+@pytest.mark.fault(9)
 @pytest.mark.parametrize("lost", [range(10, 13), range(1), range(27, 28)])
 def test_whoever_wants_all_or_nothing_gets_nothing(
     lost: range, samples: Path, out: Path, tmp_path: Path, vidrain: Vidrain

@@ -34,13 +34,17 @@ def test_no_damaged_file_gets_away_with_silence(tmp_path: Path) -> None:
 
 def test_a_run_that_should_fail_is_seen(tmp_path: Path) -> None:
     """The judge is not blind: each way to fail, told from a run that was made up."""
+    from dataclasses import replace
     from fractions import Fraction
 
     from tools.fuzz import Ended, Shown, judged
 
-    whole = Shown(12, Fraction(11, 25), 20)
-    fine = Ended(0, "", ("out.mp4",), False, whole, 1.0)
+    step = Fraction(1, 25)
+    whole = Shown(12, Fraction(11, 25), step, (20, 3))
+    fine = Ended(0, "", ("out.mp4",), frozenset(), whole, 1.0)
     assert judged(fine, whole) == ""
+    assert judged(replace(fine, shown=replace(whole, seconds=Fraction(11, 25) + step * 9 / 10)), whole) == ""
+    assert judged(replace(fine, left_out=frozenset({1}), shown=replace(whole, packets=(3,))), whole) == ""
     for changes, said in (
         ({"code": None}, "hangs"),
         ({"code": -11}, "killed by signal 11"),
@@ -50,11 +54,13 @@ def test_a_run_that_should_fail_is_seen(tmp_path: Path) -> None:
         ({"code": 3, "err": "vidrain: a\n"}, "leaves"),
         ({"left": (".out.mp4.partial.mp4", "out.mp4")}, "leaves"),
         ({"err": "[h264] noise\n"}, "lines of error"),
-        ({"shown": Shown(11, Fraction(11, 25), 20)}, "silent"),
-        ({"shown": Shown(12, Fraction(10, 25) - Fraction(1, 10), 20)}, "silent"),
-        ({"shown": Shown(12, Fraction(11, 25), 19)}, "silent"),
+        ({"shown": replace(whole, frames=11)}, "silent"),
+        ({"shown": replace(whole, seconds=Fraction(10, 25))}, "silent"),
+        ({"shown": replace(whole, packets=(19, 3))}, "silent"),
+        ({"shown": replace(whole, packets=(20,))}, "silent"),
+        ({"shown": replace(whole, packets=(20,)), "left_out": frozenset({1})}, "silent"),
+        ({"shown": replace(whole, packets=(2,)), "left_out": frozenset({1})}, "silent"),
         ({"shown": None}, "silent"),
     ):
-        ended = Ended(**{**vars(fine), **changes})  # type: ignore[arg-type]
-        assert said in judged(ended, whole)
-    assert judged(Ended(4, "", ("out.mp4",), False, Shown(3, Fraction(1), 0), 1.0), whole) == ""
+        assert said in judged(replace(fine, **changes), whole)  # type: ignore[arg-type]
+    assert judged(replace(fine, code=4, shown=Shown(3, Fraction(1), step, ())), whole) == ""

@@ -162,7 +162,8 @@ def test_tables_that_claim_everything_cost_little() -> None:
         box(b"stco", struct.pack(">IIII", 0, 0xFFFFFFFF, 8, 0xFFFFFFF0)),
     )
     media = [box(b"mdhd", bytes(12), full, full, bytes(4)), box(b"hdlr", bytes(8), b"soun", bytes(12))]
-    moov = box(b"moov", box(b"trak", box(b"mdia", *media, box(b"minf", stbl))))
+    head = box(b"tkhd", bytes(84))
+    moov = box(b"moov", box(b"trak", head, box(b"mdia", *media, box(b"minf", stbl))))
     data = box(b"ftyp", bytes(8)) + moov
     damage, contradiction = examine_boxes(io.BytesIO(data), len(data)).damages
     assert damage.kind == "audio"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -58,6 +59,48 @@ def test_a_frame_whose_head_is_gone_is_timed(whole: Path, tmp_path: Path) -> Non
     timed = [damage for damage in examine(path).damages if damage.kind == "video" and damage.seconds]
     assert [damage.seconds for damage in timed] == [((Fraction(number, 25), Fraction(number + 1, 25)),)]
     assert examine(wiped(whole, tmp_path / "wiped.avi", range(10, 11))).damages == ()  # its head is whole
+
+
+def without_its_head(data: bytearray) -> None:
+    """The list of the second stream bears another name."""
+    place = data.index(b"strl", data.index(b"strl") + 1)
+    data[place : place + 4] = b"JUNK"
+
+
+def with_a_broken_frame(data: bytearray) -> None:
+    """Of MP3: FFmpeg drops it."""
+    data[data.index(b"01wb", data.index(b"movi") + 2000) + 8] ^= 1
+
+
+def with_a_stretch_twice(data: bytearray) -> None:
+    """From the middle of the index on, as a copy that began anew leaves it."""
+    data += data[data.rindex(b"idx1") + 100 :]
+
+
+@pytest.mark.fault(11)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without_its_head, "are of a stream that the head does not have"),
+        (with_a_broken_frame, "do not begin as MP3 does"),
+        (with_a_stretch_twice, "behind the last list hold chunks"),
+    ],
+)
+def test_sound_that_is_lost_or_doubled(
+    change: Callable[[bytearray], None], said: str, whole: Path, tmp_path: Path
+) -> None:
+    data = bytearray(whole.read_bytes())
+    change(data)
+    path = tmp_path / "hurt.avi"
+    path.write_bytes(data)
+    found = examine(path).damages
+    assert any(said in damage.what for damage in found), found
+
+
+def test_what_a_camera_appends_is_no_damage(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "appended.avi"
+    path.write_bytes(whole.read_bytes() + b"GPS $GPRMC,120000,A,4717.11,N,00833.91,E" * 40)
+    assert examine(path).damages == ()
 
 
 def test_chunks_that_are_not_in_the_index(whole: Path, tmp_path: Path) -> None:

@@ -90,3 +90,16 @@ def test_every_way_to_write_them_is_whole(arguments: tuple[str, ...], tmp_path: 
     for sample in ("street.mp4", "vfr.mp4"):
         ffmpeg_says.quietly("-i", SAMPLES / sample, *arguments, tmp_path / "made.mkv")
         assert examine(tmp_path / "made.mkv").damages == ()
+
+
+@pytest.mark.fault(11)
+@pytest.mark.parametrize("kind", [0x23, 0x12, 1])
+def test_a_track_of_another_kind(kind: int, whole: bytes, tmp_path: Path) -> None:
+    """FFmpeg then leaves its sound out without a word."""
+    place = whole.index(b"\x83\x81\x02", whole.index(b"\x16\x54\xae\x6b"))
+    hurt = bytearray(replaced(whole, place + 2, bytes([kind])))
+    tracks = hurt.index(b"\x16\x54\xae\x6b")
+    checksum = hurt.index(b"\xbf\x84", tracks)
+    hurt[checksum] = 0xEC  # no checksum, as in files of other muxers
+    found = examined(bytes(hurt), tmp_path)
+    assert any("a known kind" in damage.what for damage in found), found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,14 @@ def test_gaps_are_filled_and_nothing_else(count: int, data: st.DataObject) -> No
             assert item.frame.duration == following - item.frame.pts
 
 
+@pytest.mark.parametrize(("lost", "frozen"), [(8, []), (9, [(3, 12)])])
+def test_a_long_run_stands_still(lost: int, frozen: list[tuple[int, int]]) -> None:
+    index, counted = index_of(20), Concealed()
+    here = [number for number in range(20) if not 3 <= number < 3 + lost]
+    assert len(list(repeated(layers_of(here, index), index, range(20), np.ones(20, np.bool_), counted))) == 20
+    assert counted.frozen == [(int(index.pts[start]), int(index.pts[stop])) for start, stop in frozen]
+
+
 def test_no_room_for_a_time_that_was_moved() -> None:
     index, counted = index_of(6), Concealed()
     late = layers_of([0, 4], index)
@@ -79,10 +88,11 @@ def test_the_first_frame_that_is_not_there(numbers: list[int], first: int) -> No
 
 
 def test_words() -> None:
-    assert in_words(np.zeros(5, np.bool_), 0) == []
-    (line,) = in_words(np.asarray([False, True, True, False]), 2)
+    index, base = index_of(20), Fraction(1, 10)
+    assert in_words(np.zeros(5, np.bool_), Concealed(), index, base) == []
+    (line,) = in_words(np.asarray([False, True, True, False]), Concealed(2), index, base)
     assert line.startswith("2 of 4 frames could not be decoded: 2 show the clean frame before them, 0 are left out")
-    counted, begins = in_words(np.asarray([True, True, False]), 0)
+    counted, begins = in_words(np.asarray([True, True, False]), Concealed(), index, base)
     assert "0 show" in counted
     assert begins.startswith("the picture begins with frame 2")
     refuse_missing(Path("in.mp4"), Missing((), ()))

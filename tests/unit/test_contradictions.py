@@ -15,6 +15,15 @@ from vidrain.types import Damage
 from vidrain.video.structure import examine
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+# MOV takes no FFV1, which odd.mp4 holds
+CUT = [
+    ("odd.mp4", "mp4"),
+    *(
+        (name, suffix)
+        for name in ("vfr.mp4", "full_range.mp4", "tenbit.mp4", "street.mp4")
+        for suffix in ("mp4", "mov")
+    ),
+]
 Change = Callable[[bytearray], None]
 
 
@@ -70,6 +79,7 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"ctts", 12, 100), "unevenly"),
         (number(b"stsc", 4, -1), "samples by stsc"),
         (number(b"stsc", 12, 1), "samples by stsc"),
+        (number(b"stsc", 16, 1 << 23), "of a description that there is not"),
         (number(b"stco", 4, -1), "samples by stsc"),
         (number(b"stco", 8, 40), "lie over others"),
         (number(b"mdhd", 16, -5120), "by mdhd"),
@@ -77,6 +87,10 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"mdhd", 12, -12673), "of the video and all of the sound"),
         (number(b"elst", 8, -76800), "edit list"),
         (number(b"elst", 12, 65536), "edit list"),
+        (number(b"elst", 12, -1025), "shows nothing of it"),
+        (number(b"elst", 12, 32), "hides 1 frames and ends 32 ticks behind"),
+        (number(b"elst", 12, -897), "897 ticks before its first frame"),
+        (number(b"elst", 12, 512), "hides 1 frames and ends 512 ticks behind"),
         (number(b"elst", 12, 1 << 18, nth=1), "edit list"),
         (zeros_over(b"trak"), "are no boxes"),
         (number(b"stsz", -8, 1 << 16), "ends outside of"),
@@ -84,10 +98,35 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (renamed(b"ctts"), "is no table"),
         (renamed(b"stbl"), "lacks its head or its tables"),
         (renamed(b"mdhd"), "lacks its head or its tables"),
+        (renamed(b"trak"), "a track of the index is named"),
+        (renamed(b"tkhd"), "lacks its head or its tables"),
     ],
 )
 def test_every_number_that_stands_twice(change: Change, said: str, tmp_path: Path) -> None:
     found = damages_of(change, tmp_path)
+    assert any(said in damage.what for damage in found), found
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (number(b"elst", 24, 1 << 14), "edit list"),  # hides half of the frames
+        (number(b"elst", 12, 3), "shows parts of it twice"),  # what was empty shows the beginning
+        (number(b"ctts", 12, 1 << 28), "long before or after all others"),
+    ],
+)
+def test_numbers_of_a_video_with_a_variable_rate(change: Change, said: str, tmp_path: Path) -> None:
+    """It begins late: its edit list has an empty part in front."""
+    options = ("-map", "0", "-c:v", "libx264", "-bf", "2", "-fps_mode", "passthrough", "-enc_time_base", "demux")
+    late = ("-c:a", "copy", "-output_ts_offset", "0.434", "-movflags", "+faststart")
+    whole = tmp_path / "whole.mp4"
+    ffmpeg_says.quietly("-i", SAMPLES / "vfr.mp4", *options, *late, whole)
+    assert examine(whole).damages == ()
+    data = bytearray(whole.read_bytes())
+    change(data)
+    path = tmp_path / "hurt.mp4"
+    path.write_bytes(data)
+    found = examine(path).damages
     assert any(said in damage.what for damage in found), found
 
 
@@ -136,19 +175,23 @@ def test_bytes_between_frames(tmp_path: Path) -> None:
         assert bool(examine(path).damages) == is_damage
 
 
-@pytest.mark.parametrize(
-    ("sample", "suffix"),
-    [
-        *product(["vfr.mp4", "full_range.mp4", "tenbit.mp4", "street.mp4"], ["mp4", "mov"]),
-        ("odd.mp4", "mp4"),  # FFV1, which MOV does not take
-    ],
-)
+@pytest.mark.parametrize(("sample", "suffix"), CUT)
 @pytest.mark.parametrize(
     "cut", [("-frames:v", "12"), ("-t", "0.5"), ("-t", "0.77"), ("-frames:v", "1"), ("-frames:v", "2")]
 )
 def test_what_was_cut_without_coding_anew_is_whole(
-    suffix: str, cut: tuple[str, ...], sample: str, tmp_path: Path
+    cut: tuple[str, ...], sample: str, suffix: str, tmp_path: Path
 ) -> None:
     """FFmpeg leaves holes near the end then, and counts durations in two ways."""
     made = ffmpeg_says.remux(SAMPLES / sample, tmp_path / f"cut.{suffix}", "-map", "0", *cut)
+    assert examine(made).damages == ()
+
+
+@pytest.mark.parametrize(("sample", "suffix"), CUT)
+@pytest.mark.parametrize("first", ["0.1", "0.3", "0.5"])
+def test_what_was_cut_at_both_ends_is_whole(first: str, sample: str, suffix: str, tmp_path: Path) -> None:
+    """An edit list hides the frames from the key frame before on."""
+    made = ffmpeg_says.remux(
+        SAMPLES / sample, tmp_path / f"cut.{suffix}", "-map", "0", "-t", "0.4", first=["-ss", first]
+    )
     assert examine(made).damages == ()

@@ -56,6 +56,36 @@ def test_a_fragment_that_is_lost(whole: Path, tmp_path: Path) -> None:
     assert any("index" in damage.what for damage in examined(pieces[:last] + pieces[last + 2 :], tmp_path))
 
 
+def test_a_track_that_the_head_does_not_have(whole: Path, tmp_path: Path) -> None:
+    """FFmpeg passes over all of its samples without a word."""
+    pieces = parts(whole)
+    place = next(number for number, piece in enumerate(pieces) if piece[4:8] == b"moov")
+    moov = bytearray(pieces[place])
+    moov[moov.rindex(b"tkhd") + 4 + 12] ^= 0x80
+    pieces[place] = bytes(moov)
+    assert any("is not in its head" in damage.what for damage in examined(pieces, tmp_path))
+
+
+def test_a_fragment_without_its_time(whole: Path, tmp_path: Path) -> None:
+    """FFmpeg then goes on where it likes."""
+    pieces = parts(whole)
+    place = [number for number, piece in enumerate(pieces) if piece[4:8] == b"moof"][2]
+    pieces[place] = pieces[place].replace(b"tfdt", b"pfdt", 1)
+    assert any("states no time" in damage.what for damage in examined(pieces, tmp_path))
+
+
+def test_a_sample_that_is_shown_long_after_it_is_decoded(whole: Path, tmp_path: Path) -> None:
+    pieces = parts(whole)
+    place = [number for number, piece in enumerate(pieces) if piece[4:8] == b"moof"][-1]
+    moof = bytearray(pieces[place])
+    run = moof.index(b"trun") + 4
+    flags = struct.unpack_from(">I", moof, run)[0]
+    assert flags & 0xF00 == 0xA00  # size and time of each sample
+    struct.pack_into(">I", moof, run + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4) + 4, 0x7FFFFFFF)
+    pieces[place] = bytes(moof)
+    assert any("long before or after they are decoded" in damage.what for damage in examined(pieces, tmp_path))
+
+
 def test_fragments_exchanged(whole: Path, tmp_path: Path) -> None:
     pieces = parts(whole)
     (first, second, *_) = [place for place, piece in enumerate(pieces) if piece[4:8] == b"moof"]

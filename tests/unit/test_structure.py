@@ -17,6 +17,23 @@ def test_told_by_the_first_bytes(suffix: str, kind: str, samples: Path, tmp_path
     assert examine(made.rename(tmp_path / "clip.bin")).kind == kind
 
 
+@pytest.mark.fault(11)
+@pytest.mark.parametrize(
+    ("suffix", "hurt", "kind"),
+    [("mp4", slice(4, 5), "mp4"), ("ts", slice(0, 1), "mpegts"), ("ts", slice(0, 900), "mpegts")],
+)
+def test_told_also_if_the_first_bytes_are_broken(
+    suffix: str, hurt: slice, kind: str, samples: Path, tmp_path: Path
+) -> None:
+    """FFmpeg opens these without a word."""
+    data = bytearray(ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / f"made.{suffix}").read_bytes())
+    data[hurt] = b"v" * len(data[hurt])
+    path = tmp_path / "hurt"
+    path.write_bytes(data)
+    found = examine(path)
+    assert (found.kind, bool(found.damages)) == (kind, suffix == "ts")
+
+
 def test_what_is_not_looked_into(samples: Path, tmp_path: Path) -> None:
     assert examine(ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "clip.nut")) == Structure("other")
 

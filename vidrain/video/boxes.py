@@ -27,8 +27,9 @@ class Box:
 
 
 def is_boxes(head: bytes) -> bool:
-    """Whether a file that begins with `head` is built of boxes."""
-    return head[4:8] in _FIRST
+    """Whether a file that begins with `head` is built of boxes, be the name of the first one broken."""
+    second = int.from_bytes(head[:4], "big")
+    return head[4:8] in _FIRST or (is_name(head[4:8]) and second >= 8 and head[second + 4 : second + 8] in _FIRST)
 
 
 def is_name(kind: bytes) -> bool:

@@ -4,6 +4,8 @@ No decoding and no FFmpeg; a hostile file costs bounded memory and time. Chunks:
 files beyond a gigabyte: OpenDML AVI File Format Extensions 1.02.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +20,10 @@ _MOST_CHUNKS = 1 << 20  # ten hours, with as many chunks of sound
 _HAS_INDEX = 0x10
 _DATA = {b"dc", b"db", b"wb", b"tx", b"pc", b"sb", b"__"}
 _PICTURE = {b"dc", b"db"}
+_MP3_SYNC, _MP3_SAME = 0xFFE00000, 0xFFFE0C00  # first bits of a frame; those that are alike in all of a stream
+_NEARLY_ALL = 0.8  # chunks that begin with a frame; else frames run over the edges of chunks
+_CHUNK_HEAD = re.compile(rb"\d\d(?:dc|db|wb)")
+_SEARCHED = 1 << 16  # bytes
 _FILLERS = {b"JUNK", b"IDIT", b"PAD "}
 
 
@@ -61,6 +67,7 @@ def examine_chunks(file: BinaryIO, size: int) -> Structure:
     """What is broken in an AVI of `size` bytes."""
     found = _Found()
     damages = list(_riffs(file, size, found))
+    damages += _strangers(file, found)
     if not found.movies:
         damages.append(Damage("holds no list of pictures (movi) where it should stand", 0, 0, is_anywhere=True))
     elif found.index is not None:
@@ -73,7 +80,10 @@ def examine_chunks(file: BinaryIO, size: int) -> Structure:
 def _riffs(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
     for riff in walk_chunks(file, 0, size):
         if riff.name not in (b"AVI ", b"AVIX"):
-            return  # what a camera appends: behind the last list all is allowed
+            rest = read_at(file, riff.start, min(size - riff.start, _SEARCHED))
+            if _CHUNK_HEAD.search(rest):  # else it is what a camera appends
+                yield Damage(f"{size - riff.start} bytes behind the last list hold chunks", riff.start, size)
+            return
         for chunk in walk_chunks(file, riff.body, min(riff.end, size)):
             if chunk.name == b"hdrl":
                 _head(file, chunk, size, found)
@@ -113,6 +123,21 @@ def _movie(file: BinaryIO, movie: Chunk, size: int, found: _Found) -> Iterator[D
             found.data[chunk.start] = (chunk.name, chunk.end - chunk.body)
         if len(found.data) >= _MOST_CHUNKS:
             return
+
+
+def _strangers(file: BinaryIO, found: _Found) -> Iterator[Damage]:
+    """Chunks of streams that the head does not have, and sound that does not begin as the rest of it."""
+    count = len(found.steps)
+    if lost := sum(length > 0 and int(name[:2]) >= count for name, length in found.data.values()):
+        yield Damage(f"{lost} chunks are of a stream that the head does not have", 0, 0, is_anywhere=True)
+    for number in (number for number, (kind, _) in enumerate(found.steps) if kind == b"auds"):
+        name = f"{number:02d}wb".encode()
+        begun = [place for place, (own, length) in found.data.items() if own == name and length >= 4]
+        heads = Counter(int.from_bytes(read_at(file, place + 8, 4), "big") & _MP3_SAME for place in begun)
+        (usual, many), *_ = heads.most_common(1) or [(0, 0)]
+        if usual & _MP3_SYNC == _MP3_SYNC and _NEARLY_ALL <= many / len(begun) < 1:
+            what = f"{len(begun) - many} of the {len(begun)} chunks of stream {number} do not begin as MP3 does"
+            yield Damage(what, 0, 0, is_anywhere=True)
 
 
 def _facts(file: BinaryIO, place: int, found: _Found) -> tuple[bytes, int]:

@@ -14,7 +14,10 @@ from vidrain.video.element import Element, elements_in, number_at
 
 _TIMESTAMP, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 _ENTRY, _NUMBER = 0xAE, 0xD7
-_NEEDED = {0x73C5, 0x83, 0x86}  # what a track has besides: its identity, kind and codec
+_TYPE, _CODEC = 0x83, 0x86
+_TYPES = {1: b"V", 2: b"A", 17: b"S", 18: b"B"}  # of a track -> first letter of its codec, where one is prescribed
+_RARE = {3, 16, 32, 33}  # complex, logo, control, metadata
+_NEEDED = {0x73C5, _TYPE, _CODEC}  # what a track has besides: its identity, kind and codec
 _POINT, _CUE_TIME, _POSITIONS, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
 _SHORT = {_TIMESTAMP, 0xA7, 0xAB}  # numbers: also where the cluster lies, and how long the one before is
@@ -105,7 +108,8 @@ def read_heads(file: BinaryIO, parts: dict[str, Element], begin: int, size: int)
     heads = Heads()
     for entry in _inside(file, parts.get("Tracks"), size):
         found = {part.kind: part for part in _inside(file, entry, size)} if entry.kind == _ENTRY else {}
-        heads.incomplete += entry.kind == _ENTRY and not found.keys() >= {_NUMBER, *_NEEDED}
+        is_known = found.keys() >= {_NUMBER, *_NEEDED} and _is_kind(file, found[_TYPE], found[_CODEC])
+        heads.incomplete += entry.kind == _ENTRY and not is_known
         heads.tracks |= {number_at(file, found[_NUMBER])} if _NUMBER in found else set()
     for point in _inside(file, parts.get("Cues"), size):
         if point.kind == _POINT and len(heads.cues) < _MOST_CUES:
@@ -123,7 +127,7 @@ def read_heads(file: BinaryIO, parts: dict[str, Element], begin: int, size: int)
 def disagreements(heads: Heads, walk: Walk) -> Iterator[str]:
     """What heads, index and blocks do not agree on, once all clusters were walked."""
     if heads.incomplete:
-        yield f"{heads.incomplete} tracks lack their number, kind or codec"
+        yield f"{heads.incomplete} tracks lack their number, a known kind or their codec"
     if walk.strays:
         yield f"{walk.strays} blocks are broken, or of a track that there is not"
     if walk.backwards:
@@ -136,6 +140,12 @@ def disagreements(heads: Heads, walk: Walk) -> Iterator[str]:
     last_ms = walk.last * tick_ms
     if last_ms > heads.duration_ms + tick_ms or heads.duration_ms > last_ms + walk.widest * tick_ms + _SLACK_MS:
         yield f"its duration is {heads.duration_ms / 1000:.3f} s, its last block lies at {last_ms / 1000:.3f} s"
+
+
+def _is_kind(file: BinaryIO, kind: Element, codec: Element) -> bool:
+    """Whether a track is of a kind that there is, and its codec one of that kind."""
+    number = number_at(file, kind)
+    return number in _RARE or (number in _TYPES and read_at(file, codec.body, 1) == _TYPES[number])
 
 
 def _inside(file: BinaryIO, element: Element | None, size: int) -> Iterator[Element]:

@@ -5,6 +5,7 @@ only some write is not.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -83,6 +84,8 @@ def misplaced(file: BinaryIO, size: int, parent: Box) -> Iterator[Damage]:
             yield _wrong(f"{box.kind.decode('latin-1')!r} in the index ends outside of {parent.kind.decode()!r}")
         elif not is_name(box.kind) and stop - box.start > _FILLING:
             yield _wrong(f"{stop - box.start} bytes from {box.start} on in the index are no boxes")
+        elif parent.kind == b"moov" and box.kind != b"trak" and child(file, box, b"tkhd", size=size) is not None:
+            yield _wrong(f"a track of the index is named {box.kind.decode('latin-1')!r}")
         elif box.kind in _PARENTS:
             yield from misplaced(file, size, box)
 
@@ -118,6 +121,10 @@ def _counts(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     for name, count in found.items():
         if count != samples:
             yield f"{count} samples by {name}, {samples} by stsz"
+    stsd = child(file, stbl, b"stsd", size=size)
+    kinds = 0 if stsd is None else int.from_bytes(read_at(file, stsd.body + 4, 4), "big")
+    if strays := int((table(file, stbl, b"stsc", size, row=">u4,>u4,>u4")["f2"] > kinds).sum()):
+        yield f"{strays} rows of stsc are of a description that there is not"
 
 
 def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
@@ -135,6 +142,8 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     step = int(steps[0] if is_even else np.median(steps))
     if track.kind == "video" and is_even and not _evenly(np.diff(np.sort(shown)), step):
         yield "its samples last equally long, but are shown unevenly"
+    elif track.kind == "video" and np.diff(np.sort(shown)).max(initial=0) > _HOLE * max(int(steps.max()), 1):
+        yield "some samples are shown long before or after all others"
     # what was cut without coding it anew lacks frames near its end: then some count all steps, some what is shown
     apart = [track.duration - (end - begin), track.duration - int(steps.sum())]
     exact = [abs(off - last) for off in apart for last in (0, step, -step)]
@@ -146,19 +155,29 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     tick = track.timescale / track.movie_scale
     if any(time < _EMPTY for _, time in track.edits):
         yield "its edit list begins before its first sample"
+    spans = [(time, time + length * tick) for length, time in shown_edits]
+    if any(start < before - step for (_, before), (start, _) in pairwise(spans)):
+        yield "its edit list shows parts of it twice"
+    if track.edits and not shown_edits:
+        yield "its edit list shows nothing of it"
     if len(shown_edits) == 1:
         (length, time), whole = shown_edits[0], sum(length for length, _ in track.edits)
         until = time + length * tick
         hidden = shown[shown < time]
         strays = track.kind == "video" and len(hidden) and (begin < 0 or time - hidden.max() > _FAR * step)
-        if strays or (len(hidden) and is_even and np.any(np.diff(np.sort(shown)) != step)):
+        if strays or (is_even and np.any(np.diff(np.sort(shown))[: len(hidden)] != step)):
             yield f"its edit list hides {len(hidden)} frames that lie apart"
         # an editor trims both, and a muxer lets the last of uneven frames last on, which stts does not say
         agreed = whole == track.presented and (until < end or not is_even)
         off = abs(until - end)
         if not is_even:  # then muxers also write the steps of decoding, summed
             off = min(off, abs(length * tick - track.duration))
-        if off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not agreed:
+        is_moved = is_even or abs(length * tick - (end - begin)) <= step  # the last of uneven frames may last on
+        if len(hidden) and is_moved and until > end + tick + (1 if is_even else step):
+            yield f"its edit list hides {len(hidden)} frames and ends {until - end:.0f} ticks behind the last"
+        elif 1 + tick < time < begin - tick - 1 and abs(length * tick - (end - begin)) <= tick + 1:  # some forget: 0
+            yield f"its edit list begins {begin - time} ticks before its first frame and hides the last"
+        elif off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not agreed:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
     elif not track.edits and abs(track.presented * tick - track.duration) > step + tick:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"

@@ -30,6 +30,7 @@ from vidrain.video.encoder import EncoderPlan, configure
 from vidrain.video.index import as_file
 from vidrain.video.mux import StreamCopy
 
+_LONGEST_STEP = 1 << 31  # ticks from frame to frame in MP4 (ISO/IEC 14496-12, 8.6.1.2), as FFmpeg reads them
 _NEVER = -(1 << 62)  # ticks
 _X265_DELAY = 2  # frames by which its decoding times run ahead (x265 source, m_bframeDelay with B-frames as references)
 _ACCURATE = (
@@ -59,7 +60,7 @@ class VideoWriter:
     ) -> None:
         self._path, self._plan, self._info, self._copy = path, plan, info, copy
         self._container: OutputContainer | None = None
-        self._frames = 0
+        self._frames = self._last = 0  # frames written, and the time of the last
         self._end = self._reach = _NEVER  # of the frame shown last: as it should be, and as MP4 would have it
         self._durations: dict[int | None, int] = {}  # of frames inside the encoder, by their times
         self._held: Packet[VideoStream] | None = None  # the last packet, until it is known whether it is
@@ -82,10 +83,7 @@ class VideoWriter:
         except av.error.ArgumentError as error:
             if not self._frames:
                 raise OutputError(f"{self._path}: cannot be written ({error.strerror})") from error
-            raise InputError(
-                f"{self._info.path}: the time of a frame before frame {self._frames} cannot be stored in any file; "
-                "remux the source with its times rebuilt first"
-            ) from error
+            raise self._unheld() from error
         except av.error.InvalidDataError as error:  # what was copied: our own pictures are sound
             raise InputError(
                 f"{self._info.path}: sound or another stream beside the video is too damaged to be stored "
@@ -93,6 +91,12 @@ class VideoWriter:
             ) from error
         except (av.error.FFmpegError, OSError) as error:
             raise OutputError(f"{self._path}: cannot be written ({error.strerror}); check space and rights") from error
+
+    def _unheld(self) -> InputError:
+        return InputError(
+            f"{self._info.path}: the time of a frame before frame {self._frames} cannot be stored in any file; "
+            "remux the source with its times rebuilt first"
+        )
 
     def _open(self) -> OutputContainer:
         options = {}
@@ -132,6 +136,9 @@ class VideoWriter:
 
     def write(self, planes: Planes, pts: int, duration: int) -> None:
         """Encode one frame: planes of `info.layout`, times in ticks of `info.time_base`."""
+        if self._plan.container in ("mp4", "mov") and self._frames and pts - self._last >= _LONGEST_STEP:
+            raise self._unheld()
+        self._last = pts
         frame = self._picture(planes)
         frame.pts, frame.duration, frame.time_base = pts, duration, self._info.time_base
         self._frames += 1

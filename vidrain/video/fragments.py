@@ -20,6 +20,7 @@ _KNOWN = {
 _MOST_FRAGMENTS = 1 << 16
 _MOST_ROWS = 1 << 20  # samples of one run
 _MOST_SAID = 16
+_REORDERED = 64  # frames: no codec moves one so far
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,18 @@ class _Defaults:
 
 @dataclass(frozen=True)
 class _Run:
-    """Samples of one track in one fragment. start: their first decoding time, None where it is not stated."""
+    """Samples of one track in one fragment. start: their first decoding time, None where it is not stated.
+
+    goes_on: whether it follows another run of the same fragment, and needs none; offsets: from when each sample is
+    decoded to when it is shown, none where it is the same.
+    """
 
     track: int
     start: int | None
     durations: Rows
+    offsets: Rows
     size: int
+    goes_on: bool
 
 
 def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
@@ -45,9 +52,26 @@ def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
     defaults = dict(_defaults(file, moov, size))
     tops = [box for box, _ in zip(walk(file, 0, size), range(4 * _MOST_FRAGMENTS), strict=False)]
     whole = [box for box in tops if box.end <= size]
-    said = [*_order(file, whole), *_runs(file, whole, defaults), *_index(file, whole, size)]
+    said = [
+        *_strangers(file, moov, size, defaults),
+        *_order(file, whole),
+        *_runs(file, whole, defaults),
+        *_index(file, whole, size),
+    ]
     for what, place in said[:_MOST_SAID]:
         yield Damage(what, place, place, is_anywhere=True)
+
+
+def _strangers(file: BinaryIO, moov: Box, size: int, defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
+    """Tracks for which the head has defaults, but no description: their samples are passed over."""
+    heads = (child(file, trak, b"tkhd", size=size) for trak in walk(file, moov.body, moov.end) if trak.kind == b"trak")
+    known = {_track(read_at(file, tkhd.body, 24)) for tkhd in heads if tkhd is not None}
+    for track in sorted(defaults.keys() - known):
+        yield f"track {track} of its fragments is not in its head", moov.start
+
+
+def _track(data: bytes) -> int:
+    return int.from_bytes(data[20:24] if data[:1] == b"\1" else data[12:16], "big")
 
 
 def _order(file: BinaryIO, tops: list[Box]) -> Iterator[tuple[str, int]]:
@@ -67,6 +91,7 @@ def _order(file: BinaryIO, tops: list[Box]) -> Iterator[tuple[str, int]]:
 def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
     """Media that is not of the size that its fragment states, and times that do not go on."""
     due: dict[int, tuple[int, int]] = {}  # track -> when its next sample is decoded, longest step so far
+    timed: dict[int, bool] = {}  # track -> whether its first fragment says when it begins
     for place, box in enumerate(tops):
         if box.kind != b"moof":
             continue
@@ -79,6 +104,8 @@ def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> It
         for run in runs:
             if run.track not in defaults:
                 yield f"the fragment at {box.start} is of track {run.track}, which there is not", box.start
+            if not run.goes_on and timed.setdefault(run.track, run.start is not None) != (run.start is not None):
+                yield f"the fragment at {box.start} states no time, or alone one, for track {run.track}", box.start
             if not len(run.durations):
                 continue
             longest = int(run.durations.max())
@@ -88,6 +115,8 @@ def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> It
                 yield f"the fragment at {box.start}: {ends}", box.start
             begin = start if run.start is None else run.start
             due[run.track] = begin + int(run.durations.sum()), max(longest, last)
+            if len(run.offsets) and np.abs(run.offsets).max() > _REORDERED * max(longest, last, 1):
+                yield f"the fragment at {box.start} shows samples long before or after they are decoded", box.start
 
 
 def _index(file: BinaryIO, tops: list[Box], size: int) -> Iterator[tuple[str, int]]:
@@ -129,28 +158,31 @@ def _read_runs(file: BinaryIO, moof: Box, defaults: dict[int, _Defaults]) -> Ite
         own = _Defaults(duration, stated[at] if flags & 16 else own.size)
         tfdt = child(file, traf, b"tfdt", size=moof.end)
         start = None if tfdt is None else _decode_time(read_at(file, tfdt.body, 12))
-        for trun in (box for box in walk(file, traf.body, traf.end) if box.kind == b"trun"):
-            durations, size = _read_run(file, trun, own)
-            yield _Run(track, start, durations, size)
-            start = None  # the next run goes on
+        truns = (box for box in walk(file, traf.body, traf.end) if box.kind == b"trun")
+        for number, trun in enumerate(truns):
+            durations, offsets, size = _read_run(file, trun, own)
+            yield _Run(track, None if number else start, durations, offsets, size, goes_on=number > 0)
 
 
 def _decode_time(data: bytes) -> int:
     return int.from_bytes(data[4:12] if data[:1] == b"\1" else data[4:8], "big")
 
 
-def _read_run(file: BinaryIO, trun: Box, own: _Defaults) -> tuple[Rows, int]:
-    """(durations of the samples, bytes of them all)."""
+def _read_run(file: BinaryIO, trun: Box, own: _Defaults) -> tuple[Rows, Rows, int]:
+    """(durations of the samples, offsets of them, bytes of them all)."""
     head = read_at(file, trun.body, 8)
     flags, count = int.from_bytes(head[:4], "big") & 0xFFFFFF, int.from_bytes(head[4:8], "big")
     first = trun.body + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4)
     columns = [bit for bit in (0x100, 0x200, 0x400, 0x800) if flags & bit]  # duration, size, flags, time offset
     if not columns:
         count = min(count, _MOST_ROWS)
-        return np.full(count, own.duration, np.int64), count * own.size
+        return np.full(count, own.duration, np.int64), np.zeros(0, np.int64), count * own.size
     row = 4 * len(columns)
     count = min(count, max(trun.end - first, 0) // row, _MOST_ROWS)
     data = read_at(file, first, count * row)
     rows = np.frombuffer(data[: len(data) // row * row], ">u4").reshape(-1, len(columns)).astype(np.int64)
     durations = rows[:, columns.index(0x100)] if 0x100 in columns else np.full(len(rows), own.duration, np.int64)
-    return durations, int(rows[:, columns.index(0x200)].sum()) if 0x200 in columns else len(rows) * own.size
+    offsets = np.zeros(0, np.int64)
+    if 0x800 in columns:
+        offsets = rows[:, columns.index(0x800)].astype(np.int32).astype(np.int64)  # signed, whatever version 0 says
+    return durations, offsets, int(rows[:, columns.index(0x200)].sum()) if 0x200 in columns else len(rows) * own.size

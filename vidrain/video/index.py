@@ -38,9 +38,13 @@ PLANAR = {
     for depth in (8, 10, 12, 14, 16)
     if (layout := PixelLayout(family, depth))
 }
-# Rec. ITU-T H.273 (2024): the last codes of tables 2 to 4 that mean something.
-_PRIMARIES, _TRANSFERS, _MATRICES, _UNSPECIFIED = 22, 18, 17, 2
+# Rec. ITU-T H.273 (2024): the codes of tables 2 to 4 that mean something.
+_PRIMARIES = {1, *range(4, 13), 22}
+_TRANSFERS = {1, *range(4, 19)}
+_MATRICES = {0, 1, *range(4, 18)}
+_UNSPECIFIED = 2
 _LATEST_S = 1 << 31  # seconds: a time of decades is a broken one, and no clock of an MP4 holds it
+_LEAP_S = 10  # seconds: FFmpeg takes it for a discontinuity too; ISO/IEC 13818-1 (2.7.4) allows less than one
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 # The same samples in another order: the move to planes changes no value.
 _REORDERED = {
@@ -163,7 +167,7 @@ def probe(path: Path, track: int = 0, beat: Callable[[], None] = lambda: None) -
         structure = examine(path, beat)
         timed = "avi" not in container.format.name.split(",")
         index, extent = _index(_packets(container, stream, beat), info, first.dts, timed=timed)
-        structure = _counted(structure, stream, index.count)
+        structure = _steady(_counted(structure, stream, index.count), index, info)
         dated = replace(structure, damages=tuple(_dated(damage, extent, info) for damage in structure.damages))
         end, complete_to = extent.end * info.time_base, extent.complete_to * info.time_base
         return Source(info, index, dated, end, complete_to, _stated_end(container, stream, dated))
@@ -192,9 +196,9 @@ def _packets(container: InputContainer, stream: VideoStream, beat: Callable[[], 
             yield packet
 
 
-def _known(code: int, last: int) -> int:
+def _known(code: int, known: set[int]) -> int:
     """A colour code as it stands there; unspecified where the standard has none, as after a flipped bit."""
-    return int(code) if int(code) <= last else _UNSPECIFIED
+    return int(code) if int(code) in known else _UNSPECIFIED
 
 
 def _info(path: Path, stream: VideoStream, frame: VideoFrame, track: int) -> VideoInfo:
@@ -272,6 +276,15 @@ def _counted(structure: Structure, stream: VideoStream, frames: int) -> Structur
         return structure
     lost = Damage(f"{units} units of video hold only {frames} frames", 0, 0, is_anywhere=True)
     return replace(structure, damages=(*structure.damages, lost))
+
+
+def _steady(structure: Structure, index: FrameIndex, info: VideoInfo) -> Structure:
+    """`structure`, damaged too where times of a transport stream leap: its clock has to be told all the time."""
+    leap = float(np.diff(index.pts).max(initial=0) * info.time_base)
+    if structure.kind != "mpegts" or leap <= _LEAP_S:
+        return structure
+    what = f"the times of its frames leap by {leap:.1f} s"
+    return replace(structure, damages=(*structure.damages, Damage(what, 0, 0, is_anywhere=True)))
 
 
 def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:

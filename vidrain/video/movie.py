@@ -11,6 +11,7 @@ import numpy as np
 
 from vidrain.types import Damage, Gps, Structure
 from vidrain.video.boxes import Box, child, is_name, read_at, walk
+from vidrain.video.clocks import wrong_clocks
 from vidrain.video.contradictions import contradictions, misplaced, trimmed_alone, unclaimed
 from vidrain.video.fragments import examine_fragments
 from vidrain.video.sample_tables import lost_samples, tracks_of
@@ -57,11 +58,12 @@ def examine_boxes(file: BinaryIO, size: int) -> Structure:
     for number, track in enumerate(tracks, start=1):
         damages += lost_samples(file, size, track, number) if track else ()
         damages += contradictions(file, size, track, number)
-    damages += [*misplaced(file, size, moov), *trimmed_alone([track for track in tracks if track])]
+    found = [track for track in tracks if track]
+    damages += [*misplaced(file, size, moov), *trimmed_alone(found), *wrong_clocks(file, size, found)]
     if fragmented and not damages:
         damages += examine_fragments(file, size, moov)
     elif not damages:
-        damages += unclaimed(file, size, [track for track in tracks if track], media)
+        damages += unclaimed(file, size, found, media)
     return Structure("mp4", tuple(damages), _free_gps(file, moov, size) or gps, tuple(notes))
 
 

@@ -81,7 +81,7 @@ class Copied:
         is_blank = self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE
         try:
             mux(packet)
-        except (av.error.InvalidDataError, av.error.ArgumentError):
+        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError):
             self.refused += 1
             return
         if is_blank:
@@ -97,7 +97,8 @@ class Copied:
 def payload(packet: Packet[Stream]) -> bytes:
     """The coded bytes; an ADTS header, which MP4 does without, is left out (ISO/IEC 13818-7 section 6.2)."""
     data = bytes(packet)
-    is_adts = packet.stream.codec_context is not None and packet.stream.codec_context.name == "aac"
+    context = packet.stream.codec_context
+    is_adts = context is not None and context.name == "aac" and not context.extradata  # else MP4 holds the header
     if is_adts and len(data) > 7 and int.from_bytes(data[:2], "big") >> 4 == _ADTS_SYNC:
         return data[7 if data[1] & 1 else 9 :]
     return data

@@ -6,6 +6,7 @@ No decoding and no FFmpeg; one pass in small pieces. Packets: ISO/IEC 13818-1, 2
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from vidrain.types import Damage, Structure
 from vidrain.video.boxes import read_at
@@ -14,6 +15,7 @@ from vidrain.video.continuity import Continuity
 _SYNC = 0x47
 _PACKET = 188
 _SHAPES = ((188, 0), (192, 4), (204, 0))  # (step, bytes in front of the sync byte): plain, Blu-ray, with parity
+HEAD = 1 << 14  # bytes in which it shows whether a file is a transport stream
 _IN_A_ROW = 5  # sync bytes that make a rhythm, not a coincidence
 _AT_ONCE = 1 << 14  # packets
 _SEARCHED = 1 << 20  # bytes looked at, at once, for the rhythm to come back
@@ -26,16 +28,26 @@ def is_packets(head: bytes) -> bool:
 
 
 def _shape(head: bytes) -> tuple[int, int] | None:
+    """(step, bytes in front of each packet) of packets in a row in `head`; the first ones may be broken."""
+    data = np.frombuffer(head, np.uint8)
     for step, lead in _SHAPES:
-        places = range(lead, lead + step * _IN_A_ROW, step)
-        if len(head) > places[-1] and all(head[place] == _SYNC for place in places):
+        if _rhythm(data, step, lead).any():
             return step, lead
     return None
 
 
+def _rhythm(data: npt.NDArray[np.uint8], step: int, lead: int) -> npt.NDArray[np.bool_]:
+    """At which bytes a row of packets begins. data [N] -> [M], M < N: as far as a whole row fits."""
+    count = max(len(data) - lead - step * (_IN_A_ROW - 1), 0)
+    good = np.ones(count, np.bool_)
+    for turn in range(_IN_A_ROW):
+        good &= data[lead + turn * step :][:count] == _SYNC
+    return good
+
+
 def examine_packets(file: BinaryIO, size: int) -> Structure:
     """Where a transport stream of `size` bytes is out of step, lacks packets, or ends inside of one."""
-    shape = _shape(read_at(file, 0, _SHAPES[-1][0] * _IN_A_ROW + 1))
+    shape = _shape(read_at(file, 0, HEAD))
     if shape is None:
         return Structure("mpegts")
     step, lead = shape
@@ -79,13 +91,8 @@ def _found_again(file: BinaryIO, start: int, size: int, step: int, lead: int) ->
     reach = lead + step * (_IN_A_ROW - 1)
     while start + reach < size:
         data = np.frombuffer(read_at(file, start, _SEARCHED + reach), np.uint8)
-        count = len(data) - reach
-        if count <= 0:
-            break
-        good = np.ones(count, np.bool_)
-        for turn in range(_IN_A_ROW):
-            good &= data[lead + turn * step :][:count] == _SYNC
+        good = _rhythm(data, step, lead)
         if good.any():
             return start + int(good.argmax())
-        start += count
+        start += len(good)
     return size

@@ -57,7 +57,8 @@ def tracks_of(file: BinaryIO, moov: Box, size: int) -> Iterator[Track | None]:
         stbl = child(file, mdia, b"minf", b"stbl", size=size)
         hdlr = child(file, mdia, b"hdlr", size=size)
         timescale, duration = _clock(file, child(file, mdia, b"mdhd", size=size), size)
-        if stbl is None or hdlr is None or not timescale:
+        tkhd = child(file, trak, b"tkhd", size=size)
+        if stbl is None or hdlr is None or tkhd is None or not timescale:
             yield None
             continue
         edits = _edits(file, child(file, trak, b"edts", b"elst", size=size), size)
@@ -69,7 +70,7 @@ def tracks_of(file: BinaryIO, moov: Box, size: int) -> Iterator[Track | None]:
             shown_from=media_time,
             stbl=stbl,
             duration=duration,
-            presented=_presented(file, child(file, trak, b"tkhd", size=size), size),
+            presented=_presented(file, tkhd, size),
             movie_scale=scale,
             edits=edits,
         )
@@ -84,8 +85,8 @@ def _clock(file: BinaryIO, box: Box | None, size: int) -> tuple[int, int]:
     return int.from_bytes(data[at : at + 4], "big"), int.from_bytes(data[at + 4 : at + 4 + wide], "big")
 
 
-def _presented(file: BinaryIO, tkhd: Box | None, size: int) -> int:
-    data = b"" if tkhd is None else read_at(file, tkhd.body, min(36, size - tkhd.body))
+def _presented(file: BinaryIO, tkhd: Box, size: int) -> int:
+    data = read_at(file, tkhd.body, min(36, size - tkhd.body))
     return int.from_bytes(data[28:36] if data[:1] == b"\1" else data[20:24], "big")
 
 

@@ -14,12 +14,10 @@ from vidrain.video.chunks import examine_chunks, is_chunks
 from vidrain.video.element import is_elements
 from vidrain.video.elements import examine_elements
 from vidrain.video.movie import examine_boxes
-from vidrain.video.packets import examine_packets, is_packets
+from vidrain.video.packets import HEAD, examine_packets, is_packets
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-_HEAD = 1024
 
 
 class _Beating(FileIO):
@@ -42,7 +40,7 @@ def examine(path: Path, beat: Callable[[], None] = lambda: None) -> Structure:
     beat: called whenever it has moved on, for a watchdog.
     """
     with BufferedReader(_Beating(path, beat)) as file:
-        head = file.read(_HEAD)
+        head = file.read(HEAD)
         size = file.seek(0, 2)
         if is_boxes(head):
             return examine_boxes(file, size)

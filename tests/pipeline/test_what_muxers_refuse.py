@@ -1,0 +1,119 @@
+"""Sound, times and tags that no muxer takes as they stand: left out and named, passed over, or refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import ffmpeg_says
+from tests.pipeline.conftest import Vidrain
+from vidrain.video.index import probe
+
+SYNC = b"\xff\xf1"  # of a frame of ADTS
+CHEAP = ("--codec", "h264", "-e", "preset=ultrafast")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A target in a folder of its own, so that anything left behind is seen."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "out.mp4"
+
+
+def unknown_rate(data: bytearray, place: int) -> None:
+    data[place + 2] |= 0x3C
+
+
+def four_blocks_with_checksums(data: bytearray, place: int) -> None:
+    """Allowed, and nothing that FFmpeg can take apart."""
+    data[place + 1] ^= 0x01
+    data[place + 6] |= 3
+
+
+def sync_words_twice(data: bytearray, place: int) -> None:
+    """What follows the head of a frame looks like another one."""
+    data[place + 7 : place + 9] = SYNC
+
+
+@pytest.mark.fault(9, 11)
+@pytest.mark.parametrize(("hurt", "code"), [(unknown_rate, 4), (four_blocks_with_checksums, 4), (sync_words_twice, 0)])
+def test_sound_that_is_too_damaged_to_be_stored(
+    hurt: Callable[[bytearray, int], None], code: int, samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """One packet of it is left out and counted; the picture and the rest of the sound are kept."""
+    whole = ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "whole.ts", "-map", "0")
+    data = bytearray(whole.read_bytes())
+    place = -1
+    for _ in range(6):
+        place = data.index(SYNC, place + 1)
+    hurt(data, place)
+    source = tmp_path / "hurt.ts"
+    source.write_bytes(data)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert ran.code == code
+    assert ("1 packets of audio aac are damaged and left out" in ran.err) == (code == 4)
+    left = len(ffmpeg_says.packets(source, "0:a").packets) - (code == 4)
+    assert len(ffmpeg_says.packets(out, "0:a").packets) == left
+    assert len(ffmpeg_says.shown_frames(out).packets) == 28
+
+
+@pytest.mark.fault(11)
+def test_damage_that_cannot_be_stored_is_the_fault_of_the_source(
+    samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """The clock of its sound is wrong, so that what was copied does not come back as it went in."""
+    whole = ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "whole.mp4", "-map", "0")
+    data = bytearray(whole.read_bytes())
+    data[data.index(b"mdhd", data.index(b"mdhd") + 4) + 16] ^= 2  # the highest byte of its time scale
+    source = tmp_path / "hurt.mp4"
+    source.write_bytes(data)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    lines = [line for line in ran.err.splitlines() if not line.startswith("vidrain: note: ")]
+    assert (ran.code, len(lines)) == (3, 1)
+    assert "too damaged to be stored truly" in lines[0]
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.fault(17)
+def test_sound_that_ends_before_the_clock_begins(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
+    """No MP4 holds its times, but all of its packets."""
+    source, clip = tmp_path / "before.nut", samples / "full_range.mp4"
+    streams = ("-i", clip, "-itsoffset", "-5", "-i", clip, "-map", "0:v", "-map", "1:a")
+    ffmpeg_says.quietly(*streams, "-c", "copy", "-copyts", source)
+    assert vidrain("clean", source, "-o", out, *CHEAP).code == 0
+    assert ffmpeg_says.packets(out, "0:a").contents == ffmpeg_says.packets(source, "0:a").contents
+    assert ffmpeg_says.shown_frames(out).seconds == ffmpeg_says.shown_frames(source).seconds
+
+
+@pytest.mark.fault(14)
+@pytest.mark.parametrize("days", [2, 3, 5])
+def test_a_step_between_frames_that_no_file_holds(
+    days: int, samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """MP4 has 32 bits for the ticks from frame to frame, and FFmpeg reads one of them as a sign."""
+    later = f"if(gte(N\\,8)\\,{days * 86400}/TB\\,0)"
+    times = f"setts=pts=PTS+{later}:dts=DTS+{later}"
+    source = ffmpeg_says.remux(samples / "odd.mp4", tmp_path / "gap.nut", "-map", "0:v", "-bsf:v", times)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert ran.code == 3
+    (line,) = [line for line in ran.err.splitlines() if not line.startswith("vidrain: note: ")]
+    assert "cannot be stored in any file; remux the source with its times rebuilt first" in line
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.fault(11)
+@pytest.mark.parametrize(
+    "change", ["colour_primaries=17", "colour_primaries=250", "transfer_characteristics=3", "matrix_coefficients=40"]
+)
+def test_colour_codes_that_mean_nothing(
+    change: str, samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """They become unspecified, as in every player; Matroska would store them otherwise than they were read."""
+    bits = f"h264_metadata={change}"
+    source = ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "in.mp4", "-map", "0", "-bsf:v", bits)
+    target = out.with_suffix(".mkv")
+    assert vidrain("clean", source, "-o", target, *CHEAP).code == 0
+    color = probe(target).info.color
+    assert 2 in (color.primaries, color.transfer, color.matrix)
