@@ -56,6 +56,9 @@ demo: $(SETUP)
 	@echo "rain video, for the eye  $(CURDIR)/demo/street.rain-preview.mp4"
 	@echo "before | after | rain    $(CURDIR)/demo/street.png"
 
+# Threads that wait must sleep: tests and the programs they start share the cores.
+test test-slow: export OMP_WAIT_POLICY := PASSIVE
+
 # In both the last line printed is pytest's own count.
 test: $(TEST_SETUP)
 	@$(BIN)/python -m pytest -q -n $(JOBS)

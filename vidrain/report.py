@@ -91,6 +91,14 @@ class Pass:
         words = in_words(lost, self.tally.repeated, self.job.video.index, self.job.video.info.time_base)
         found += [Notice(code="damage", message=what) for what in words]
         found += self.missing.notices()
+        if self.job.span is None:  # a part of a video may well have no lines of text
+            found += [
+                Notice(
+                    code="left_out", message=f"stream {index} ({copied.kind}) holds no packets: nothing is left of it"
+                )
+                for index, copied in self.clean.copied.items()
+                if not copied.count and not copied.refused
+            ]
         if self.missing.picture and self.job.compare is not None:
             found.append(Notice(code="left_out", message="no comparison: other programs pair what is left otherwise"))
         return found

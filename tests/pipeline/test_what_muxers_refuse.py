@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 
 from tests import ffmpeg_says
@@ -117,3 +118,17 @@ def test_colour_codes_that_mean_nothing(
     assert vidrain("clean", source, "-o", target, *CHEAP).code == 0
     color = probe(target).info.color
     assert 2 in (color.primaries, color.transfer, color.matrix)
+
+
+def test_a_stream_without_packets_is_named(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
+    """Its head stands in the file, and nothing else: a copy has nothing of it."""
+    source = tmp_path / "silent.mkv"
+    with av.open(str(samples / "full_range.mp4")) as whole, av.open(str(source), "w") as silent:
+        targets = {stream.index: silent.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if packet.size and packet.stream.type == "video":
+                packet.stream = targets[packet.stream_index]
+                silent.mux(packet)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert ran.code == 0
+    assert "stream 1 (audio aac) holds no packets: nothing is left of it" in ran.err

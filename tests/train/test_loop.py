@@ -16,7 +16,16 @@ from vidrain.model.gate import CONFIGS, Gate
 from vidrain.model.planes import look
 from vidrain.outputs import claimed
 from vidrain.train.data import Cut, DataOptions, Windows
-from vidrain.train.loop import LossWeights, TrainConfig, forward, rate_at, teacher_rain, train, weighted_sum
+from vidrain.train.loop import (
+    LossWeights,
+    TrainConfig,
+    TrainReport,
+    forward,
+    rate_at,
+    teacher_rain,
+    train,
+    weighted_sum,
+)
 from vidrain.train.preview import png
 from vidrain.train.recycling import charbonnier, recycle, trust
 from vidrain.weights import load_model, read_header
@@ -45,11 +54,18 @@ def curve_of(run_dir: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in row.items() if key != "time"} for row in rows]
 
 
+@pytest.fixture(scope="module")
+def straight(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainReport:
+    """Ten steps without a stop."""
+    return train(config(samples), tmp_path_factory.mktemp("runs") / "straight")
+
+
 @pytest.mark.parametrize("stop", [5, 7])
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(stop: int, samples: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(
+    stop: int, straight: TrainReport, samples: Path, tmp_path: Path
+) -> None:
     """Stopped at step 5 or 7, with a checkpoint at 5: the weights are those of ten straight steps, bit for bit."""
     settings = config(samples)
-    straight = train(settings, tmp_path / "straight")
     with pytest.raises(Stopped):
         train(settings, tmp_path / "stopped", on_event=stopping_after(stop))
     assert not (tmp_path / "stopped" / "gate-s.safetensors").exists()
@@ -59,7 +75,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(stop: int, samples: Pat
     assert isinstance(heard[0], TrainingPlan)
     assert heard[0].first == 5
     assert resumed.weights.read_bytes() == straight.weights.read_bytes()
-    assert curve_of(tmp_path / "stopped") == curve_of(tmp_path / "straight")
+    assert curve_of(tmp_path / "stopped") == curve_of(straight.weights.parent)
     assert [row["step"] for row in curve_of(tmp_path / "stopped")] == list(range(1, 11))
     assert resumed.loss == straight.loss
 
@@ -85,7 +101,6 @@ def test_every_parameter_learns_within_two_steps(name: str, samples: Path, tmp_p
     assert [name for group in groups for name in group["param_names"]] == [f"0.{key}" for key in before]
 
 
-@pytest.mark.timeout(300)  # a minute on two quiet cores
 def test_it_learns_one_window_by_heart(samples: Path) -> None:
     """The same pair again and again: of the error that a gate can avoid, most goes."""
     settings = config(samples)

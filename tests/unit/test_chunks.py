@@ -97,6 +97,18 @@ def test_sound_that_is_lost_or_doubled(
     assert any(said in damage.what for damage in found), found
 
 
+def test_sound_of_another_length(whole: Path, tmp_path: Path) -> None:
+    """Another rate in the head of one MP3 frame: FFmpeg then drops it, for it is not as long as its chunk."""
+    data = bytearray(whole.read_bytes())
+    place = -1
+    for _ in range(5):
+        place = data.index(b"01wb", place + 1)
+    data[place + 10] ^= 0x20
+    path = tmp_path / "hurt.avi"
+    path.write_bytes(data)
+    assert any("are not as long as their MP3" in damage.what for damage in examine(path).damages)
+
+
 def test_what_a_camera_appends_is_no_damage(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "appended.avi"
     path.write_bytes(whole.read_bytes() + b"GPS $GPRMC,120000,A,4717.11,N,00833.91,E" * 40)

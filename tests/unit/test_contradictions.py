@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -77,6 +76,7 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"ctts", 4, 1), "ctts states"),
         (number(b"ctts", 12, 512), "unevenly"),
         (number(b"ctts", 12, 100), "unevenly"),
+        (number(b"ctts", 36, 8192), "unevenly"),  # as if the frames in between had been cut
         (number(b"stsc", 4, -1), "samples by stsc"),
         (number(b"stsc", 12, 1), "samples by stsc"),
         (number(b"stsc", 16, 1 << 23), "of a description that there is not"),
@@ -113,6 +113,8 @@ def test_every_number_that_stands_twice(change: Change, said: str, tmp_path: Pat
         (number(b"elst", 24, 1 << 14), "edit list"),  # hides half of the frames
         (number(b"elst", 12, 3), "shows parts of it twice"),  # what was empty shows the beginning
         (number(b"ctts", 12, 1 << 28), "long before or after all others"),
+        (number(b"ctts", 60, 1 << 14), "are decoded when no frame is shown"),
+        (number(b"ctts", 12, -6519), "are decoded when no frame is shown"),  # and the edit list hides them
     ],
 )
 def test_numbers_of_a_video_with_a_variable_rate(change: Change, said: str, tmp_path: Path) -> None:

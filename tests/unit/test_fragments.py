@@ -66,6 +66,17 @@ def test_a_track_that_the_head_does_not_have(whole: Path, tmp_path: Path) -> Non
     assert any("is not in its head" in damage.what for damage in examined(pieces, tmp_path))
 
 
+@pytest.mark.parametrize(("bit", "is_seen"), [(0, False), (1, False), (13, True), (20, True)])
+def test_a_clock_with_a_turned_bit(bit: int, *, is_seen: bool, whole: Path, tmp_path: Path) -> None:
+    """Of 12,800 ticks a second; by one more or less nobody sees anything."""
+    data = bytearray(whole.read_bytes())
+    place = data.index(b"mdhd") + 16
+    clock = struct.unpack_from(">I", data, place)[0]
+    struct.pack_into(">I", data, place, clock ^ 1 << bit)
+    found = examined([bytes(data)], tmp_path)
+    assert any("in the same fragments track" in damage.what for damage in found) == is_seen, found
+
+
 def test_a_fragment_without_its_time(whole: Path, tmp_path: Path) -> None:
     """FFmpeg then goes on where it likes."""
     pieces = parts(whole)

@@ -144,7 +144,6 @@ def unmoved(nets: Nets, optimizers: Mapping[str, torch.optim.Optimizer]) -> list
     ]
 
 
-@pytest.mark.timeout(300)  # a minute on two quiet cores
 def test_every_trainable_parameter_is_moved_by_exactly_one_optimizer() -> None:
     nets = Nets()
     optimizers = adams(nets)

@@ -21,6 +21,8 @@ _HAS_INDEX = 0x10
 _DATA = {b"dc", b"db", b"wb", b"tx", b"pc", b"sb", b"__"}
 _PICTURE = {b"dc", b"db"}
 _MP3_SYNC, _MP3_SAME = 0xFFE00000, 0xFFFE0C00  # first bits of a frame; those that are alike in all of a stream
+_MP3_LAYER = 0x7FFD  # its first bits: MPEG-1, Layer III
+_MP3_KBIT = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 _NEARLY_ALL = 0.8  # chunks that begin with a frame; else frames run over the edges of chunks
 _CHUNK_HEAD = re.compile(rb"\d\d(?:dc|db|wb)")
 _SEARCHED = 1 << 16  # bytes
@@ -138,6 +140,20 @@ def _strangers(file: BinaryIO, found: _Found) -> Iterator[Damage]:
         if usual & _MP3_SYNC == _MP3_SYNC and _NEARLY_ALL <= many / len(begun) < 1:
             what = f"{len(begun) - many} of the {len(begun)} chunks of stream {number} do not begin as MP3 does"
             yield Damage(what, 0, 0, is_anywhere=True)
+        lengths = {place: found.data[place][1] for place in begun}
+        full = [place for place in begun if _mp3_length(read_at(file, place + 8, 4)) == lengths[place]]
+        if _NEARLY_ALL <= len(full) / max(len(begun), 1) < 1:
+            what = (
+                f"{len(begun) - len(full)} of the {len(begun)} chunks of stream {number} are not as long as their MP3"
+            )
+            yield Damage(what, 0, 0, is_anywhere=True)
+
+
+def _mp3_length(head: bytes) -> int:
+    """Bytes of the frame of MPEG-1 Layer III that begins with `head`, 0 for any other (ISO/IEC 11172-3, 2.4.2.3)."""
+    bits = int.from_bytes(head, "big")
+    rate, sampling = _MP3_KBIT[bits >> 12 & 0xF], (44_100, 48_000, 32_000, 0)[bits >> 10 & 3]
+    return 144_000 * rate // sampling + (bits >> 9 & 1) if bits >> 17 == _MP3_LAYER and rate and sampling else 0
 
 
 def _facts(file: BinaryIO, place: int, found: _Found) -> tuple[bytes, int]:

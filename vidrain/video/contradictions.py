@@ -36,7 +36,9 @@ _UNKNOWN = {0, (1 << 32) - 1, (1 << 64) - 1}  # durations that are not stated
 _LENGTH_FIRST = {b"avc1", b"avc3", b"hvc1", b"hev1"}  # codecs whose units are preceded by their length
 _JPEG = {b"jpeg", b"mjpa", b"mjpb"}
 _HOLE = 17  # frames
-_CUT = 32  # frames at the end among which some may be missing: more than any codec reorders
+_FEWEST = 7  # frames that show a habit of an encoder,
+_SETTLED = 0.5  # and what part of all
+_ROUNDED = 2  # ticks
 _SOUND_OFF = 3  # packets by which edit lists of sound are off in files of common muxers
 _MOST_GAPS = 3  # more of them are the habit of a muxer
 _SMALLEST_GAP = 64  # bytes
@@ -140,8 +142,12 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     begin, end = int(shown.min()), int((shown + steps).max())
     is_even = len(np.unique(steps[:-1])) <= 1  # the last may last longer
     step = int(steps[0] if is_even else np.median(steps))
-    if track.kind == "video" and is_even and not _evenly(np.diff(np.sort(shown)), step):
+    decoded = at_samples(stts, numbers, summed=True)
+    keys = table(file, track.stbl, b"stss", size, row=">u4").astype(np.int64) - 1
+    if track.kind == "video" and is_even and not _evenly(shown, step):
         yield "its samples last equally long, but are shown unevenly"
+    elif track.kind == "video" and not is_even and (strays := _strays(decoded, shown, keys, track)):
+        yield f"{strays} samples are decoded when no frame is shown, as all others are"
     elif track.kind == "video" and np.diff(np.sort(shown)).max(initial=0) > _HOLE * max(int(steps.max()), 1):
         yield "some samples are shown long before or after all others"
     # what was cut without coding it anew lacks frames near its end: then some count all steps, some what is shown
@@ -183,12 +189,47 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"
 
 
-def _evenly(steps: Rows, step: int) -> bool:
-    """Whether frames follow each other by `step`; but for the last, of which a cut may have taken some."""
-    if len(steps) < 2:
+def _evenly(shown: Rows, step: int) -> bool:
+    """Whether frames follow each other by `step`, but for those that a cut may have taken; shown: as decoded.
+
+    A cut takes what is decoded last, and no frame is decoded after it is shown: the k-th frame that is missing came
+    k-th behind the last sample, at the latest with the delay that the samples show or the first one states.
+    """
+    places = shown - shown.min()
+    if len(shown) < 3:
         return True
-    is_whole = step > 0 and not (np.any(steps[:-_CUT] != step) or np.any(steps % step))
-    return is_whole and 0 < steps.min() <= steps.max() <= _HOLE * step
+    if step <= 0 or np.any(places % step) or len(np.unique(places)) < len(places):
+        return False
+    places //= step
+    missing = np.setdiff1d(np.arange(min(int(places.max()), len(places) + _HOLE) + 1), places)
+    delay = max(int((np.arange(len(places)) - places).max()), int(shown.min()) // step)
+    due = len(places) + np.arange(len(missing))
+    return bool(np.all(missing + delay >= due)) and int(np.diff(np.sort(places)).max()) <= _HOLE
+
+
+def _strays(decoded: Rows, shown: Rows, keys: Rows, track: Track) -> int:
+    """Frames that one turned bit of ctts has moved away from where a frame is due, or any number into hiding.
+
+    Encoders take decoding times from the frames that were shown a few before, so that a frame whose time was moved
+    leaves a decoding time alone. The first ones of each clip that was joined, from a key frame on, stand alone as well,
+    and phones move one now and then, though not by a power of two, nor behind what the edit list shows.
+    """
+    usual = np.isin(decoded, shown)
+    if usual.sum() < max(_FEWEST, _SETTLED * len(decoded)):
+        return 0
+    order = np.flatnonzero(usual)
+    delay = int(np.median(order - np.searchsorted(np.sort(shown), decoded[order])))
+    for key in keys[(keys >= 0) & (keys < len(usual))].tolist():
+        usual[key : key + delay] = True
+    spans = [
+        (time, time + length * track.timescale / track.movie_scale)
+        for length, time in track.edits
+        if time >= 0 and track.movie_scale
+    ]
+    if spans and not all(any(a <= at < b for a, b in spans) for at in shown.tolist()):
+        return int((~usual).sum())
+    moved = np.abs(np.setdiff1d(shown, decoded)[:, None] - decoded[~usual])
+    return int(np.any((moved & (moved - 1) == 0) & (moved > _ROUNDED), axis=0).sum())
 
 
 def unclaimed(file: BinaryIO, size: int, tracks: list[Track], media: list[Box]) -> Iterator[Damage]:

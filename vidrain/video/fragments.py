@@ -21,6 +21,7 @@ _MOST_FRAGMENTS = 1 << 16
 _MOST_ROWS = 1 << 20  # samples of one run
 _MOST_SAID = 16
 _REORDERED = 64  # frames: no codec moves one so far
+_APART = 1.5  # times that one track may go on as fast as another
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
         *_strangers(file, moov, size, defaults),
         *_order(file, whole),
         *_runs(file, whole, defaults),
+        *_paces(file, moov, whole, defaults),
         *_index(file, whole, size),
     ]
     for what, place in said[:_MOST_SAID]:
@@ -64,10 +66,36 @@ def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
 
 def _strangers(file: BinaryIO, moov: Box, size: int, defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
     """Tracks for which the head has defaults, but no description: their samples are passed over."""
-    heads = (child(file, trak, b"tkhd", size=size) for trak in walk(file, moov.body, moov.end) if trak.kind == b"trak")
-    known = {_track(read_at(file, tkhd.body, 24)) for tkhd in heads if tkhd is not None}
-    for track in sorted(defaults.keys() - known):
+    for track in sorted(defaults.keys() - dict(_scales(file, moov, size)).keys()):
         yield f"track {track} of its fragments is not in its head", moov.start
+
+
+def _scales(file: BinaryIO, moov: Box, size: int) -> Iterator[tuple[int, int]]:
+    """(number, ticks in a second) of every track of the head; 0 ticks where they are not stated."""
+    for trak in (box for box in walk(file, moov.body, moov.end) if box.kind == b"trak"):
+        tkhd, mdhd = (child(file, trak, *path, size=size) for path in ((b"tkhd",), (b"mdia", b"mdhd")))
+        if tkhd is not None:
+            clock = b"" if mdhd is None else read_at(file, mdhd.body, 24)
+            at = 20 if clock[:1] == b"\1" else 12
+            yield _track(read_at(file, tkhd.body, 24)), int.from_bytes(clock[at : at + 4], "big")
+
+
+def _paces(file: BinaryIO, moov: Box, tops: list[Box], defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
+    """Tracks that go on faster than others: what is in one fragment belongs together, so that a clock is wrong."""
+    scales = dict(_scales(file, moov, moov.end))
+    starts: dict[int, list[int]] = {}
+    for box in (box for box in tops if box.kind == b"moof"):
+        for run in _read_runs(file, box, defaults):
+            if run.start is not None:
+                starts.setdefault(run.track, []).append(run.start)
+    times = {track: found for track, found in starts.items() if len(found) > 1 and scales.get(track)}
+    if len({len(found) for found in times.values()}) != 1 or len(times) < 2:
+        return
+    lasted = {track: (found[-1] - found[0]) / scales[track] for track, found in times.items()}
+    shortest, longest = min(lasted, key=lasted.__getitem__), max(lasted, key=lasted.__getitem__)
+    if lasted[longest] > _APART * lasted[shortest]:
+        said = f"track {longest} goes on for {lasted[longest]:.3f} s, track {shortest} for {lasted[shortest]:.3f} s"
+        yield f"in the same fragments {said}", moov.start
 
 
 def _track(data: bytes) -> int:
