@@ -15,7 +15,8 @@ from vidrain.video.element import Element, elements_in, number_at
 _TIMESTAMP, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 _ENTRY, _NUMBER = 0xAE, 0xD7
 _TYPE, _CODEC = 0x83, 0x86
-_TYPES = {1: b"V", 2: b"A", 17: b"S", 18: b"B"}  # of a track -> first letter of its codec, where one is prescribed
+# kind of a track -> first letters of its codec, where they are prescribed; WebM's text is D_WEBVTT
+_TYPES = {1: b"V", 2: b"A", 17: b"SD", 18: b"B"}
 _RARE = {3, 16, 32, 33}  # complex, logo, control, metadata
 _NEEDED = {0x73C5, _TYPE, _CODEC}  # what a track has besides: its identity, kind and codec
 _POINT, _CUE_TIME, _POSITIONS, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
@@ -145,7 +146,7 @@ def disagreements(heads: Heads, walk: Walk) -> Iterator[str]:
 def _is_kind(file: BinaryIO, kind: Element, codec: Element) -> bool:
     """Whether a track is of a kind that there is, and its codec one of that kind."""
     number = number_at(file, kind)
-    return number in _RARE or (number in _TYPES and read_at(file, codec.body, 1) == _TYPES[number])
+    return number in _RARE or (number in _TYPES and read_at(file, codec.body, 1) in _TYPES[number])
 
 
 def _inside(file: BinaryIO, element: Element | None, size: int) -> Iterator[Element]:
