@@ -82,6 +82,9 @@ def squared_correlation(R: Array, neighbour: Array, mask: Array) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
+Anchors = list[tuple[float, float]]  # loss of each, and how much it counts
+
+
 def info_nce(
     query: Array, positive: Array, negative: Array, temperature: float, weight: Array, present: Array
 ) -> float:
@@ -105,12 +108,12 @@ def supervised_contrast(
     weights: tuple[Array, Array],
     temperatures: tuple[float, float],
     nearest: tuple[float, float],
-) -> tuple[list[float], list[float]]:
-    """The loss of every anchor that counts, of both layers [G, n, D] apart.
+) -> tuple[Anchors, Anchors]:
+    """The loss of every anchor and how much it counts, of both layers [G, n, D] apart.
 
     nearest: the highest similarity that two patches of a layer can have (1: no radius).
     """
-    losses: tuple[list[float], list[float]] = ([], [])
+    found: tuple[Anchors, Anchors] = ([], [])
     for own, other in ((0, 1), (1, 0)):
         for group in range(len(layers[own])):
             patches, strangers = layers[own][group], layers[other][group]
@@ -120,16 +123,22 @@ def supervised_contrast(
                 for j in range(len(patches)):
                     if j != i and weight[j] > 0:
                         similar = min(patches[i] @ patches[j], nearest[own]) / temperatures[own]
-                        total += np.exp(similar)
+                        total += weight[j] * np.exp(similar)
                         pulls.append((weight[j], similar))
                 for j in range(len(strangers)):
-                    if presence[j] > 0:
-                        total += np.exp(patches[i] @ strangers[j] / temperatures[own])
+                    total += presence[j] * np.exp(patches[i] @ strangers[j] / temperatures[own])
                 for share, similar in pulls:
                     rest += share * (np.log(total) - similar)
                 if weight[i] > 0 and pulls:
-                    losses[own].append(rest / sum(share for share, _ in pulls))
-    return losses
+                    whole = sum(share for share, _ in pulls)
+                    found[own].append((rest / whole, weight[i] * min(whole, 1)))
+    return found
+
+
+def mean_over(anchors: Anchors) -> float:
+    """Of their losses, each as much as it counts."""
+    counts = sum(count for _, count in anchors)
+    return sum(loss * count for loss, count in anchors) / counts if counts else 0.0
 
 
 Place = tuple[int, int, int]  # frame, y, x of the upper left corner of a patch
@@ -147,8 +156,18 @@ def patch_distance(clip: Array, first: Place, second: Place, patch: int) -> floa
     return float((difference**2).sum() / difference.size)
 
 
+def best_apart(found: Found, count: int, apart: int) -> Found:
+    """The best ones, none nearer to a better one than `apart`."""
+    picks: Found = []
+    for value, place in sorted(found):
+        near = (max(abs(place[1] - other[1]), abs(place[2] - other[2])) < apart for _, other in picks)
+        if len(picks) < count and not any(near):
+            picks.append((value, place))
+    return picks
+
+
 def spatial_matches(
-    clip: Array, query: Place, *, count: int, patch: int, radius: int, exclusion: int, stride: int
+    clip: Array, query: Place, *, count: int, patch: int, radius: int, exclusion: int, stride: int, apart: int
 ) -> Found:
     """By going over every place of the query's frame."""
     frame, y, x = query
@@ -161,11 +180,20 @@ def spatial_matches(
             if max(abs(down), abs(right)) < exclusion:
                 continue
             found.append((patch_distance(clip, query, (frame, row, column), patch), (frame, row, column)))
-    return sorted(found)[:count]
+    return best_apart(found, count, apart)
 
 
 def temporal_matches(
-    clip: Array, query: Place, flow: Array, cap: float, *, count: int, patch: int, refine: int, largest_error: float
+    clip: Array,
+    query: Place,
+    flow: Array,
+    cap: float,
+    *,
+    count: int,
+    patch: int,
+    refine: int,
+    apart: int,
+    largest_error: float,
 ) -> Found:
     """By following the flow [T, T, H, W, 2] of the patch's middle into every other frame and going over every place."""
     own, y, x = query
@@ -186,7 +214,7 @@ def temporal_matches(
                     distance = patch_distance(clip, query, (frame, top, left), patch)
                     if distance <= cap:
                         found.append((distance, (frame, top, left)))
-        picks += sorted(found)[:count]
+        picks += best_apart(found, count, apart)
     return picks
 
 
@@ -194,8 +222,11 @@ def rain_matches(rain: Array, query: Place, candidates: list[Place], *, patch: i
     found: Found = []
     for place in candidates:
         energy = float((patch_of(rain, place, patch) ** 2).mean())
-        overlaps = abs(place[1] - query[1]) < patch and abs(place[2] - query[2]) < patch
-        if energy >= least and not (abs(place[0] - query[0]) <= 1 and overlaps):
+        same = (
+            abs(place[0] - other[0]) <= 1 and abs(place[1] - other[1]) < patch and abs(place[2] - other[2]) < patch
+            for other in (query, *(taken for _, taken in found))
+        )
+        if energy >= least and not any(same):
             found.append((energy, place))
     return found[:count]
 

@@ -88,10 +88,10 @@ def twin(name: str, given: list[Tensor], both: list[Tensor]) -> float:
     heavy = tuple(tensor.numpy() for tensor in both) if both else tuple(np.ones(layer.shape[:2]) for layer in features)
     if name == "symmetric":
         first, second = reference.supervised_contrast(tuple(features), heavy, (0.07, 0.07), (1.0, 1.0))
-        return float(np.mean(first + second)) if first + second else 0.0
+        return reference.mean_over(first + second)
     near = (1 - LOOSE.radius**2 / 2, 1 - TIGHT.radius**2 / 2)
     parts = reference.supervised_contrast(tuple(features), heavy, (LOOSE.temperature, TIGHT.temperature), near)
-    means = [float(np.mean(part)) if part else 0.0 for part in parts]
+    means = [reference.mean_over(part) for part in parts]
     return LOOSE.strength * means[0] + TIGHT.strength * means[1]
 
 
@@ -141,7 +141,7 @@ def test_published_layer_loss_is_mostly_about_rain() -> None:
     parts = reference.supervised_contrast(
         (background.numpy(), rain.numpy()), (np.ones((1, 8)), np.ones((1, 128))), (0.07, 0.07), (1.0, 1.0)
     )
-    means = [float(np.mean(part)) for part in parts]
+    means = [reference.mean_over(part) for part in parts]
     assert float(layer_contrast(background, rain)) == pytest.approx((8 * means[0] + 128 * means[1]) / 136, rel=1e-9)
     balanced = asymmetric_layer_contrast(background, rain, background_pull=Pull(), rain_pull=Pull())
     assert float(balanced) == pytest.approx(means[0] + means[1], rel=1e-9)
@@ -230,6 +230,42 @@ def test_weight_zero_means_not_there(name: str) -> None:
     loss.backward()
     assert spoilt.grad is not None
     assert not spoilt.grad[:, 2].any()
+
+
+@pytest.mark.parametrize("name", ["symmetric", "asymmetric"])
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_weight_near_zero_is_near_not_there(name: str, layer: int) -> None:
+    """In the value and in the gradient: else a doubtful positive is pushed away with all the force of a stranger."""
+    given = arguments(name, count=2)
+    both = [torch.ones(features.shape[:2], dtype=torch.float64) for features in given]
+
+    def found(weight: float) -> tuple[float, Tensor]:
+        heavy = [one.clone() for one in both]
+        heavy[layer][:, 1] = weight
+        features = [one.clone().requires_grad_() for one in given]
+        loss = EVERY[name](*features, *heavy)
+        loss.backward()
+        return float(loss.detach()), torch.cat([one.grad.flatten() for one in features if one.grad is not None])
+
+    (none, none_slope), (little, little_slope) = found(0.0), found(1e-9)
+    assert little == pytest.approx(none, abs=1e-6)
+    assert torch.allclose(little_slope, none_slope, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [1e-3, 0.1, 0.5, 1.0])
+def test_a_doubtful_positive_is_still_pulled(weight: float) -> None:
+    """Never pushed away, however little its weight: the loss falls as it comes closer."""
+    angle = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    doubtful = torch.stack([torch.cos(angle), torch.sin(angle), 0 * angle])
+    sure = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    background = torch.cat([sure, doubtful[None]])[None]
+    rain = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=torch.float64)
+    loss = layer_contrast(
+        background, rain, temperature=1.0, background_weight=torch.tensor([[1.0, 1.0, weight]], dtype=torch.float64)
+    )
+    loss.backward()
+    assert angle.grad is not None
+    assert float(angle.grad) > 0
 
 
 def test_no_pull_within_the_radius_but_push_all_the_same() -> None:

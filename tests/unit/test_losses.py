@@ -173,3 +173,20 @@ def test_rains_with_nothing_in_common_cost_nothing() -> None:
     assert float(losses.rain_decorrelation(first, second, everywhere)) < 1e-3
     assert float(torch.cosine_similarity(first.flatten(), second.flatten(), dim=0)) > 0.7
     assert math.isclose(float(losses.rain_decorrelation(first, 3 * first + 2, everywhere)), 1, rel_tol=1e-6)
+
+
+def test_what_is_masked_may_be_anything() -> None:
+    """A quotient that is infinite where nothing can be trusted does not spoil the rest, nor its gradient."""
+    values = torch.tensor([1.0, math.inf, 3.0], requires_grad=True)
+    mean = losses.mean_of(values, torch.tensor([True, False, True]))
+    mean.backward()
+    assert float(mean.detach()) == 2
+    assert values.grad is not None
+    assert values.grad.tolist() == [0.5, 0, 0.5]
+
+
+def test_faint_rain_is_correlated_as_strong_rain_is() -> None:
+    """A fortieth of a grey level: what both frames hold alike counts in full."""
+    rain = torch.rand((1, 1, 16, 16), generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 1e-4
+    mask = torch.ones(1, 1, 16, 16, dtype=torch.float64)
+    assert float(losses.rain_decorrelation(rain, rain, mask)) == pytest.approx(1, abs=0.01)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -85,6 +85,7 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.in
         radius=st.integers(0, 20),  # often beyond the picture on all sides
         exclusion=st.integers(0, 5),
         stride=st.integers(1, 4),
+        apart=st.integers(0, 6),
     ),
     seed=st.integers(0, 99),
 )
@@ -103,6 +104,7 @@ def test_spatial_equals_brute_force(size: tuple[int, ...], search: Spatial, seed
         count=st.integers(0, 6),
         patch=st.integers(1, 5),
         refine=st.integers(0, 15),
+        apart=st.integers(0, 6),
         largest_error=st.sampled_from([0.0, 0.5, 1.0, math.inf]),
         cap=st.just(1.0),
     ),
@@ -118,6 +120,7 @@ def test_temporal_equals_brute_force(size: tuple[int, ...], search: Temporal, ca
         "count": search.count,
         "patch": search.patch,
         "refine": search.refine,
+        "apart": search.apart,
         "largest_error": search.largest_error,
     }
     limit = math.inf if cap is None else cap
@@ -138,9 +141,9 @@ def test_temporal_equals_brute_force_where_motion_decides(seed: int) -> None:
     """Small windows, so that where the flow leads, and whether it finds back, changes what is found."""
     clip = clips(1, 3, 1, 15, 17, seed=seed, levels=50)
     query, flow = drawn(clip, 8, 4, seed), flows(clip, seed)
-    search = Temporal(count=2, patch=4, refine=seed % 3, largest_error=0.7)
+    search = Temporal(count=2, patch=4, refine=seed % 3, apart=seed % 4, largest_error=0.7)
     found = mine_temporal(clip, query, flow, search)
-    how = {"count": 2, "patch": 4, "refine": seed % 3, "largest_error": 0.7}
+    how = {"count": 2, "patch": 4, "refine": seed % 3, "apart": seed % 4, "largest_error": 0.7}
     look = reference.temporal_matches
     for q, place in enumerate(places(query[0])):
         picks = look(clip[0].numpy(), place, flow[0].numpy(), math.inf, **how)
@@ -173,7 +176,8 @@ def test_matches_beyond_the_best_spatial_one_are_dropped() -> None:
     clip = torch.cat([clip, clip + 1, clips(2, 1, 2, 14, 15, seed=4) + 40], dim=1)
     query = torch.zeros(2, 5, 3, dtype=torch.int64)
     query[..., 1:] = drawn(clip, 5, 3)[..., 1:]
-    spatial, temporal = Spatial(count=3, patch=3, radius=6, exclusion=3, stride=1), Temporal(count=2, patch=3, cap=1.0)
+    spatial = Spatial(count=3, patch=3, radius=6, exclusion=3, stride=1, apart=1)
+    temporal = Temporal(count=2, patch=3, apart=1, cap=1.0)
     still = torch.zeros(2, 3, 3, 14, 15, 2)
     found = mine_background(clip, query, still, spatial=spatial, temporal=temporal)
     assert found.place.shape == (2, 5, 3 + 2 * 2, 3)
@@ -183,7 +187,7 @@ def test_matches_beyond_the_best_spatial_one_are_dropped() -> None:
         assert torch.equal(joined, torch.cat([first, second], dim=2))
     assert found.valid[..., 3].all()  # one grey level away, at the same place
     assert not found.valid[..., 5:].any()
-    loose = mine_background(clip, query, still, spatial=spatial, temporal=Temporal(count=2, patch=3, cap=math.inf))
+    loose = mine_background(clip, query, still, spatial=spatial, temporal=replace(temporal, cap=math.inf))
     assert loose.valid.all()
     alone = mine_background(
         clip, query, still, spatial=Spatial(count=2, patch=3, radius=2, exclusion=9), temporal=temporal
@@ -267,7 +271,7 @@ def test_exclusion_keeps_the_query_itself_out() -> None:
     """On a flat picture all are equal, so the nearest ones in reading order come: none that overlaps the query."""
     flat = torch.full((1, 1, 1, 64, 64), 7.0)
     query = torch.tensor([[[0, 24, 24]]])
-    search = Spatial(count=200, patch=16, radius=24, exclusion=16, stride=4)
+    search = Spatial(count=200, patch=16, radius=24, exclusion=16, stride=4, apart=0)
     found = mine_spatial(flat, query, search)
     picks = found.place[0, 0][found.valid[0, 0]]
     assert len(picks) == 13 * 13 - 7 * 7
@@ -275,6 +279,43 @@ def test_exclusion_keeps_the_query_itself_out() -> None:
     assert mine_spatial(flat, query, Spatial(count=1, patch=16, radius=0, exclusion=0, stride=1)).place.tolist() == [
         [[[0, 24, 24]]]
     ]
+
+
+def test_picks_are_different_places() -> None:
+    """On a smooth picture the best ones lie side by side: only one of each such heap is taken; so with rain."""
+    slope = torch.arange(96.0).expand(1, 3, 1, 96, 96)
+    query = drawn(slope, 8, 16)
+    still = torch.zeros(1, 3, 3, 96, 96, 2)
+    alike = mine_background(slope, query, still, spatial=Spatial(), temporal=Temporal(count=2, refine=20, cap=math.inf))
+    rain = mine_rain(slope + 1, query, drawn(slope, 60, 16, 3), patch=16, count=6, least_energy=0)
+    assert alike.valid.sum() > 40
+    assert rain.valid.sum() > 40
+    for found in (alike, rain):
+        for place, valid in zip(found.place[0], found.valid[0], strict=True):
+            away = (place[valid][:, None] - place[valid]).abs()
+            own = torch.eye(len(away), dtype=torch.bool)
+            assert not ((away[..., 0] == 0) & (away[..., 1:] < 16).all(-1) & ~own).any()
+
+
+def test_autocast_and_gradients_do_not_reach_inside() -> None:
+    clip = torch.rand((1, 3, 3, 40, 40), generator=torch.Generator().manual_seed(1)).requires_grad_()
+    query, candidate, flow = drawn(clip, 5, 8), drawn(clip, 9, 8, 2), torch.zeros(1, 3, 3, 40, 40, 2)
+    spatial, temporal = Spatial(patch=8, radius=16, exclusion=8, stride=1, apart=8), Temporal(patch=8, cap=9)
+
+    def mined() -> list[Mined]:
+        return [
+            mine_background(clip, query, flow, spatial=spatial, temporal=temporal),
+            mine_rain(clip, query, candidate, patch=8, count=3, least_energy=0.1),
+            mine_unlike(clip, query, candidate, patch=8, count=3),
+            mine_edges(clip, candidate, patch=8, count=3),
+        ]
+
+    plain = mined()
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = mined()
+    for one, other in zip(plain, narrow, strict=True):
+        assert not one.value.requires_grad
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("count", [0, 4])

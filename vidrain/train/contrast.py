@@ -86,8 +86,9 @@ def layer_contrast(
     """Supervised contrast (Khosla et al. 2020) of two layers in both directions, mean over all anchors of all groups.
 
     background: [G, P, D], rain: [G, M, D]; a group is one place in a picture (B patches alike, R patches from
-    anywhere), and groups do not see each other. Weights [G, P] and [G, M] >= 0: of a patch as a positive; 0 takes it
-    out. A patch that is alone in its layer has no positive and does not count as an anchor.
+    anywhere), and groups do not see each other. Weights [G, P] and [G, M] >= 0: as if so much of a patch was there,
+    as an anchor, as a positive and among those it is told from; 0 takes it out, and near 0 it is near that. A patch
+    that is alone in its layer has no positive and does not count as an anchor.
     With 8 and 128 patches as published 94 % of the anchors are rain; `asymmetric_layer_contrast` balances that.
     """
     layers = _weighed(background, rain, background_weight, rain_weight)
@@ -182,20 +183,25 @@ def _weighed(background: Tensor, rain: Tensor, *weights: Tensor | None) -> tuple
 
 
 def _anchors(own: _Layer, other: _Layer, pull: Pull) -> tuple[Tensor, Tensor]:
-    """The loss of every patch of `own` as an anchor [G, n], and whether it counts [G, n]."""
+    """The loss of every patch of `own` as an anchor [G, n], and how much it counts [G, n]."""
     (features, weight), (strangers, presence) = own, other
     similar = features @ features.mT
     if pull.radius:
         similar = similar.clamp(max=1 - pull.radius**2 / 2)
     pulled = similar / pull.temperature  # [G, n, n]
-    pushed = (features @ strangers.mT / pull.temperature).masked_fill((presence == 0)[:, None], _ABSENT)  # [G, n, m]
+    pushed = features @ strangers.mT / pull.temperature + _log(presence)[:, None]  # [G, n, m]
     itself = torch.eye(features.shape[1], dtype=torch.bool, device=features.device)
-    seen = pulled.masked_fill(itself | (weight == 0)[:, None], _ABSENT)
+    # weighed here as well: a positive of little weight in a full denominator would be pushed away
+    seen = (pulled + _log(weight)[:, None]).masked_fill(itself, _ABSENT)
     surprise = torch.logsumexp(torch.cat([seen, pushed], dim=2), dim=2, keepdim=True) - pulled
     positive = weight[:, None].masked_fill(itself, 0)  # [G, n, n]
     total = positive.sum(2)
     losses = (surprise * positive).sum(2) / total.clamp(min=_tiny(total))
-    return losses, (weight > 0) & (total > 0)
+    return losses, weight * total.clamp(max=1)
+
+
+def _log(weight: Tensor) -> Tensor:
+    return torch.where(weight > 0, weight.clamp(min=_tiny(weight)).log(), _ABSENT)
 
 
 def _tiny(like: Tensor) -> float:

@@ -10,21 +10,22 @@ Pictures are [N, C, H, W], all in one range of values, whichever it is.
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 P = ParamSpec("P")
+Found = TypeVar("Found")
 
 _SMALLEST = 1e-12  # of squares in [0, 1]: far below one code, keeps quotients finite
 
 
-def in_full_precision(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+def in_full_precision(loss: Callable[P, Found]) -> Callable[P, Found]:
     """Compute `loss` outside of autocast, 16-bit tensors as float32: sums of many small squares need it."""
 
     @wraps(loss)
-    def computed(*args: P.args, **named: P.kwargs) -> Tensor:
+    def computed(*args: P.args, **named: P.kwargs) -> Found:
         every: list[Any] = [*args, *named.values()]
         device = next(value.device.type for value in every if isinstance(value, Tensor))
         with torch.autocast(device, enabled=False):
@@ -43,7 +44,7 @@ def _widened(value: object) -> object:
 def mean_of(values: Tensor, counted: Tensor) -> Tensor:
     """Mean of `values` weighted by `counted` (of the same shape, or one that broadcasts); 0 where nothing counts."""
     weight = counted.to(values.dtype).expand_as(values)
-    return (values * weight).sum() / weight.sum().clamp(min=_SMALLEST)
+    return (values.where(weight > 0, 0) * weight).sum() / weight.sum().clamp(min=_SMALLEST)
 
 
 @in_full_precision
@@ -102,7 +103,7 @@ def rain_decorrelation(rain: Tensor, neighbour: Tensor, mask: Tensor) -> Tensor:
     )
     covariance = (weight * ours * theirs).sum(1) / total[:, 0]
     variances = [(weight * layer * layer).sum(1) / total[:, 0] for layer in (ours, theirs)]
-    squared = covariance.square() / (variances[0] * variances[1] + _SMALLEST)
+    squared = covariance.square() / ((variances[0] + _SMALLEST) * (variances[1] + _SMALLEST))
     return mean_of(squared, weight.sum(1) > 0)
 
 

@@ -1,7 +1,8 @@
 """Which patches are compared with which: non-local mining in space and along the motion in time.
 
-Index in, index out: no features, no network, no random numbers but those of the generator that is handed in. A place
-is (frame, y, x) of a patch's upper left corner in a clip. Pictures of any size and number of channels, T from 1.
+Index in, index out, without a gradient and in full precision wherever it is called: no features, no network, no random
+numbers but those of the generator that is handed in. A place is (frame, y, x) of a patch's upper left corner in a clip.
+Pictures of any size and number of channels, T from 1.
 
 Backgrounds are matched on a guide that rain does not steer (the median of the aligned frames, or a teacher's B), never
 on the observation: there the nearest patches are those with the same streaks. Around the query nothing is taken, or
@@ -23,6 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidrain.train.losses import in_full_precision
+
 _ADJACENT = 1  # frames; codecs carry a quarter of a streak's brightness over to the next one
 _LOW = 32  # bits of a sorting key that hold the place
 
@@ -42,26 +45,29 @@ class Mined(NamedTuple):
 @dataclass(frozen=True)
 class Spatial:
     """Search in the query's own frame: `count` patches at most `radius` pixels away, on a lattice of `stride` around
-    the query, none nearer than `exclusion` both ways. Lattice points apart are picks apart."""
+    the query, none nearer than `exclusion` both ways. None is nearer than `apart` to a better one: with a stride below
+    the patch all would be the same place, moved by a pixel."""
 
     count: int = 4
     patch: int = 16
     radius: int = 40
     exclusion: int = 16
     stride: int = 4
+    apart: int = 16
 
 
 @dataclass(frozen=True)
 class Temporal:
     """Search in every other frame: `count` patches each, at most `refine` pixels from where the motion leads.
 
-    largest_error: pixels by which the flow may miss the query on its way back. cap: no match may be farther than this
-    many times the best spatial one.
+    apart: as in `Spatial`; with a small `refine` a second patch has no room. largest_error: pixels by which the flow
+    may miss the query on its way back. cap: no match may be farther than this many times the best spatial one.
     """
 
-    count: int = 2
+    count: int = 1
     patch: int = 16
     refine: int = 2
+    apart: int = 16
     largest_error: float = 1.0
     cap: float = 1.0
 
@@ -79,6 +85,8 @@ def sample_queries(shape: Sequence[int], count: int, generator: torch.Generator,
     return torch.stack(drawn, dim=-1)
 
 
+@torch.no_grad()
+@in_full_precision
 def mine_background(guide: Tensor, query: Tensor, flow: Tensor, *, spatial: Spatial, temporal: Temporal) -> Mined:
     """Positives of background queries: those of `mine_spatial`, then those of `mine_temporal`, capped by the former.
 
@@ -90,6 +98,8 @@ def mine_background(guide: Tensor, query: Tensor, flow: Tensor, *, spatial: Spat
     return Mined(*(torch.cat(parts, dim=2) for parts in zip(here, there, strict=True)))
 
 
+@torch.no_grad()
+@in_full_precision
 def mine_spatial(guide: Tensor, query: Tensor, search: Spatial) -> Mined:
     """The patches of the same frame that are most alike, by (distance, y, x); value is the mean squared difference.
 
@@ -103,11 +113,14 @@ def mine_spatial(guide: Tensor, query: Tensor, search: Spatial) -> Mined:
     sums = _differences(guide, anchors, corner, patch=search.patch, span=len(away), stride=search.stride)
     near = away.abs() < search.exclusion
     sums.masked_fill_(near[:, None] & near, math.inf)
-    picks, found = _smallest(sums.view(*query.shape[:2], len(away) ** 2), search.count)
+    sums = sums.view(*query.shape[:2], len(away), len(away))
+    picks, found = _smallest_apart(sums, search.count, math.ceil(search.apart / search.stride))
     offset = torch.stack([torch.zeros_like(picks), away[picks // len(away)], away[picks % len(away)]], dim=-1)
     return _mined(query[:, :, None] + offset, found / _size(guide, search.patch))
 
 
+@torch.no_grad()
+@in_full_precision
 def mine_temporal(guide: Tensor, query: Tensor, flow: Tensor, search: Temporal, *, cap: Tensor | None = None) -> Mined:
     """The most alike patches along the motion, `search.count` from every other frame in the order of frames.
 
@@ -123,7 +136,7 @@ def mine_temporal(guide: Tensor, query: Tensor, flow: Tensor, search: Temporal, 
     sums.masked_fill_(~is_led[..., None, None], math.inf)
     if cap is not None:
         sums.masked_fill_(sums / size > cap.reshape(-1, 1, 1, 1), math.inf)
-    picks, found = _smallest(sums.flatten(2), search.count)
+    picks, found = _smallest_apart(sums, search.count, search.apart)
     span = 2 * search.refine + 1
     place = torch.stack(
         [other[..., None].expand_as(picks), corner[..., 1:2] + picks // span, corner[..., 2:] + picks % span], dim=-1
@@ -132,23 +145,34 @@ def mine_temporal(guide: Tensor, query: Tensor, flow: Tensor, search: Temporal, 
     return _mined(place.reshape(*shape, 3), found.reshape(shape) / size)
 
 
+@torch.no_grad()
+@in_full_precision
 def mine_rain(rain: Tensor, query: Tensor, candidate: Tensor, *, patch: int, count: int, least_energy: float) -> Mined:
     """Positives of rain queries: the first `count` candidates with rain in them, from any frame and place.
 
     Streaks are alike wherever they are; but those at the same place in the same or an adjacent frame may be the same
-    one, or background that leaked, so nothing that overlaps the query there is taken.
+    one, or background that leaked, so nothing that overlaps the query or an earlier pick there is taken.
     rain: [N, T, C, H, W]; query: [N, Q, 3]; candidate: [N, M, 3], drawn by `sample_queries`; least_energy: of the mean
     square over the patch, which is the value. Invalid: 0.
     """
     energy = _patches(rain, candidate, patch).square().mean((2, 3, 4))  # [N, M]
-    apart = (query[:, :, None] - candidate[:, None]).abs()  # [N, Q, M, 3]
-    is_same = (apart[..., 0] <= _ADJACENT) & (apart[..., 1:] < patch).all(-1)
-    usable = (energy >= least_energy)[:, None] & ~is_same
-    order = torch.where(usable, torch.arange(candidate.shape[1], device=rain.device), candidate.shape[1])
-    found, picks = _padded_sort(order, count, candidate.shape[1])
+    count_all = candidate.shape[1]
+    usable = (energy >= least_energy)[:, None] & ~_is_same(query[:, :, None], candidate[:, None], patch)
+    order = torch.where(usable, torch.arange(count_all, device=rain.device), count_all)
+    clip = torch.arange(len(candidate), device=rain.device)[:, None]
+    firsts = [order.new_zeros((*query.shape[:2], 0))]
+    for _ in range(min(count, count_all)):
+        first = order.amin(-1, keepdim=True)
+        firsts.append(first)
+        taken = candidate[clip, first[..., 0].clamp(max=count_all - 1)]
+        order = order.masked_fill(_is_same(taken[:, :, None], candidate[:, None], patch), count_all)
+    found, _ = _padded_sort(torch.cat(firsts, dim=-1), count, count_all)
+    picks = found.clamp(max=max(count_all - 1, 0))
     return _picked(candidate, energy, picks, found < candidate.shape[1])
 
 
+@torch.no_grad()
+@in_full_precision
 def mine_unlike(guide: Tensor, query: Tensor, candidate: Tensor, *, patch: int, count: int) -> Mined:
     """Reverse non-local negatives: the candidates of the clip least alike, by (-distance, frame, y, x).
 
@@ -164,6 +188,8 @@ def mine_unlike(guide: Tensor, query: Tensor, candidate: Tensor, *, patch: int, 
     return _picked(candidate, distance / size, picks, picks >= 0)
 
 
+@torch.no_grad()
+@in_full_precision
 def mine_edges(background: Tensor, candidate: Tensor, *, patch: int, count: int) -> Mined:
     """Hard negatives of rain: candidates that hold the strongest upright edges, by (-strength, frame, y, x).
 
@@ -229,7 +255,8 @@ def _differences(guide: Tensor, anchor: Tensor, corner: Tensor, *, patch: int, s
     if not (anchors and windows):
         return crops.new_empty((anchors, windows, span, span))
     signal = crops.transpose(0, 1).reshape(windows, anchors * channels, *crops.shape[3:])
-    product = functional.conv2d(signal, own, stride=stride, groups=anchors)  # [K, A, span, span]
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # ten bits of a difference are not enough
+        product = functional.conv2d(signal, own, stride=stride, groups=anchors)  # [K, A, span, span]
     squares = _boxed(crops.square().sum(2), patch, stride)
     sums = squares.add_(product.transpose(0, 1), alpha=-2).add_(own.square().sum((1, 2, 3))[:, None, None, None])
     sums.clamp_(min=0)
@@ -271,6 +298,12 @@ def _size(clips: Tensor, patch: int) -> int:
     return clips.shape[2] * patch * patch
 
 
+def _is_same(place: Tensor, other: Tensor, patch: int) -> Tensor:
+    """Whether two patches overlap in the same or adjacent frames. Places of any shape that broadcasts, [..., 3]"""
+    away = (place - other).abs()
+    return (away[..., 0] <= _ADJACENT) & (away[..., 1:] < patch).all(-1)
+
+
 def _ranks(place: Tensor, clips: Tensor) -> Tensor:
     """A number that orders places by (frame, y, x). [N, M]"""
     height, width = clips.shape[-2:]
@@ -288,6 +321,21 @@ def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     is_there = found < torch.iinfo(torch.int64).max
     chosen = values.gather(-1, picks) if values.shape[-1] else values.new_empty(picks.shape)
     return picks, torch.where(is_there, chosen, math.inf)
+
+
+def _smallest_apart(values: Tensor, count: int, steps: int) -> tuple[Tensor, Tensor]:
+    """As `_smallest` over lattices [..., span, span]; none fewer than `steps` both ways from one that is smaller."""
+    if steps <= 1 or not count:
+        return _smallest(values.flatten(-2), count)
+    span, left = values.shape[-1], values
+    line = torch.arange(span, device=values.device)
+    chosen = []
+    for _ in range(count):
+        pick, value = _smallest(left.flatten(-2), 1)
+        chosen.append((pick, value))
+        rows, columns = ((line - at).abs() < steps for at in (pick // span, pick % span))  # [..., span]
+        left = left.masked_fill(rows[..., :, None] & columns[..., None, :], math.inf)
+    return torch.cat([pick for pick, _ in chosen], -1), torch.cat([value for _, value in chosen], -1)
 
 
 def _largest(values: Tensor, ranks: Tensor, count: int) -> Tensor:
