@@ -21,6 +21,9 @@ _MOST_FRAGMENTS = 1 << 16
 _MOST_ROWS = 1 << 20  # samples of one run
 _MOST_SAID = 16
 _REORDERED = 64  # frames: no codec moves one so far
+# bits of the flags of a head or a run -> bytes that each stands for; 0: none (ISO/IEC 14496-12, 8.8.7 and 8.8.8)
+_HEAD_FIELDS = {0x1: 8, 0x2: 4, 0x8: 4, 0x10: 4, 0x20: 4, 0x10000: 0, 0x20000: 0}
+_RUN_FIELDS, _SAMPLE_FIELDS = {0x1: 4, 0x4: 4}, {0x100: 4, 0x200: 4, 0x400: 4, 0x800: 4}
 _APART = 1.5  # times that one track may go on as fast as another
 
 
@@ -56,6 +59,7 @@ def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
     said = [
         *_strangers(file, moov, size, defaults),
         *_order(file, whole),
+        *_flags(file, whole),
         *_runs(file, whole, defaults),
         *_paces(file, moov, whole, defaults),
         *_index(file, whole, size),
@@ -114,6 +118,25 @@ def _order(file: BinaryIO, tops: list[Box]) -> Iterator[tuple[str, int]]:
         if number is not None and found != number + 1:
             yield f"fragment {found} follows fragment {number}", box.start
         number = found
+
+
+def _flags(file: BinaryIO, tops: list[Box]) -> Iterator[tuple[str, int]]:
+    """Heads and runs whose flags promise other fields than they hold: readers then take one for another."""
+    for moof in (box for box in tops if box.kind == b"moof"):
+        for traf in (box for box in walk(file, moof.body, moof.end) if box.kind == b"traf"):
+            for box in walk(file, traf.body, traf.end):
+                if box.kind not in (b"tfhd", b"trun"):
+                    continue
+                head = read_at(file, box.body, 8)
+                flags, count = int.from_bytes(head[1:4], "big"), int.from_bytes(head[4:8], "big")
+                once, each = (_HEAD_FIELDS, {}) if box.kind == b"tfhd" else (_RUN_FIELDS, _SAMPLE_FIELDS)
+                due = 8 + _width(flags, once) + count * _width(flags, each)
+                if flags & ~sum({**once, **each}) or due != box.end - box.body:
+                    yield f"{box.kind.decode()} at {box.start} does not hold what its flags say", moof.start
+
+
+def _width(flags: int, fields: dict[int, int]) -> int:
+    return sum(width for bit, width in fields.items() if flags & bit)
 
 
 def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
