@@ -17,7 +17,7 @@ import pytest
 import vidrain as package
 from tests import ffmpeg_says
 from tests.broken import wiped
-from tests.pipeline.conftest import Ran, Vidrain
+from tests.pipeline.conftest import Ran, Vidrain, in_time
 from vidrain.events import Event, Progress
 from vidrain.outputs import claimed
 
@@ -236,8 +236,8 @@ def events_until(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any
     raise AssertionError("ended too early")
 
 
-def stopped(number: signal.Signals, when: str, source: Path, out: Path) -> None:
-    """A run that gets this signal is at its end in two seconds, with its code and one line, and leaves no trace.
+def stopped(number: signal.Signals, when: str, source: Path, out: Path) -> float:
+    """A run that gets this signal comes to its end, with its code and one line, and leaves no trace; seconds it took.
 
     Python itself, with torch loaded, takes a second or more to end on a busy machine.
     """
@@ -249,26 +249,26 @@ def stopped(number: signal.Signals, when: str, source: Path, out: Path) -> None:
         sent = time.monotonic()
         process.send_signal(number)
         last = events_until(process, lambda event: event["event"] == "error")
-        assert time.monotonic() - sent < 2
+        took = time.monotonic() - sent
         assert list(out.parent.iterdir()) == []
-        said, err = process.communicate()
-        assert time.monotonic() - sent < 10
+        said, err = process.communicate(timeout=60)
     assert (process.returncode, last["exit_code"], said) == (128 + number, 128 + number, "")
     assert err == f"vidrain: {last['message']}\n"
     assert list(out.parent.iterdir()) == []
     assert source.read_bytes() == before
+    return took
 
 
 @pytest.mark.proves("exit 130")
 @pytest.mark.parametrize("when", ["plan", "progress"])
 def test_ctrl_c(when: str, long_clip: Path, out: Path) -> None:
-    stopped(signal.SIGINT, when, long_clip, out)
+    in_time(lambda: stopped(signal.SIGINT, when, long_clip, out), limit_s=2)
 
 
 @pytest.mark.proves("exit 143")
 @pytest.mark.parametrize("when", ["plan", "progress"])
 def test_termination(when: str, long_clip: Path, out: Path) -> None:
-    stopped(signal.SIGTERM, when, long_clip, out)
+    in_time(lambda: stopped(signal.SIGTERM, when, long_clip, out), limit_s=2)
 
 
 def test_after_a_kill_the_next_run_succeeds(long_clip: Path, out: Path, vidrain: Vidrain) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import ffmpeg_says
-from tests.pipeline.conftest import Vidrain
+from tests.pipeline.conftest import Vidrain, in_time
 from vidrain.outputs import Claim
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see when handlers are in place")
@@ -40,14 +40,18 @@ def test_while_libraries_are_imported(number: int, code: int, after: float, samp
     source = ffmpeg_says.remux(
         samples / "street.mp4", tmp_path / "long.mp4", "-map", "0:v", first=("-stream_loop", "20")
     )
-    job = started(source, tmp_path / "out.mp4")
-    time.sleep(after)
-    job.send_signal(number)
-    sent = time.monotonic()
-    _, said = job.communicate(timeout=30)
-    assert (job.returncode, said.count("\n")) == (code, 1), said
-    assert time.monotonic() - sent < 2
-    assert list(tmp_path.iterdir()) == [source]
+
+    def attempt() -> float:
+        job = started(source, tmp_path / "out.mp4")
+        time.sleep(after)
+        job.send_signal(number)
+        sent = time.monotonic()
+        _, said = job.communicate(timeout=60)
+        assert (job.returncode, said.count("\n")) == (code, 1), said
+        assert list(tmp_path.iterdir()) == [source]
+        return time.monotonic() - sent
+
+    in_time(attempt, limit_s=2)
 
 
 @pytest.mark.fault(26)
@@ -90,13 +94,17 @@ def test_in_the_middle_of_large_frames(samples: Path, tmp_path: Path) -> None:
     target.parent.mkdir()
     scaled = ("-vf", "scale=3840:2160", "-an", "-c:v", "libx264", "-preset", "ultrafast")
     ffmpeg_says.quietly("-i", samples / "street.mp4", *scaled, source)
-    job = started(source, target)
-    assert job.stdout is not None
-    job.stdout.readline()  # the plan: work begins
-    time.sleep(3)
-    job.send_signal(signal.SIGINT)
-    sent = time.monotonic()
-    job.communicate(timeout=30)
-    assert job.returncode == 130
-    assert time.monotonic() - sent < 2
-    assert list(target.parent.iterdir()) == []
+
+    def attempt() -> float:
+        job = started(source, target)
+        assert job.stdout is not None
+        job.stdout.readline()  # the plan: work begins
+        time.sleep(3)
+        job.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        job.communicate(timeout=60)
+        assert job.returncode == 130
+        assert list(target.parent.iterdir()) == []
+        return time.monotonic() - sent
+
+    in_time(attempt, limit_s=2)

@@ -16,7 +16,7 @@ _TIMESTAMP, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 _ENTRY, _NUMBER = 0xAE, 0xD7
 _TYPE, _CODEC = 0x83, 0x86
 # kind of a track -> first letters of its codec, where they are prescribed; WebM's text is D_WEBVTT
-_TYPES = {1: b"V", 2: b"A", 17: b"SD", 18: b"B"}
+_TYPES = {1: (b"V",), 2: (b"A",), 17: (b"S", b"D"), 18: (b"B",)}
 _RARE = {3, 16, 32, 33}  # complex, logo, control, metadata
 _NEEDED = {0x73C5, _TYPE, _CODEC}  # what a track has besides: its identity, kind and codec
 _POINT, _CUE_TIME, _POSITIONS, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
