@@ -52,12 +52,22 @@ class Claim:
 
 
 def publish_all(claims: Collection[Claim]) -> None:
-    """Publish what belongs together, one after the other, after making sure that each can be."""
+    """Publish what belongs together, one after the other, after making sure that each can be.
+
+    An OutputError in the middle names what has its name already.
+    """
     for claim in claims:
         claim.make_ready()
     _past_return.update(claim.target for claim in claims)
+    done: list[str] = []
     for claim in claims:
-        claim.publish()
+        try:
+            claim.publish()
+        except OutputError as error:
+            if not done:
+                raise
+            raise OutputError(f"{error}; in place already: {', '.join(done)}") from error
+        done.append(str(claim.target))
 
 
 def is_past_return() -> bool:

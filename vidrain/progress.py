@@ -4,6 +4,7 @@ The only user of rich. A sink is an `OnEvent` and a context manager; the command
 """
 
 import json
+import os
 import sys
 import threading
 from contextlib import AbstractContextManager
@@ -84,8 +85,13 @@ class Lines(AbstractContextManager["Lines"]):
 
     def _write(self, name: str, fields: dict[str, object]) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._stream.write(json.dumps({"v": 1, "ts": stamp, "event": name, **fields}) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps({"v": 1, "ts": stamp, "event": name, **fields}) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:  # whoever read along is gone; the work goes on
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
         self._written = monotonic()
 
 

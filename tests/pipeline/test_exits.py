@@ -271,6 +271,18 @@ def test_termination(when: str, long_clip: Path, out: Path) -> None:
     in_time(lambda: stopped(signal.SIGTERM, when, long_clip, out), limit_s=2)
 
 
+def test_a_reader_of_events_that_goes_away_stops_nothing(source: Path, out: Path) -> None:
+    """As in `vidrain clean ... --json | head -1`: the video is what was asked for."""
+    with started("clean", source, "-o", out, "--json") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdout = None
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert list(out.parent.iterdir()) == [out]
+
+
 def test_after_a_kill_the_next_run_succeeds(long_clip: Path, out: Path, vidrain: Vidrain) -> None:
     with started("clean", long_clip, "-o", out, "--json") as process:
         events_until(process, lambda event: event["event"] == "progress")

@@ -125,6 +125,14 @@ def test_numbers(kind: bytes, at: int, change: int, said: str, whole: Path, tmp_
     assert any(said in damage.what for damage in found) if change else not found
 
 
+def test_a_first_fragment_without_a_name(whole: Path, tmp_path: Path) -> None:
+    """Then none is found, and the head alone tells that there should be some."""
+    data = whole.read_bytes()
+    place = data.index(b"moof")
+    found = examined([data[:place], b"\0\0\x70\xfa", data[place + 4 :]], tmp_path)
+    assert any("are no boxes" in damage.what for damage in found), found
+
+
 def test_a_name_that_is_none(whole: Path, tmp_path: Path) -> None:
     data = whole.read_bytes()
     place = data.index(b"moof", data.index(b"mdat"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vidrain.errors import BusyError, OutputError, UsageError
-from vidrain.outputs import claimed, publish_all, refuse_clashes
+from vidrain.outputs import Claim, claimed, publish_all, refuse_clashes
 
 HOLD = """
 import sys
@@ -194,6 +194,24 @@ def test_outputs_are_published_together_or_not_at_all(late: int, tmp_path: Path)
         claims = [stack.enter_context(claimed(target, force=True)) for target in targets]
         publish_all(claims)
     assert sorted(tmp_path.iterdir()) == targets
+
+
+def test_what_has_its_name_already_is_named_when_the_next_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two renames are not one: a disk that goes away between them leaves the first, and it is said."""
+    clean, rain = tmp_path / "clean.mp4", tmp_path / "rain.mp4"
+    publish = Claim.publish
+
+    def gone(claim: Claim) -> None:
+        if claim.target == rain:
+            raise OutputError(f"{rain}: cannot be written (Input/output error)")
+        publish(claim)
+
+    monkeypatch.setattr(Claim, "publish", gone)
+    with ExitStack() as stack, pytest.raises(OutputError, match=r"rain\.mp4: .*; in place already: .*clean\.mp4$"):
+        publish_all([stack.enter_context(claimed(target, force=False)) for target in (clean, rain)])
+    assert list(tmp_path.iterdir()) == [clean]
 
 
 @pytest.mark.parametrize("alias", ["same", "dots", "symlink", "hardlink", "through a linked folder"])

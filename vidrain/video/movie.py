@@ -52,6 +52,7 @@ def examine_boxes(file: BinaryIO, size: int) -> Structure:
             damages.append(Damage(f"the last fragment is cut: {cut}", size, last.end))
         else:
             notes.append(cut)
+    fragmented = fragmented or child(file, moov, b"mvex", size=size) is not None
     if fragmented and last.end < size:
         damages.append(Damage(f"{size - last.end} bytes behind the last fragment are no boxes", last.end, size))
     tracks = list(tracks_of(file, moov, size))
