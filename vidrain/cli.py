@@ -50,12 +50,14 @@ def main() -> None:
 def command() -> None:
     """Run the command line as a program: what click finds wrong is one line too."""
     try:
-        code = main.main(standalone_mode=False)
+        code = main.main(prog_name="vidrain", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = error.exit_code
     except click.ClickException as error:
-        click.echo(f"vidrain: {' '.join(error.format_message().split())} See vidrain clean --help", err=True)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        place = context.command_path if context is not None else "vidrain"
+        click.echo(f"vidrain: {' '.join(error.format_message().split())} See {place} --help", err=True)
         code = error.exit_code
     raise SystemExit(code)
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import yaml  # the reader inside OmegaConf
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from vidrain.errors import UsageError
 from vidrain.job import CleanOptions
@@ -22,7 +22,10 @@ _NULL = ("null", "~", "")
 _INTERPOLATION = "${"
 _OF_THE_MODEL = "model."  # model.output=back sets output of the model that is chosen, whichever it is: nlcl.output
 _DEEPEST = 3  # encode.options.KEY; an anchor inside itself would go on for ever
-_EXAMPLES = {CleanOptions: "encode.crf=20", TrainConfig: "steps=500"}
+_NO_PAIR = {
+    CleanOptions: "is neither an option nor key=value, such as encode.crf=20; the output is named with -o",
+    TrainConfig: "is neither an option nor key=value, such as steps=500",
+}
 _LISTS = ("rainy", "clean", "strides")  # keys that hold several values
 
 
@@ -49,7 +52,7 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
-            raise UsageError(f"{pair}: is neither an option nor key=value, such as {_EXAMPLES[schema]}")
+            raise UsageError(f"{pair}: {_NO_PAIR[schema]}")
         if key.startswith(_OF_THE_MODEL):
             own[key.removeprefix(_OF_THE_MODEL)] = _value(key, value)
         else:
@@ -124,7 +127,19 @@ def _merged(config: DictConfig, values: object, where: str) -> DictConfig:
         return cast(DictConfig, OmegaConf.merge(config, values))
     except OmegaConfBaseException as error:
         key = error.full_key or ""
-        raise UsageError(f"{where if where.startswith(key) else f'{where}: {key}'}: {_line(error)}") from error
+        said = _line(error)
+        if isinstance(error, ConfigKeyError):  # names a class that no user knows, and the nearest key if there is one
+            _, near, key_near = said.partition("Did you mean")
+            said = f"no such key. {near}{key_near}" if near else _allowed(config, key)
+        raise UsageError(f"{where if where.startswith(key) else f'{where}: {key}'}: {said}") from error
+
+
+def _allowed(config: DictConfig, key: str) -> str:
+    """What to write in place of a key that there is not."""
+    above = key.rpartition(".")[0]
+    node: DictConfig = OmegaConf.select(config, above) if above else config
+    keys = ", ".join(f"{above}.{name!s}" if above else str(name) for name in node)
+    return f"no such key; there are: {keys}"
 
 
 def _line(error: BaseException) -> str:

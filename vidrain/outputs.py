@@ -140,6 +140,8 @@ def _found(target: Path) -> os.stat_result | None:
 
 
 def _unwritable(target: Path, error: OSError) -> OutputError:
+    if isinstance(error, FileNotFoundError) and not target.parent.exists():
+        return OutputError(f"{target}: the folder {target.parent} does not exist; create it, or choose another -o")
     return OutputError(f"{target}: cannot be written there ({error.strerror}); choose another -o")
 
 

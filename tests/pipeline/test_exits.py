@@ -138,7 +138,7 @@ def test_unusable_input(make: Callable[[Path], tuple[Path, str]], source: Path, 
 
 @pytest.mark.proves("exit 5")
 def test_output_that_cannot_be_written(source: Path, out: Path, vidrain: Vidrain) -> None:
-    fails(vidrain, 5, "cannot be written there", "clean", source, "-o", out.parent / "none" / "out.mp4")
+    fails(vidrain, 5, "does not exist; create it", "clean", source, "-o", out.parent / "none" / "out.mp4")
     fails(vidrain, 5, "cannot be written there", "clean", source, "-o", out.with_name("x" * 300 + ".mp4"))
     folder = out.with_name("folder.mp4")
     folder.mkdir()

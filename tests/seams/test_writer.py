@@ -267,6 +267,15 @@ class TestPlan:
         with pytest.raises(UsageError, match=f"libx264 has no option {key}; did you mean .*({near})"):
             self.plan(options={key: "3"})
 
+    @pytest.mark.parametrize(("codec", "most"), [("h264", 51), ("hevc", 51), ("av1", 63)])
+    def test_a_quality_that_there_is_not(self, codec: Literal["h264", "hevc", "av1"], most: int) -> None:
+        """Encoders take the nearest one instead, unsaid."""
+        info = made_info(PixelLayout("yuv420p", 8), size=(64, 64))
+        for crf in (-1, most + 1):
+            with pytest.raises(UsageError, match=rf"--crf {crf}: allowed with {codec}: 0 to {most}"):
+                plan_encoder(info, Path("out.mp4"), EncodeOptions(codec=codec, crf=crf))
+        plan_encoder(info, Path("out.mp4"), EncodeOptions(codec=codec, crf=most))
+
     def test_an_option_like_no_other_says_where_to_look(self) -> None:
         with pytest.raises(UsageError, match="see ffmpeg -h encoder=libx264"):
             self.plan(options={"zzqqxx": "1"})

@@ -111,3 +111,16 @@ def test_the_end_of_a_unit_that_says_how_long_it_is(whole: Path, tmp_path: Path)
     seen = [bool(examine(cut(whole, tmp_path / "cut.ts", keep)).damages) for keep in range(188 * 20, len(data), 188)]
     assert any(seen)
     assert not all(seen)
+
+
+def test_a_unit_without_its_first_bytes(whole: Path, tmp_path: Path) -> None:
+    """FFmpeg passes over the whole unit, whichever it is; the map of streams may have a higher number than they."""
+    data = whole.read_bytes()
+    starts = [at for at in range(0, len(data), 188) if data[at + 1] & 0x40 and b"\0\0\1\xc0" in data[at : at + 188]]
+    assert len(starts) > 1
+    for at in (starts[0], starts[-1]):
+        place = data.index(b"\0\0\1\xc0", at)
+        hurt = tmp_path / "hurt.ts"
+        hurt.write_bytes(data[: place + 1] + b"\x08" + data[place + 2 :])
+        (damage,) = examine(hurt).damages
+        assert "does not begin as units do" in damage.what

@@ -42,13 +42,14 @@ class Continuity:
     def broken(self, packets: Packets) -> Iterator[tuple[int, int, str]]:
         """(number of the packet, PID, what is wrong) for `packets` [N, 188]; what follows, follows them."""
         pids = (packets[:, 1] & 0x1F).astype(np.int64) << 8 | packets[:, 2]
+        self._read_tables(0, packets[pids == 0])  # first: what carries what
+        for pid in sorted(self._maps):
+            self._read_tables(pid, packets[pids == pid])
         for pid in np.unique(pids).tolist():
             if pid == _NULL_PID:
                 continue
             numbers = np.flatnonzero(pids == pid)
             own = packets[numbers]
-            if pid == 0 or pid in self._maps:
-                self._read_tables(pid, own)
             for place, what in (*self._counted(pid, own), *self._measured(pid, own)):
                 yield int(numbers[place]), pid, what
 

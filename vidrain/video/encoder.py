@@ -48,6 +48,7 @@ _OURS = {  # options of every encoder that would contradict the plan
     **dict.fromkeys(("chroma_sample_location", "field_order"), _FROM_SOURCE),
     "threads": "use encode.threads=N",
 }
+_HIGHEST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63}
 _UNTAGGED, _FULL_RANGE = 2, 2
 
 
@@ -112,6 +113,8 @@ def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> Encoder
     pix_fmt, notes = _pixel_format(info, encoder, options.pix_fmt)
     settings = dict(_VERYFAST[encoder])
     if encoder != "ffv1":
+        if not 0 <= options.crf <= _HIGHEST_CRF[encoder]:  # encoders take others for the nearest one, unsaid
+            raise UsageError(f"--crf {options.crf}: allowed with {codec}: 0 to {_HIGHEST_CRF[encoder]}")
         settings["crf"] = str(options.crf)
     said, hdr = kept(info, encoder, container, pix_fmt), hdr_options(encoder, info.hdr)
     _check_options(encoder, options.options)
