@@ -97,6 +97,22 @@ def test_a_sample_that_is_shown_long_after_it_is_decoded(whole: Path, tmp_path: 
     assert any("long before or after they are decoded" in damage.what for damage in examined(pieces, tmp_path))
 
 
+@pytest.mark.parametrize("moved", [512, 4 * 512, 7])
+def test_a_sample_that_is_shown_a_little_later(moved: int, whole: Path, tmp_path: Path) -> None:
+    """Where another one is shown, or in a gap."""
+    pieces = parts(whole)
+    place = [number for number, piece in enumerate(pieces) if piece[4:8] == b"moof"][2]
+    moof = bytearray(pieces[place])
+    run = moof.index(b"trun") + 4
+    flags = struct.unpack_from(">I", moof, run)[0]
+    assert flags & 0xF00 == 0xA00  # size and time of each sample
+    at = run + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4) + 4
+    struct.pack_into(">I", moof, at, struct.unpack_from(">I", moof, at)[0] + moved)
+    pieces[place] = bytes(moof)
+    found = examined(pieces, tmp_path)
+    assert any("shown unevenly" in damage.what for damage in found), found
+
+
 def test_fragments_exchanged(whole: Path, tmp_path: Path) -> None:
     pieces = parts(whole)
     (first, second, *_) = [place for place, piece in enumerate(pieces) if piece[4:8] == b"moof"]

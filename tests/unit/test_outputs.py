@@ -106,7 +106,7 @@ def test_folder_is_no_target(force: bool, tmp_path: Path) -> None:
 def test_missing_folder(missing: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with (
-        pytest.raises(OutputError, match="does not exist; create it|cannot be written there"),
+        pytest.raises(OutputError, match=r"does not exist; create it|cannot be written there"),
         claimed(tmp_path / missing, force=False),
     ):
         raise AssertionError("was claimed")

@@ -144,7 +144,7 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     step = int(steps[0] if is_even else np.median(steps))
     decoded = at_samples(stts, numbers, summed=True)
     keys = table(file, track.stbl, b"stss", size, row=">u4").astype(np.int64) - 1
-    if track.kind == "video" and is_even and not _evenly(shown, step):
+    if track.kind == "video" and is_even and not follow_evenly(shown, step):
         yield "its samples last equally long, but are shown unevenly"
     elif track.kind == "video" and not is_even and (strays := _strays(decoded, shown, keys, track)):
         yield f"{strays} samples are decoded when no frame is shown, as all others are"
@@ -189,7 +189,7 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"
 
 
-def _evenly(shown: Rows, step: int) -> bool:
+def follow_evenly(shown: Rows, step: int) -> bool:
     """Whether frames follow each other by `step`, but for those that a cut may have taken; shown: as decoded.
 
     A cut takes what is decoded last, and no frame is decoded after it is shown: the k-th frame that is missing came

@@ -12,6 +12,7 @@ import numpy as np
 
 from vidrain.types import Damage
 from vidrain.video.boxes import Box, Rows, child, read_at, walk
+from vidrain.video.contradictions import follow_evenly
 
 _KNOWN = {
     *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"ssix", b"prft", b"emsg", b"pdin"),
@@ -20,7 +21,7 @@ _KNOWN = {
 _MOST_FRAGMENTS = 1 << 16
 _MOST_ROWS = 1 << 20  # samples of one run
 _MOST_SAID = 16
-_REORDERED = 64  # frames: no codec moves one so far
+_REORDERED = 17  # frames: no codec moves one farther
 # bits of the flags of a head or a run -> bytes that each stands for; 0: none (ISO/IEC 14496-12, 8.8.7 and 8.8.8)
 _HEAD_FIELDS = {0x1: 8, 0x2: 4, 0x8: 4, 0x10: 4, 0x20: 4, 0x10000: 0, 0x20000: 0}
 _RUN_FIELDS, _SAMPLE_FIELDS = {0x1: 4, 0x4: 4}, {0x100: 4, 0x200: 4, 0x400: 4, 0x800: 4}
@@ -64,6 +65,7 @@ def examine_fragments(file: BinaryIO, size: int, moov: Box) -> Iterator[Damage]:
         *_paces(file, moov, whole, defaults),
         *_index(file, whole, size),
     ]
+    said = said or list(_shown(file, whole, defaults, moov))
     for what, place in said[:_MOST_SAID]:
         yield Damage(what, place, place, is_anywhere=True)
 
@@ -168,6 +170,20 @@ def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> It
             due[run.track] = begin + int(run.durations.sum()), max(longest, last)
             if len(run.offsets) and np.abs(run.offsets).max() > _REORDERED * max(longest, last, 1):
                 yield f"the fragment at {box.start} shows samples long before or after they are decoded", box.start
+
+
+def _shown(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults], moov: Box) -> Iterator[tuple[str, int]]:
+    """Tracks whose samples last equally long, but are shown unevenly; each fragment goes on where the last ended."""
+    runs = [run for box in tops if box.kind == b"moof" for run in _read_runs(file, box, defaults)]
+    for track in sorted({run.track for run in runs if len(run.offsets)}):
+        own = [run for run in runs if run.track == track]
+        steps = np.concatenate([run.durations for run in own])
+        if len(steps) > _MOST_ROWS or len(np.unique(steps[:-1])) != 1:
+            continue
+        offsets = [run.offsets if len(run.offsets) else np.zeros_like(run.durations) for run in own]
+        shown = np.arange(len(steps)) * steps[0] + np.concatenate(offsets)
+        if not follow_evenly(shown, int(steps[0])):
+            yield f"samples of track {track} last equally long, but are shown unevenly", moov.start
 
 
 def _index(file: BinaryIO, tops: list[Box], size: int) -> Iterator[tuple[str, int]]:
