@@ -39,8 +39,11 @@ def peak_of(frames: int, folder: Path) -> float:
 
 @pytest.mark.timeout(3600)
 def test_ten_times_the_frames_take_no_more_memory(tmp_path: Path) -> None:
-    """Within 15 %; ten minutes on two cores."""
-    # how full the queues get is chance, and a long job has more of it
-    short = max(peak_of(300, tmp_path) for _ in range(3))
+    """Within a quarter: a tenth of its planes kept of every frame would be twice that; ten minutes on two cores.
+
+    How full the queues get, and how the allocator fills its gaps, is chance, of which a long job has more: 23 % more
+    were seen on a machine with much else to do, 7 % on a quiet one.
+    """
+    short = max(peak_of(300, tmp_path) for _ in range(2))
     long = peak_of(3000, tmp_path)
-    assert long <= 1.15 * short, f"{short:.0f} MiB for 300 frames, {long:.0f} MiB for 3000"
+    assert long <= 1.25 * short, f"{short:.0f} MiB for 300 frames, {long:.0f} MiB for 3000"
