@@ -27,7 +27,7 @@ def levina_bickel(points: Points, *, nearest: tuple[int, int] = _NEAREST) -> flo
     points: [n, D], any real type; equal points count once. nearest: the range (from, to) of neighbours, over which
     the estimates are averaged. ValueError for `to` neighbours or fewer.
     Source: Levina and Bickel, "Maximum likelihood estimation of intrinsic dimension", NIPS 2004, eq. 8, where not
-    the estimates of points but their inverses are averaged (MacKay and Ghahramani 2005).
+    the estimates of points but their inverses are averaged (MacKay and Ghahramani 2005). inf as below.
     """
     first, last = nearest
     if not 2 <= first <= last:
@@ -37,7 +37,8 @@ def levina_bickel(points: Points, *, nearest: tuple[int, int] = _NEAREST) -> flo
     estimates = []
     for k in range(first, last + 1):
         inverse = logs[:, k - 1] - sums[:, k - 2] / (k - 1)
-        estimates.append(1 / float(inverse.mean()))
+        mean = float(inverse.mean())
+        estimates.append(1 / mean if mean > 0 else math.inf)
     return math.fsum(estimates) / len(estimates)
 
 
@@ -46,14 +47,15 @@ def two_nearest(points: Points) -> float:
 
     points as above. Source: Facco, d'Errico, Rodriguez and Laio, "Estimating the intrinsic dimension of datasets by
     a minimal neighborhood information", Scientific Reports 7, 2017: a line through the origin, the largest tenth of
-    the ratios left out. ValueError for two points or fewer.
+    the ratios left out. inf where all are equally far apart; ValueError for two points or fewer.
     """
     nearest = _distances(points, 2)
     ratios = np.sort(np.log(nearest[:, 1] / nearest[:, 0]))
     count = len(ratios)
     kept = max(1, int(count * _KEPT))
     rarity = -np.log1p(-np.arange(1, kept + 1) / (count + 1))
-    return float(rarity @ ratios[:kept] / (ratios[:kept] @ ratios[:kept]))
+    squares = float(ratios[:kept] @ ratios[:kept])
+    return float(rarity @ ratios[:kept]) / squares if squares > 0 else math.inf
 
 
 def _distances(points: Points, nearest: int) -> Distances:

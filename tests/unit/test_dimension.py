@@ -110,3 +110,10 @@ def test_too_few() -> None:
         levina_bickel(points, nearest=(5, 4))
     with pytest.raises(ValueError, match=r"want \[n, D\]"):
         two_nearest(np.zeros(5))
+
+
+def test_points_that_are_all_equally_far_apart() -> None:
+    """The corners of a simplex: distances grow with no neighbour, so no dimension is high enough."""
+    corners = np.eye(40)
+    assert two_nearest(corners) == np.inf
+    assert levina_bickel(corners, nearest=(3, 5)) == np.inf

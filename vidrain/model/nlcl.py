@@ -76,6 +76,7 @@ class Generator(nn.Module):
         stages = zip(range(max(taps, default=-1) + 1), self._stages(signal, self._norms()), strict=False)
         return [features for number, features in stages if number in taps]
 
+    @torch.no_grad()
     def measure(self, signal: Tensor) -> tuple[Moments, ...]:
         """The live moments of each of N pictures [N, 3, H, W] in [-1, 1], norm by norm."""
         found: list[Moments] = []
