@@ -27,7 +27,7 @@ def peak_of(frames: int, folder: Path) -> float:
     picture = "testsrc2=size=1280x720:rate=25,noise=alls=8:allf=t"
     coding = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "30", "-pix_fmt", "yuv420p")
     ffmpeg_says.quietly("-f", "lavfi", "-i", picture, "-frames:v", str(frames), *coding, source)
-    arguments = ["clean", str(source), "-o", str(folder / f"{frames}.clean.mp4"), "--json"]
+    arguments = ["clean", str(source), "-o", str(folder / f"{frames}.clean.mp4"), "--json", "--force"]
     done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], cwd=ROOT, capture_output=True, check=True)
     *events, measured = done.stdout.decode().splitlines()
     code, peak = map(int, measured.split())
