@@ -151,7 +151,8 @@ class Gps:
 class Structure:
     """How a file is built: what is broken in it, what hides beside its streams, what else is odd but does no harm.
 
-    units: (stream, how many coded pictures it holds) of videos, where that can be counted without decoding.
+    units: (stream, how many coded pictures it holds) of videos, where that can be counted without decoding; restarts:
+    places at which the file says that its clocks start anew.
 
     kind: `mp4`, `matroska`, `mpegts`, `avi`; `other` was not looked into.
     """
@@ -161,6 +162,7 @@ class Structure:
     gps: Gps | None = None
     notes: tuple[str, ...] = ()
     units: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    restarts: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ _Layer = tuple[Tensor, Tensor]  # features [G, n, D], weights [G, n]
 
 def _weighed(background: Tensor, rain: Tensor, *weights: Tensor | None) -> tuple[_Layer, _Layer]:
     first, second = (
-        (layer, layer.new_ones(layer.shape[:2]) if weight is None else weight.to(layer.dtype))
+        (layer, layer.new_ones(layer.shape[:2]) if weight is None else weight.detach().to(layer.dtype))
         for layer, weight in zip((background, rain), weights, strict=True)
     )
     return first, second

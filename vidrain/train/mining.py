@@ -255,7 +255,9 @@ def _differences(guide: Tensor, anchor: Tensor, corner: Tensor, *, patch: int, s
     if not (anchors and windows):
         return crops.new_empty((anchors, windows, span, span))
     signal = crops.transpose(0, 1).reshape(windows, anchors * channels, *crops.shape[3:])
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # ten bits of a difference are not enough
+    cudnn = torch.backends.cudnn
+    kept = {"enabled": True, "benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+    with cudnn.flags(**kept, allow_tf32=False):  # ten bits of a difference are not enough
         product = functional.conv2d(signal, own, stride=stride, groups=anchors)  # [K, A, span, span]
     squares = _boxed(crops.square().sum(2), patch, stride)
     sums = squares.add_(product.transpose(0, 1), alpha=-2).add_(own.square().sum((1, 2, 3))[:, None, None, None])

@@ -21,6 +21,7 @@ _HAS_INDEX = 0x10
 _DATA = {b"dc", b"db", b"wb", b"tx", b"pc", b"sb", b"__"}
 _PICTURE = {b"dc", b"db"}
 _MP3_SYNC, _MP3_SAME = 0xFFE00000, 0xFFFE0C00  # first bits of a frame; those that are alike in all of a stream
+_MP3_FORMAT = b"\x55\0"
 _MP3_LAYER = 0x7FFD  # its first bits: MPEG-1, Layer III
 _MP3_KBIT = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 _NEARLY_ALL = 0.8  # chunks that begin with a frame; else frames run over the edges of chunks
@@ -48,6 +49,7 @@ class _Found:
     index: Chunk | None = None
     has_index: bool = False
     steps: list[tuple[bytes, Fraction]] = field(default_factory=list)  # type, seconds a chunk of each stream lasts
+    mp3: set[int] = field(default_factory=set)  # numbers of the streams that hold it
 
 
 def is_chunks(head: bytes) -> bool:
@@ -83,7 +85,7 @@ def _riffs(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
     for riff in walk_chunks(file, 0, size):
         if riff.name not in (b"AVI ", b"AVIX"):
             rest = read_at(file, riff.start, min(size - riff.start, _SEARCHED))
-            if _CHUNK_HEAD.search(rest):  # else it is what a camera appends
+            if _holds_chunks(rest):  # else it is what a camera appends
                 yield Damage(f"{size - riff.start} bytes behind the last list hold chunks", riff.start, size)
             return
         for chunk in walk_chunks(file, riff.body, min(riff.end, size)):
@@ -98,6 +100,14 @@ def _riffs(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
             yield Damage(f"the file ends {riff.end - size} bytes before it should", size, riff.end)
 
 
+def _holds_chunks(data: bytes) -> bool:
+    """Whether a whole chunk lies in `data`: its name alone may be chance, as in text."""
+    return any(
+        name.end() + 4 + int.from_bytes(data[name.end() : name.end() + 4], "little") <= len(data)
+        for name in _CHUNK_HEAD.finditer(data)
+    )
+
+
 def _head(file: BinaryIO, hdrl: Chunk, size: int, found: _Found) -> None:
     for chunk in walk_chunks(file, hdrl.body, min(hdrl.end, size)):
         if chunk.name == b"avih":
@@ -107,6 +117,8 @@ def _head(file: BinaryIO, hdrl: Chunk, size: int, found: _Found) -> None:
                 data = read_at(file, part.body, 28)
                 scale, rate = int.from_bytes(data[20:24], "little"), int.from_bytes(data[24:28], "little")
                 found.steps.append((data[:4], Fraction(scale, rate) if rate else Fraction(0)))
+            elif part.name == b"strf" and read_at(file, part.body, 2) == _MP3_FORMAT:
+                found.mp3.add(len(found.steps) - 1)
 
 
 def _movie(file: BinaryIO, movie: Chunk, size: int, found: _Found) -> Iterator[Damage]:
@@ -132,7 +144,7 @@ def _strangers(file: BinaryIO, found: _Found) -> Iterator[Damage]:
     count = len(found.steps)
     if lost := sum(length > 0 and int(name[:2]) >= count for name, length in found.data.values()):
         yield Damage(f"{lost} chunks are of a stream that the head does not have", 0, 0, is_anywhere=True)
-    for number in (number for number, (kind, _) in enumerate(found.steps) if kind == b"auds"):
+    for number in (number for number, (kind, _) in enumerate(found.steps) if kind == b"auds" and number in found.mp3):
         name = f"{number:02d}wb".encode()
         begun = [place for place, (own, length) in found.data.items() if own == name and length >= 4]
         heads = Counter(int.from_bytes(read_at(file, place + 8, 4), "big") & _MP3_SAME for place in begun)

@@ -32,9 +32,13 @@ class _Carried:
 
 @dataclass
 class Continuity:
-    """Follows the PIDs of a stream. kinds: PID -> what it carries, as far as the stream has said."""
+    """Follows the PIDs of a stream.
+
+    kinds: PID -> what it carries, as far as the stream has said; restarts: places where it says that clocks start anew.
+    """
 
     kinds: dict[int, Kind] = field(default_factory=dict)
+    restarts: int = 0
     _begun: dict[int, int] = field(default_factory=dict)
     _maps: set[int] = field(default_factory=set)
     _pids: dict[int, _Carried] = field(default_factory=dict)
@@ -71,6 +75,7 @@ class Continuity:
         carried = self._pids.setdefault(pid, _Carried())
         counters, loaded = (own[:, 3] & 0x0F).astype(np.int64), own[:, 3] & 0x10 != 0
         announced = (own[:, 3] & 0x20 != 0) & (own[:, 4] > 0) & (own[:, 5] & 0x80 != 0)
+        self.restarts += int(announced.sum())
         first = counters[0] - loaded[0] if carried.counter is None else carried.counter
         before = np.concatenate(([first], counters[:-1]))
         steps = (counters - before) % 16

@@ -72,7 +72,7 @@ def trimmed_alone(tracks: list[Track]) -> Iterator[Damage]:
 
 def _share(track: Track) -> float:
     """What part of its media a track shows."""
-    if track.duration in _UNKNOWN or not track.movie_scale:
+    if track.duration in _UNKNOWN or track.presented in _UNKNOWN or not track.movie_scale:
         return 1.0
     shown = sum(length for length, time in track.edits if time >= 0) or track.presented
     return shown / track.movie_scale * track.timescale / track.duration
@@ -86,7 +86,11 @@ def misplaced(file: BinaryIO, size: int, parent: Box) -> Iterator[Damage]:
             yield _wrong(f"{box.kind.decode('latin-1')!r} in the index ends outside of {parent.kind.decode()!r}")
         elif not is_name(box.kind) and stop - box.start > _FILLING:
             yield _wrong(f"{stop - box.start} bytes from {box.start} on in the index are no boxes")
-        elif parent.kind == b"moov" and box.kind != b"trak" and child(file, box, b"tkhd", size=size) is not None:
+        elif (
+            parent.kind == b"moov"
+            and box.kind not in {b"trak", *_FILLERS}
+            and child(file, box, b"tkhd", size=size) is not None
+        ):
             yield _wrong(f"a track of the index is named {box.kind.decode('latin-1')!r}")
         elif box.kind in _PARENTS:
             yield from misplaced(file, size, box)
@@ -144,11 +148,12 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     step = int(steps[0] if is_even else np.median(steps))
     decoded = at_samples(stts, numbers, summed=True)
     keys = table(file, track.stbl, b"stss", size, row=">u4").astype(np.int64) - 1
-    if track.kind == "video" and is_even and not follow_evenly(shown, step):
+    is_held = bool(track.edits) and _shown_until(track) >= shown.max()  # a last picture may come late and stay
+    if track.kind == "video" and is_even and not follow_evenly(without_held(shown, step) if is_held else shown, step):
         yield "its samples last equally long, but are shown unevenly"
     elif track.kind == "video" and not is_even and (strays := _strays(decoded, shown, keys, track)):
         yield f"{strays} samples are decoded when no frame is shown, as all others are"
-    elif track.kind == "video" and np.diff(np.sort(shown)).max(initial=0) > _HOLE * max(int(steps.max()), 1):
+    elif track.kind == "video" and _leaps(without_held(shown, step) if is_held else shown, _HOLE * int(steps.max())):
         yield "some samples are shown long before or after all others"
     # what was cut without coding it anew lacks frames near its end: then some count all steps, some what is shown
     apart = [track.duration - (end - begin), track.duration - int(steps.sum())]
@@ -189,6 +194,27 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         yield f"it lasts {track.presented * tick:.0f} ticks by tkhd, {track.duration} by mdhd"
 
 
+def _shown_until(track: Track) -> float:
+    """Where the edit list ends, in ticks of the track."""
+    tick = track.timescale / (track.movie_scale or track.timescale)
+    return max((time + length * tick for length, time in track.edits if time >= 0), default=0.0)
+
+
+def _leaps(shown: Rows, widest: int) -> bool:
+    return bool(np.diff(np.sort(shown)).max(initial=0) > max(widest, 1))
+
+
+def without_held(shown: Rows, step: int) -> Rows:
+    """`shown` (as decoded) without the last few frames if they come late: of a picture that is held until then.
+
+    Decoding times run ahead of what is shown, so that no step of decoding is as long as the last picture is held.
+    """
+    order = np.sort(shown)
+    gaps = np.diff(order[-_HOLE:])
+    late = np.flatnonzero(gaps > max(step, 1) * 3 / 2)
+    return shown[shown <= order[-len(gaps) - 1 :][late[-1]]] if len(late) else shown
+
+
 def follow_evenly(shown: Rows, step: int) -> bool:
     """Whether frames follow each other by `step`, but for those that a cut may have taken; shown: as decoded.
 
@@ -221,13 +247,8 @@ def _strays(decoded: Rows, shown: Rows, keys: Rows, track: Track) -> int:
     delay = int(np.median(order - np.searchsorted(np.sort(shown), decoded[order])))
     for key in keys[(keys >= 0) & (keys < len(usual))].tolist():
         usual[key : key + delay] = True
-    spans = [
-        (time, time + length * track.timescale / track.movie_scale)
-        for length, time in track.edits
-        if time >= 0 and track.movie_scale
-    ]
-    if spans and not all(any(a <= at < b for a, b in spans) for at in shown.tolist()):
-        return int((~usual).sum())
+    if track.edits and not np.all(usual) and (hidden := int((shown >= _shown_until(track)).sum())):
+        return hidden
     moved = np.abs(np.setdiff1d(shown, decoded)[:, None] - decoded[~usual])
     return int(np.any((moved & (moved - 1) == 0) & (moved > _ROUNDED), axis=0).sum())
 

@@ -6,13 +6,14 @@ the fragment before ended, sizes that fill the media.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import BinaryIO
 
 import numpy as np
 
 from vidrain.types import Damage
 from vidrain.video.boxes import Box, Rows, child, read_at, walk
-from vidrain.video.contradictions import follow_evenly
+from vidrain.video.contradictions import follow_evenly, without_held
 
 _KNOWN = {
     *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"ssix", b"prft", b"emsg", b"pdin"),
@@ -25,6 +26,8 @@ _REORDERED = 17  # frames: no codec moves one farther
 # bits of the flags of a head or a run -> bytes that each stands for; 0: none (ISO/IEC 14496-12, 8.8.7 and 8.8.8)
 _HEAD_FIELDS = {0x1: 8, 0x2: 4, 0x8: 4, 0x10: 4, 0x20: 4, 0x10000: 0, 0x20000: 0}
 _RUN_FIELDS, _SAMPLE_FIELDS = {0x1: 4, 0x4: 4}, {0x100: 4, 0x200: 4, 0x400: 4, 0x800: 4}
+_TOGETHER_S = 0.2
+_EMPTY = b"\xff" * 8  # time of an edit that shows nothing
 _APART = 1.5  # times that one track may go on as fast as another
 
 
@@ -86,22 +89,35 @@ def _scales(file: BinaryIO, moov: Box, size: int) -> Iterator[tuple[int, int]]:
             yield _track(read_at(file, tkhd.body, 24)), int.from_bytes(clock[at : at + 4], "big")
 
 
+def _late(file: BinaryIO, moov: Box) -> Iterator[int]:
+    """Tracks that an edit list begins later than the movie: their fragments count from there."""
+    for trak in (box for box in walk(file, moov.body, moov.end) if box.kind == b"trak"):
+        tkhd, elst = (child(file, trak, *path, size=moov.end) for path in ((b"tkhd",), (b"edts", b"elst")))
+        if tkhd is None or elst is None:
+            continue
+        head = read_at(file, elst.body, 24)
+        if head[16:24] == _EMPTY if head[:1] == b"\1" else head[12:16] == _EMPTY[:4]:
+            yield _track(read_at(file, tkhd.body, 24))
+
+
 def _paces(file: BinaryIO, moov: Box, tops: list[Box], defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
     """Tracks that go on faster than others: what is in one fragment belongs together, so that a clock is wrong."""
-    scales = dict(_scales(file, moov, moov.end))
-    starts: dict[int, list[int]] = {}
+    late = set(_late(file, moov))
+    scales = {track: scale for track, scale in _scales(file, moov, moov.end) if track not in late}
+    pairs: dict[tuple[int, int], list[tuple[float, float]]] = {}  # of tracks -> when both begin, in each fragment
     for box in (box for box in tops if box.kind == b"moof"):
-        for run in _read_runs(file, box, defaults):
-            if run.start is not None:
-                starts.setdefault(run.track, []).append(run.start)
-    times = {track: found for track, found in starts.items() if len(found) > 1 and scales.get(track)}
-    if len({len(found) for found in times.values()}) != 1 or len(times) < 2:
-        return
-    lasted = {track: (found[-1] - found[0]) / scales[track] for track, found in times.items()}
-    shortest, longest = min(lasted, key=lasted.__getitem__), max(lasted, key=lasted.__getitem__)
-    if lasted[longest] > _APART * lasted[shortest]:
-        said = f"track {longest} goes on for {lasted[longest]:.3f} s, track {shortest} for {lasted[shortest]:.3f} s"
-        yield f"in the same fragments {said}", moov.start
+        runs = [run for run in _read_runs(file, box, defaults) if run.start is not None and scales.get(run.track)]
+        begins = {run.track: (run.start or 0) / scales[run.track] for run in runs}
+        for pair in combinations(sorted(begins), 2):
+            pairs.setdefault(pair, []).append((begins[pair[0]], begins[pair[1]]))
+    for pair, begun in pairs.items():
+        lasted = [end - start for start, end in zip(begun[0], begun[-1], strict=True)]
+        is_together = abs(begun[0][0] - begun[0][1]) < _TOGETHER_S  # sound that begins late may catch up
+        if is_together and min(lasted) >= 0 and max(lasted) > _APART * min(lasted):
+            said = " and ".join(
+                f"track {track} goes on for {time:.3f} s" for track, time in zip(pair, lasted, strict=True)
+            )
+            yield f"in the same fragments {said}", moov.start
 
 
 def _track(data: bytes) -> int:
@@ -144,6 +160,9 @@ def _width(flags: int, fields: dict[int, int]) -> int:
 def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> Iterator[tuple[str, int]]:
     """Media that is not of the size that its fragment states, and times that do not go on."""
     due: dict[int, tuple[int, int]] = {}  # track -> when its next sample is decoded, longest step so far
+    far: dict[
+        int, tuple[int, int]
+    ] = {}  # track -> how far it moved a sample, where; until it shows whether frames follow
     timed: dict[int, bool] = {}  # track -> whether its first fragment says when it begins
     for place, box in enumerate(tops):
         if box.kind != b"moof":
@@ -169,7 +188,10 @@ def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> It
             begin = start if run.start is None else run.start
             due[run.track] = begin + int(run.durations.sum()), max(longest, last)
             if len(run.offsets) and np.abs(run.offsets).max() > _REORDERED * max(longest, last, 1):
-                yield f"the fragment at {box.start} shows samples long before or after they are decoded", box.start
+                far[run.track] = int(np.abs(run.offsets).max()), box.start
+            elif run.track in far and max(longest, last) * _REORDERED < far[run.track][0]:
+                place = far.pop(run.track)[1]  # a last picture may come late, but frames follow on this one
+                yield f"the fragment at {place} shows samples long before or after they are decoded", place
 
 
 def _shown(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults], moov: Box) -> Iterator[tuple[str, int]]:
@@ -182,7 +204,7 @@ def _shown(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults], moov
             continue
         offsets = [run.offsets if len(run.offsets) else np.zeros_like(run.durations) for run in own]
         shown = np.arange(len(steps)) * steps[0] + np.concatenate(offsets)
-        if not follow_evenly(shown, int(steps[0])):
+        if not follow_evenly(without_held(shown, int(steps[0])), int(steps[0])):
             yield f"samples of track {track} last equally long, but are shown unevenly", moov.start
 
 

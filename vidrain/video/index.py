@@ -281,7 +281,7 @@ def _counted(structure: Structure, stream: VideoStream, frames: int) -> Structur
 def _steady(structure: Structure, index: FrameIndex, info: VideoInfo) -> Structure:
     """`structure`, damaged too where times of a transport stream leap: its clock has to be told all the time."""
     leap = float(np.diff(index.pts).max(initial=0) * info.time_base)
-    if structure.kind != "mpegts" or leap <= _LEAP_S:
+    if structure.kind != "mpegts" or structure.restarts or leap <= _LEAP_S:
         return structure
     what = f"the times of its frames leap by {leap:.1f} s"
     return replace(structure, damages=(*structure.damages, Damage(what, 0, 0, is_anywhere=True)))

@@ -83,7 +83,7 @@ def examine_packets(file: BinaryIO, size: int) -> Structure:
             damages.append(
                 Damage(f"the end of stream {pid:#x} is cut", size, size + 1, following.kinds.get(pid, "other"))
             )
-    return Structure("mpegts", tuple(damages[:_MOST_DAMAGES]), units=following.units)
+    return Structure("mpegts", tuple(damages[:_MOST_DAMAGES]), units=following.units, restarts=following.restarts)
 
 
 def _found_again(file: BinaryIO, start: int, size: int, step: int, lead: int) -> int:

@@ -29,7 +29,7 @@ class Track:
     """One track of the index; times in ticks of `timescale`, `shift` moves them to the clock of the file.
 
     edits: (duration in movie ticks, first media time or -1) of the edit list; duration: as its media head states it;
-    presented: movie ticks, as its own head states it; movie_scale: those ticks in a second.
+    presented: movie ticks, as its own head states it, 0 in fragments; movie_scale: those ticks in a second.
     """
 
     handler: bytes
@@ -51,6 +51,7 @@ class Track:
 def tracks_of(file: BinaryIO, moov: Box, size: int) -> Iterator[Track | None]:
     """The tracks of an index; None for one that lacks what every track has."""
     scale, _ = _clock(file, child(file, moov, b"mvhd", size=size), size)
+    in_fragments = child(file, moov, b"mvex", size=size) is not None  # then heads count what came before the first
     traks = (box for box in walk(file, moov.body, min(moov.end, size)) if box.kind == b"trak")
     for trak, _ in zip(traks, range(_MOST_TRACKS), strict=False):
         mdia = child(file, trak, b"mdia", size=size)
@@ -70,7 +71,7 @@ def tracks_of(file: BinaryIO, moov: Box, size: int) -> Iterator[Track | None]:
             shown_from=media_time,
             stbl=stbl,
             duration=duration,
-            presented=_presented(file, tkhd, size),
+            presented=0 if in_fragments else _presented(file, tkhd, size),
             movie_scale=scale,
             edits=edits,
         )
