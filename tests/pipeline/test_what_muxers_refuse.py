@@ -132,3 +132,19 @@ def test_a_stream_without_packets_is_named(samples: Path, tmp_path: Path, out: P
     ran = vidrain("clean", source, "-o", out, *CHEAP)
     assert ran.code == 0
     assert "stream 1 (audio aac) holds no packets: nothing is left of it" in ran.err
+
+
+def test_another_video_of_an_unknown_codec(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
+    """Also where a flipped bit alone made it unknown: named, and the first one is cleaned."""
+    source = tmp_path / "two.avi"
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-map", "0:v", "-map", "0:v", "-c:v", "mjpeg", source)
+    data = bytearray(source.read_bytes())
+    second = data.index(b"strh", data.index(b"strh") + 4)
+    for _ in range(2):  # in both heads of the stream
+        place = data.index(b"MJPG", second)
+        data[place : place + 4] = b"\1\2\3\4"
+    source.write_bytes(data)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert ran.code == 0
+    assert "is another video of an unknown codec: it is left out" in ran.err
+    assert len(ffmpeg_says.shown_frames(out).packets) == 28

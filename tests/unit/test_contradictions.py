@@ -40,6 +40,14 @@ def number(kind: bytes, at: int, change: int, *, nth: int = 0) -> Change:
     return apply
 
 
+def zeroed(kind: bytes, at: int) -> Change:
+    def apply(data: bytearray) -> None:
+        place = data.index(kind) + 4 + at
+        data[place : place + 4] = bytes(4)
+
+    return apply
+
+
 def renamed(kind: bytes) -> Change:
     def apply(data: bytearray) -> None:
         data[data.index(kind, data.index(b"moov"))] ^= 0x20
@@ -87,6 +95,8 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"mdhd", 12, -12673), "of the video and all of the sound"),
         (number(b"elst", 8, -76800), "edit list"),
         (number(b"elst", 12, 65536), "edit list"),
+        (number(b"elst", 4, -1, nth=1), "states no edits and holds some"),
+        (zeroed(b"elst", 8), "shows nothing of it"),
         (number(b"elst", 12, -1025), "shows nothing of it"),
         (number(b"elst", 12, 32), "hides 1 frames and ends 32 ticks behind"),
         (number(b"elst", 12, -897), "897 ticks before its first frame"),
@@ -113,6 +123,7 @@ def test_every_number_that_stands_twice(change: Change, said: str, tmp_path: Pat
         (number(b"elst", 24, 1 << 14), "edit list"),  # hides half of the frames
         (number(b"elst", 12, 3), "shows parts of it twice"),  # what was empty shows the beginning
         (number(b"ctts", 12, 1 << 28), "long before or after all others"),
+        (number(b"mdhd", 12, 1 << 25), "frames a second"),
         (number(b"ctts", 60, 1 << 14), "are decoded when no frame is shown"),
     ],
 )

@@ -127,6 +127,7 @@ def test_fragments_exchanged(whole: Path, tmp_path: Path) -> None:
         (b"tfhd", 4, 7, "which there is not"),
         (b"tfdt", 8, 1 << 20, "goes on at tick"),
         (b"trun", 16, 64, "of media and states"),
+        (b"trun", 8, 2, "places its samples beside its media"),
         (b"tfhd", 0, 0x70FA - 0x38, "does not hold what its flags say"),
         (b"trun", 0, 1 << 12, "does not hold what its flags say"),
         (b"mdat", -8, 0, ""),

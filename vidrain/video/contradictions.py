@@ -36,6 +36,7 @@ _UNKNOWN = {0, (1 << 32) - 1, (1 << 64) - 1}  # durations that are not stated
 _LENGTH_FIRST = {b"avc1", b"avc3", b"hvc1", b"hev1"}  # codecs whose units are preceded by their length
 _JPEG = {b"jpeg", b"mjpa", b"mjpb"}
 _HOLE = 17  # frames
+_FASTEST = 4000  # frames a second: more than any camera states that writes MP4
 _FEWEST = 7  # frames that show a habit of an encoder,
 _SETTLED = 0.5  # and what part of all
 _ROUNDED = 2  # ticks
@@ -92,6 +93,8 @@ def misplaced(file: BinaryIO, size: int, parent: Box) -> Iterator[Damage]:
             and child(file, box, b"tkhd", size=size) is not None
         ):
             yield _wrong(f"a track of the index is named {box.kind.decode('latin-1')!r}")
+        elif box.kind == b"elst" and stop - box.body > _FILLING and not any(read_at(file, box.body + 4, 4)):
+            yield _wrong("an edit list states no edits and holds some")
         elif box.kind in _PARENTS:
             yield from misplaced(file, size, box)
 
@@ -146,6 +149,8 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     begin, end = int(shown.min()), int((shown + steps).max())
     is_even = len(np.unique(steps[:-1])) <= 1  # the last may last longer
     step = int(steps[0] if is_even else np.median(steps))
+    if track.kind == "video" and samples * track.timescale > _FASTEST * max(int(steps.sum()), 1) and samples > 1:
+        yield f"its clock makes {samples * track.timescale / max(int(steps.sum()), 1):.0f} frames a second"
     decoded = at_samples(stts, numbers, summed=True)
     keys = table(file, track.stbl, b"stss", size, row=">u4").astype(np.int64) - 1
     is_held = bool(track.edits) and _shown_until(track) >= shown.max()  # a last picture may come late and stay
@@ -169,7 +174,7 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     spans = [(time, time + length * tick) for length, time in shown_edits]
     if any(start < before - step for (_, before), (start, _) in pairwise(spans)):
         yield "its edit list shows parts of it twice"
-    if track.edits and not shown_edits:
+    if track.edits and not any(length for length, _ in shown_edits):
         yield "its edit list shows nothing of it"
     if len(shown_edits) == 1:
         (length, time), whole = shown_edits[0], sum(length for length, _ in track.edits)

@@ -43,8 +43,9 @@ class _Defaults:
 class _Run:
     """Samples of one track in one fragment. start: their first decoding time, None where it is not stated.
 
-    goes_on: whether it follows another run of the same fragment, and needs none; offsets: from when each sample is
-    decoded to when it is shown, none where it is the same.
+    place: first byte of its media in the file, None where that follows from other runs; goes_on: whether it follows
+    another run of the same fragment, and needs no start; offsets: from when each sample is decoded to when it is shown,
+    none where it is the same.
     """
 
     track: int
@@ -52,6 +53,7 @@ class _Run:
     durations: Rows
     offsets: Rows
     size: int
+    place: int | None
     goes_on: bool
 
 
@@ -168,11 +170,14 @@ def _runs(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults]) -> It
         if box.kind != b"moof":
             continue
         stop = next((n for n in range(place + 1, len(tops)) if tops[n].kind == b"moof"), len(tops))
-        media = sum(other.end - other.body for other in tops[place + 1 : stop] if other.kind == b"mdat")
+        mdats = [other for other in tops[place + 1 : stop] if other.kind == b"mdat"]
+        media = sum(mdat.end - mdat.body for mdat in mdats)
         runs = list(_read_runs(file, box, defaults))
         stated = sum(run.size for run in runs)
         if stated != media:
             yield f"the fragment at {box.start} has {media} bytes of media and states {stated}", box.start
+        elif len(mdats) == 1 and not _fills(runs, mdats[0].body):
+            yield f"the fragment at {box.start} places its samples beside its media", box.start
         for run in runs:
             if run.track not in defaults:
                 yield f"the fragment at {box.start} is of track {run.track}, which there is not", box.start
@@ -208,6 +213,18 @@ def _shown(file: BinaryIO, tops: list[Box], defaults: dict[int, _Defaults], moov
             yield f"samples of track {track} last equally long, but are shown unevenly", moov.start
 
 
+def _fills(runs: list[_Run], start: int) -> bool:
+    """Whether the media of `runs` lies in a row from `start` on, as far as they say where."""
+    parts = sorted((run.place, run.size) for run in runs if run.place is not None and run.size)
+    if len(parts) < sum(run.size > 0 for run in runs):
+        return True
+    for place, size in parts:
+        if place != start:
+            return False
+        start += size
+    return True
+
+
 def _index(file: BinaryIO, tops: list[Box], size: int) -> Iterator[tuple[str, int]]:
     """Fragments that the index at the end (mfra) knows and the file does not hold."""
     places = {box.start for box in tops if box.kind == b"moof"}
@@ -241,6 +258,7 @@ def _read_runs(file: BinaryIO, moof: Box, defaults: dict[int, _Defaults]) -> Ite
             continue
         flags = int.from_bytes(read_at(file, tfhd.body, 4), "big") & 0xFFFFFF
         track, *stated = np.frombuffer(read_at(file, tfhd.body + 4, 28).ljust(28, b"\0"), ">u4").tolist()
+        base = moof.start if flags & 0x20000 else None  # FFmpeg itself writes other bases that are wrong
         at = 2 * bool(flags & 1) + bool(flags & 2)  # an offset of eight bytes, a description of four
         own = defaults.get(track, _Defaults(0, 0))
         duration, at = (stated[at], at + 1) if flags & 8 else (own.duration, at)
@@ -250,7 +268,10 @@ def _read_runs(file: BinaryIO, moof: Box, defaults: dict[int, _Defaults]) -> Ite
         truns = (box for box in walk(file, traf.body, traf.end) if box.kind == b"trun")
         for number, trun in enumerate(truns):
             durations, offsets, size = _read_run(file, trun, own)
-            yield _Run(track, None if number else start, durations, offsets, size, goes_on=number > 0)
+            head = read_at(file, trun.body, 12)
+            away = int.from_bytes(head[8:12], "big", signed=True) if head[3] & 1 else None
+            place = None if base is None or away is None else base + away
+            yield _Run(track, None if number else start, durations, offsets, size, place, goes_on=number > 0)
 
 
 def _decode_time(data: bytes) -> int:

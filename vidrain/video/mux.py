@@ -166,7 +166,8 @@ class StreamCopy:
         bases = [Fraction(stream.time_base).denominator for stream in streams if stream.time_base]
         bases += [TICK.denominator] if self._plan.converted else []
         # the muxer counts sound in samples, whatever the source counted it in
-        return bases + [stream.codec_context.sample_rate for stream in streams if isinstance(stream, AudioStream)]
+        sounds = [stream.codec_context for stream in streams if isinstance(stream, AudioStream)]
+        return bases + [context.sample_rate for context in sounds if context is not None]
 
     @property
     def track(self) -> int:

@@ -44,7 +44,8 @@ class Line:
 
 def text_for(stream: Stream, container: str) -> str | None:
     """FFmpeg's name of what text subtitles like `stream` become in `container`; None for all other streams."""
-    is_text = isinstance(stream, SubtitleStream) and stream.codec_context.name in _TEXTS
+    context = stream.codec_context  # None for a codec that FFmpeg does not know
+    is_text = isinstance(stream, SubtitleStream) and context is not None and context.name in _TEXTS
     return _WRITTEN_AS.get(container) if is_text else None
 
 
