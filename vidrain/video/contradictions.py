@@ -165,6 +165,12 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
     exact = [abs(off - last) for off in apart for last in (0, step, -step)]
     if track.duration not in _UNKNOWN and (min(exact) > 1 if is_even else min(map(abs, apart)) > step):
         yield f"its samples last {end - begin} ticks, {track.duration} by mdhd"
+    yield from _edited(track, shown, step, end, is_even=is_even)
+
+
+def _edited(track: Track, shown: Rows, step: int, end: int, *, is_even: bool) -> Iterator[str]:
+    """What the edit list shows of samples that are `shown` (as decoded) and last until `end`."""
+    begin = int(shown.min())
     shown_edits = [(length, time) for length, time in track.edits if time >= 0]
     if not track.movie_scale or track.presented in _UNKNOWN:
         return
