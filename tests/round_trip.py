@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
-from vidrain.types import Frame
+from vidrain.types import ColorTags, Frame, PixelLayout, VideoInfo
 from vidrain.video.carried import CopyPlan, plan_copy
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encode import VideoWriter
@@ -68,3 +69,23 @@ def write(
         copied=copy.copied,
     )
     return Written(target, plan, copy_plan, expected, verify(target, expected))
+
+
+def made_info(layout: PixelLayout, *, size: tuple[int, int] = (37, 23), color: ColorTags | None = None) -> VideoInfo:
+    """Facts of a video that was never a file; size: (width, height)."""
+    return VideoInfo(
+        path=Path("made.mp4"),
+        stream_index=0,
+        codec="vp9",
+        width=size[0],
+        height=size[1],
+        pix_fmt=layout.name,
+        layout=layout,
+        color=color or ColorTags(1, 1, 1, 1),
+        time_base=Fraction(1, 90_000),
+        rate=Fraction(30_000, 1001),
+        sample_aspect_ratio=None,
+        display_matrix=None,
+        interlaced=False,
+        side_data=(),
+    )

@@ -22,10 +22,7 @@ _NULL = ("null", "~", "")
 _INTERPOLATION = "${"
 _OF_THE_MODEL = "model."  # model.output=back sets output of the model that is chosen, whichever it is: nlcl.output
 _DEEPEST = 3  # encode.options.KEY; an anchor inside itself would go on for ever
-_NO_PAIR = {
-    CleanOptions: "is neither an option nor key=value, such as encode.crf=20; the output is named with -o",
-    TrainConfig: "is neither an option nor key=value, such as steps=500",
-}
+_EXAMPLES = {CleanOptions: "encode.crf=20; the output is named with -o", TrainConfig: "steps=500"}
 _LISTS = ("rainy", "clean", "strides")  # keys that hold several values
 
 
@@ -52,7 +49,7 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
-            raise UsageError(f"{pair}: {_NO_PAIR[schema]}")
+            raise UsageError(f"{pair}: is neither an option nor key=value, such as {_EXAMPLES[schema]}")
         if key.startswith(_OF_THE_MODEL):
             own[key.removeprefix(_OF_THE_MODEL)] = _value(key, value)
         else:

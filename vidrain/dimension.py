@@ -25,9 +25,9 @@ def levina_bickel(points: Points, *, nearest: tuple[int, int] = _NEAREST) -> flo
     """Maximum likelihood from the growth of the number of neighbours with the distance.
 
     points: [n, D], any real type; equal points count once. nearest: the range (from, to) of neighbours, over which
-    the estimates are averaged. ValueError for `to` neighbours or fewer.
+    the estimates are averaged. ValueError for `to` neighbours or fewer; inf where all points are equally far apart.
     Source: Levina and Bickel, "Maximum likelihood estimation of intrinsic dimension", NIPS 2004, eq. 8, where not
-    the estimates of points but their inverses are averaged (MacKay and Ghahramani 2005). inf as below.
+    the estimates of points but their inverses are averaged (MacKay and Ghahramani 2005).
     """
     first, last = nearest
     if not 2 <= first <= last:

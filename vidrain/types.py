@@ -138,6 +138,11 @@ class Damage:
     seconds: tuple[tuple[Fraction, Fraction], ...] = ()
     is_anywhere: bool = False
 
+    @classmethod
+    def anywhere(cls, what: str) -> "Damage":
+        """One that concerns nobody knows which bytes: two facts that contradict each other."""
+        return cls(what, 0, 0, is_anywhere=True)
+
 
 @dataclass(frozen=True)
 class Gps:

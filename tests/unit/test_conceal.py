@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.seams.test_writer import made_info
+from tests.round_trip import made_info
 from vidrain.conceal import Concealed, in_words, refuse_missing, repeated, unbroken
 from vidrain.errors import InputError
 from vidrain.missing import Missing

@@ -85,32 +85,30 @@ def test_a_fragment_without_its_time(whole: Path, tmp_path: Path) -> None:
     assert any("states no time" in damage.what for damage in examined(pieces, tmp_path))
 
 
-def test_a_sample_that_is_shown_long_after_it_is_decoded(whole: Path, tmp_path: Path) -> None:
-    pieces = parts(whole)
-    place = [number for number, piece in enumerate(pieces) if piece[4:8] == b"moof"][2]
-    moof = bytearray(pieces[place])
-    run = moof.index(b"trun") + 4
-    flags = struct.unpack_from(">I", moof, run)[0]
-    assert flags & 0xF00 == 0xA00  # size and time of each sample
-    struct.pack_into(">I", moof, run + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4) + 4, 0x7FFFFFFF)
-    pieces[place] = bytes(moof)
-    assert any("long before or after they are decoded" in damage.what for damage in examined(pieces, tmp_path))
-
-
-@pytest.mark.parametrize("moved", [512, 4 * 512, 7])
-def test_a_sample_that_is_shown_a_little_later(moved: int, whole: Path, tmp_path: Path) -> None:
-    """Where another one is shown, or in a gap."""
-    pieces = parts(whole)
+def moved(pieces: list[bytes], change: int) -> list[bytes]:
+    """`pieces` with the first sample of the third fragment shown `change` ticks later."""
     place = [number for number, piece in enumerate(pieces) if piece[4:8] == b"moof"][2]
     moof = bytearray(pieces[place])
     run = moof.index(b"trun") + 4
     flags = struct.unpack_from(">I", moof, run)[0]
     assert flags & 0xF00 == 0xA00  # size and time of each sample
     at = run + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4) + 4
-    struct.pack_into(">I", moof, at, struct.unpack_from(">I", moof, at)[0] + moved)
-    pieces[place] = bytes(moof)
-    found = examined(pieces, tmp_path)
-    assert any("shown unevenly" in damage.what for damage in found), found
+    struct.pack_into(">I", moof, at, struct.unpack_from(">I", moof, at)[0] + change)
+    return [*pieces[:place], bytes(moof), *pieces[place + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (1 << 30, "long before or after they are decoded"),
+        (512, "shown unevenly"),  # where another one is shown
+        (4 * 512, "shown unevenly"),
+        (7, "shown unevenly"),  # in a gap
+    ],
+)
+def test_a_sample_that_is_shown_at_another_time(change: int, said: str, whole: Path, tmp_path: Path) -> None:
+    found = examined(moved(parts(whole), change), tmp_path)
+    assert any(said in damage.what for damage in found), found
 
 
 def test_fragments_exchanged(whole: Path, tmp_path: Path) -> None:

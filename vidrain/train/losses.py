@@ -8,37 +8,11 @@ the same; float64 stays float64. An empty batch costs 0 and has a gradient of 0.
 Pictures are [N, C, H, W], all in one range of values, whichever it is.
 """
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
-
-import torch
 from torch import Tensor
 
-P = ParamSpec("P")
-Found = TypeVar("Found")
+from vidrain.train.precision import in_full_precision
 
 _SMALLEST = 1e-12  # of squares in [0, 1]: far below one code, keeps quotients finite
-
-
-def in_full_precision(loss: Callable[P, Found]) -> Callable[P, Found]:
-    """Compute `loss` outside of autocast, 16-bit tensors as float32: sums of many small squares need it."""
-
-    @wraps(loss)
-    def computed(*args: P.args, **named: P.kwargs) -> Found:
-        every: list[Any] = [*args, *named.values()]
-        device = next(value.device.type for value in every if isinstance(value, Tensor))
-        with torch.autocast(device, enabled=False):
-            wide: Any = [_widened(value) for value in args]
-            wide_named: Any = {name: _widened(value) for name, value in named.items()}
-            return loss(*wide, **wide_named)
-
-    return computed
-
-
-def _widened(value: object) -> object:
-    is_narrow = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
-    return value.float() if is_narrow else value  # type: ignore[attr-defined]
 
 
 def mean_of(values: Tensor, counted: Tensor) -> Tensor:

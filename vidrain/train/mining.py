@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidrain.train.losses import in_full_precision
+from vidrain.train.precision import in_full_precision
 
 _ADJACENT = 1  # frames; codecs carry a quarter of a streak's brightness over to the next one
 _LOW = 32  # bits of a sorting key that hold the place
@@ -156,19 +156,19 @@ def mine_rain(rain: Tensor, query: Tensor, candidate: Tensor, *, patch: int, cou
     square over the patch, which is the value. Invalid: 0.
     """
     energy = _patches(rain, candidate, patch).square().mean((2, 3, 4))  # [N, M]
-    count_all = candidate.shape[1]
+    total = candidate.shape[1]
     usable = (energy >= least_energy)[:, None] & ~_is_same(query[:, :, None], candidate[:, None], patch)
-    order = torch.where(usable, torch.arange(count_all, device=rain.device), count_all)
+    order = torch.where(usable, torch.arange(total, device=rain.device), total)
     clip = torch.arange(len(candidate), device=rain.device)[:, None]
     firsts = [order.new_zeros((*query.shape[:2], 0))]
-    for _ in range(min(count, count_all)):
+    for _ in range(min(count, total)):
         first = order.amin(-1, keepdim=True)
         firsts.append(first)
-        taken = candidate[clip, first[..., 0].clamp(max=count_all - 1)]
-        order = order.masked_fill(_is_same(taken[:, :, None], candidate[:, None], patch), count_all)
-    found, _ = _padded_sort(torch.cat(firsts, dim=-1), count, count_all)
-    picks = found.clamp(max=max(count_all - 1, 0))
-    return _picked(candidate, energy, picks, found < candidate.shape[1])
+        taken = candidate[clip, first[..., 0].clamp(max=total - 1)]
+        order = order.masked_fill(_is_same(taken[:, :, None], candidate[:, None], patch), total)
+    found, _ = _padded_sort(torch.cat(firsts, dim=-1), count, total)
+    picks = found.clamp(max=max(total - 1, 0))
+    return _picked(candidate, energy, picks, found < total)
 
 
 @torch.no_grad()

@@ -93,13 +93,11 @@ def _refusal(stream: Stream, path: Path, container: str, in_part: bool) -> str |
     reason = f"does not go into {container}: it is left out; an output in the source's own container keeps it"
     if is_cover(stream) and container == "mov":
         return reason  # FFmpeg takes it into the header, but never writes it
-    if is_cover(stream) and (stream.codec_context is None or container == "matroska"):
-        known = stream.codec_context is not None and stream.codec_context.name in _PICTURES
-        if not known:
-            return f"is a cover picture of a kind that {container} does not take: it is left out"
+    if isinstance(stream, VideoStream) and stream.codec_context is None:
+        return "is of an unknown codec: it is left out"
+    if is_cover(stream) and container == "matroska" and stream.codec_context.name not in _PICTURES:
+        return reason
     if isinstance(stream, VideoStream) and not is_cover(stream):
-        if stream.codec_context is None:
-            return "is another video of an unknown codec: it is left out"
         if in_part:
             return "is another video, which cannot be cut without encoding it: it is left out"
         if _is_annex_b(stream):

@@ -73,7 +73,7 @@ def examine_chunks(file: BinaryIO, size: int) -> Structure:
     damages = list(_riffs(file, size, found))
     damages += _strangers(file, found)
     if not found.movies:
-        damages.append(Damage("holds no list of pictures (movi) where it should stand", 0, 0, is_anywhere=True))
+        damages.append(Damage.anywhere("holds no list of pictures (movi) where it should stand"))
     elif found.index is not None:
         damages = list(_unlisted(file, size, found)) or damages  # the index tells more exactly
     elif found.has_index and len(found.movies) == 1 and not damages:
@@ -143,7 +143,7 @@ def _strangers(file: BinaryIO, found: _Found) -> Iterator[Damage]:
     """Chunks of streams that the head does not have, and sound that does not begin as the rest of it."""
     count = len(found.steps)
     if lost := sum(length > 0 and int(name[:2]) >= count for name, length in found.data.values()):
-        yield Damage(f"{lost} chunks are of a stream that the head does not have", 0, 0, is_anywhere=True)
+        yield Damage.anywhere(f"{lost} chunks are of a stream that the head does not have")
     for number in (number for number, (kind, _) in enumerate(found.steps) if kind == b"auds" and number in found.mp3):
         name = f"{number:02d}wb".encode()
         begun = [place for place, (own, length) in found.data.items() if own == name and length >= 4]
@@ -151,14 +151,14 @@ def _strangers(file: BinaryIO, found: _Found) -> Iterator[Damage]:
         (usual, many), *_ = heads.most_common(1) or [(0, 0)]
         if usual & _MP3_SYNC == _MP3_SYNC and _NEARLY_ALL <= many / len(begun) < 1:
             what = f"{len(begun) - many} of the {len(begun)} chunks of stream {number} do not begin as MP3 does"
-            yield Damage(what, 0, 0, is_anywhere=True)
+            yield Damage.anywhere(what)
         lengths = {place: found.data[place][1] for place in begun}
         full = [place for place in begun if _mp3_length(read_at(file, place + 8, 4)) == lengths[place]]
         if _NEARLY_ALL <= len(full) / max(len(begun), 1) < 1:
             what = (
                 f"{len(begun) - len(full)} of the {len(begun)} chunks of stream {number} are not as long as their MP3"
             )
-            yield Damage(what, 0, 0, is_anywhere=True)
+            yield Damage.anywhere(what)
 
 
 def _mp3_length(head: bytes) -> int:

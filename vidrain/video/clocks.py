@@ -28,7 +28,9 @@ def wrong_clocks(file: BinaryIO, size: int, tracks: list[Track]) -> Iterator[Dam
         for scale in set() if movie in usual else _turned(movie) | usual:  # 60 % of 1000 are 600, by chance
             fits = [_is_exact(track, scale, track.timescale) for track in shown]
             if any(fits) and all(_off(track, scale, track.timescale) <= _ABOUT for track in shown):
-                yield _wrong(f"the head of the movie (mvhd) states {movie} ticks a second, its edits fit {scale}")
+                yield Damage.anywhere(
+                    f"the head of the movie (mvhd) states {movie} ticks a second, its edits fit {scale}"
+                )
                 break
         return
     for track in shown:
@@ -43,12 +45,8 @@ def _wrong_track(file: BinaryIO, size: int, track: Track, *, is_off: bool) -> It
     for scale in ({rate} if rate else set()) | (_turned(track.timescale) if is_off else set()):
         if _is_exact(track, track.movie_scale, scale):
             stated = f"its head (mdhd) states {track.timescale} ticks a second"
-            yield _wrong(f"{stated}, the edit list of its {track.kind} fits {scale}")
+            yield Damage.anywhere(f"{stated}, the edit list of its {track.kind} fits {scale}")
             return
-
-
-def _wrong(what: str) -> Damage:
-    return Damage(what, 0, 0, is_anywhere=True)
 
 
 def _turned(scale: int) -> set[int]:

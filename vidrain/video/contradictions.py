@@ -4,6 +4,7 @@ Every fact that is checked stands in the file twice; what cameras and muxers of 
 only some write is not.
 """
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import BinaryIO
@@ -12,6 +13,7 @@ import numpy as np
 
 from vidrain.types import Damage
 from vidrain.video.boxes import Box, Rows, child, is_name, read_at, walk
+from vidrain.video.order import follow_evenly, leaps, strays_among, without_held
 from vidrain.video.sample_tables import (
     MOST_ROWS,
     Track,
@@ -35,11 +37,7 @@ _FAR = 4  # frames; what an edit list hides in front follows on without a gap
 _UNKNOWN = {0, (1 << 32) - 1, (1 << 64) - 1}  # durations that are not stated
 _LENGTH_FIRST = {b"avc1", b"avc3", b"hvc1", b"hev1"}  # codecs whose units are preceded by their length
 _JPEG = {b"jpeg", b"mjpa", b"mjpb"}
-_HOLE = 17  # frames
 _FASTEST = 4000  # frames a second: more than any camera states that writes MP4
-_FEWEST = 7  # frames that show a habit of an encoder,
-_SETTLED = 0.5  # and what part of all
-_ROUNDED = 2  # ticks
 _SOUND_OFF = 3  # packets by which edit lists of sound are off in files of common muxers
 _MOST_GAPS = 3  # more of them are the habit of a muxer
 _SMALLEST_GAP = 64  # bytes
@@ -49,17 +47,13 @@ _SHOWN_GAP = 1 << 16
 def contradictions(file: BinaryIO, size: int, track: Track | None, number: int) -> Iterator[Damage]:
     """What in the tables of one track cannot all be true."""
     if track is None:
-        yield _wrong(f"track {number} lacks its head or its tables")
+        yield Damage.anywhere(f"track {number} lacks its head or its tables")
         return
     said = [*_boxes(file, size, track), *_counts(file, size, track)]
     if not said and track.kind != "other":
         said += _times(file, size, track)
     if said:
-        yield _wrong(f"the index of track {number} ({track.kind}) contradicts itself: {'; '.join(said)}")
-
-
-def _wrong(what: str) -> Damage:
-    return Damage(what, 0, 0, is_anywhere=True)
+        yield Damage.anywhere(f"the index of track {number} ({track.kind}) contradicts itself: {'; '.join(said)}")
 
 
 def trimmed_alone(tracks: list[Track]) -> Iterator[Damage]:
@@ -68,7 +62,7 @@ def trimmed_alone(tracks: list[Track]) -> Iterator[Damage]:
     shown = max((share for kind, share in shares if kind == "video"), default=1.0)
     heard = min((share for kind, share in shares if kind == "audio"), default=0.0)
     if shown < _PART and heard > _WHOLE:
-        yield _wrong(f"the index shows {shown:.0%} of the video and all of the sound")
+        yield Damage.anywhere(f"the index shows {shown:.0%} of the video and all of the sound")
 
 
 def _share(track: Track) -> float:
@@ -84,17 +78,19 @@ def misplaced(file: BinaryIO, size: int, parent: Box) -> Iterator[Damage]:
     stop = min(parent.end, size)
     for box in walk(file, parent.body, stop):
         if box.end > stop and parent.end <= size:
-            yield _wrong(f"{box.kind.decode('latin-1')!r} in the index ends outside of {parent.kind.decode()!r}")
+            yield Damage.anywhere(
+                f"{box.kind.decode('latin-1')!r} in the index ends outside of {parent.kind.decode()!r}"
+            )
         elif not is_name(box.kind) and stop - box.start > _FILLING:
-            yield _wrong(f"{stop - box.start} bytes from {box.start} on in the index are no boxes")
+            yield Damage.anywhere(f"{stop - box.start} bytes from {box.start} on in the index are no boxes")
         elif (
             parent.kind == b"moov"
             and box.kind not in {b"trak", *_FILLERS}
             and child(file, box, b"tkhd", size=size) is not None
         ):
-            yield _wrong(f"a track of the index is named {box.kind.decode('latin-1')!r}")
+            yield Damage.anywhere(f"a track of the index is named {box.kind.decode('latin-1')!r}")
         elif box.kind == b"elst" and stop - box.body > _FILLING and not any(read_at(file, box.body + 4, 4)):
-            yield _wrong("an edit list states no edits and holds some")
+            yield Damage.anywhere("an edit list states no edits and holds some")
         elif box.kind in _PARENTS:
             yield from misplaced(file, size, box)
 
@@ -153,12 +149,14 @@ def _times(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
         yield f"its clock makes {samples * track.timescale / max(int(steps.sum()), 1):.0f} frames a second"
     decoded = at_samples(stts, numbers, summed=True)
     keys = table(file, track.stbl, b"stss", size, row=">u4").astype(np.int64) - 1
-    is_held = bool(track.edits) and _shown_until(track) >= shown.max()  # a last picture may come late and stay
-    if track.kind == "video" and is_even and not follow_evenly(without_held(shown, step) if is_held else shown, step):
+    until = _shown_until(track) if track.edits else math.inf
+    # a last picture may come late and stay: then the edit list knows
+    settled = without_held(shown, step) if shown.max() <= until < math.inf else shown
+    if track.kind == "video" and is_even and not follow_evenly(settled, step):
         yield "its samples last equally long, but are shown unevenly"
-    elif track.kind == "video" and not is_even and (strays := _strays(decoded, shown, keys, track)):
+    elif track.kind == "video" and not is_even and (strays := strays_among(decoded, shown, keys, until)):
         yield f"{strays} samples are decoded when no frame is shown, as all others are"
-    elif track.kind == "video" and _leaps(without_held(shown, step) if is_held else shown, _HOLE * int(steps.max())):
+    elif track.kind == "video" and leaps(settled, int(steps.max())):
         yield "some samples are shown long before or after all others"
     # what was cut without coding it anew lacks frames near its end: then some count all steps, some what is shown
     apart = [track.duration - (end - begin), track.duration - int(steps.sum())]
@@ -211,59 +209,6 @@ def _shown_until(track: Track) -> float:
     return max((time + length * tick for length, time in track.edits if time >= 0), default=0.0)
 
 
-def _leaps(shown: Rows, widest: int) -> bool:
-    return bool(np.diff(np.sort(shown)).max(initial=0) > max(widest, 1))
-
-
-def without_held(shown: Rows, step: int) -> Rows:
-    """`shown` (as decoded) without the last few frames if they come late: of a picture that is held until then.
-
-    Decoding times run ahead of what is shown, so that no step of decoding is as long as the last picture is held.
-    """
-    order = np.sort(shown)
-    gaps = np.diff(order[-_HOLE:])
-    late = np.flatnonzero(gaps > max(step, 1) * 3 / 2)
-    return shown[shown <= order[-len(gaps) - 1 :][late[-1]]] if len(late) else shown
-
-
-def follow_evenly(shown: Rows, step: int) -> bool:
-    """Whether frames follow each other by `step`, but for those that a cut may have taken; shown: as decoded.
-
-    A cut takes what is decoded last, and no frame is decoded after it is shown: the k-th frame that is missing came
-    k-th behind the last sample, at the latest with the delay that the samples show or the first one states.
-    """
-    places = shown - shown.min()
-    if len(shown) < 3:
-        return True
-    if step <= 0 or np.any(places % step) or len(np.unique(places)) < len(places):
-        return False
-    places //= step
-    missing = np.setdiff1d(np.arange(min(int(places.max()), len(places) + _HOLE) + 1), places)
-    delay = max(int((np.arange(len(places)) - places).max()), int(shown.min()) // step)
-    due = len(places) + np.arange(len(missing))
-    return bool(np.all(missing + delay >= due)) and int(np.diff(np.sort(places)).max()) <= _HOLE
-
-
-def _strays(decoded: Rows, shown: Rows, keys: Rows, track: Track) -> int:
-    """Frames that one turned bit of ctts has moved away from where a frame is due, or any number into hiding.
-
-    Encoders take decoding times from the frames that were shown a few before, so that a frame whose time was moved
-    leaves a decoding time alone. The first ones of each clip that was joined, from a key frame on, stand alone as well,
-    and phones move one now and then, though not by a power of two, nor behind what the edit list shows.
-    """
-    usual = np.isin(decoded, shown)
-    if usual.sum() < max(_FEWEST, _SETTLED * len(decoded)):
-        return 0
-    order = np.flatnonzero(usual)
-    delay = int(np.median(order - np.searchsorted(np.sort(shown), decoded[order])))
-    for key in keys[(keys >= 0) & (keys < len(usual))].tolist():
-        usual[key : key + delay] = True
-    if track.edits and not np.all(usual) and (hidden := int((shown >= _shown_until(track)).sum())):
-        return hidden
-    moved = np.abs(np.setdiff1d(shown, decoded)[:, None] - decoded[~usual])
-    return int(np.any((moved & (moved - 1) == 0) & (moved > _ROUNDED), axis=0).sum())
-
-
 def unclaimed(file: BinaryIO, size: int, tracks: list[Track], media: list[Box]) -> Iterator[Damage]:
     """Stretches of media that belong to no sample, but look as if they did; and samples that lie over each other."""
     parts = [places_of(file, track.stbl, size, by_sample=False)[:2] for track in tracks]
@@ -275,7 +220,7 @@ def unclaimed(file: BinaryIO, size: int, tracks: list[Track], media: list[Box]) 
     reached = np.maximum.accumulate(ends)
     over = int(((offsets[1:] < reached[:-1]) & (ends[1:] > offsets[1:])).sum())
     if over:
-        yield _wrong(f"{over} chunks of the index lie over others")
+        yield Damage.anywhere(f"{over} chunks of the index lie over others")
     codecs = {codec_of(file, track.stbl, size) for track in tracks}
     holes = list(_holes(offsets, reached, [box for box in media if box.end <= size]))
     for start, end in holes:

@@ -65,7 +65,7 @@ def examine_elements(file: BinaryIO, size: int) -> Structure:
         damages.append(Damage(what, size, segment.end))
     if not damages:
         said = [*disagreements(heads, walk), *_altered(file, [*parts.values(), *clusters], size)]
-        damages += [Damage(what, 0, 0, is_anywhere=True) for what in said]
+        damages += [Damage.anywhere(what) for what in said]
     if "Cues" not in parts and not damages:
         notes.append("holds no index (Cues): the recording was not closed, or it was made for streaming")
     if not heads.duration_ms:

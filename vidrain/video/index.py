@@ -274,7 +274,7 @@ def _counted(structure: Structure, stream: VideoStream, frames: int) -> Structur
     units = dict(structure.units).get(stream.id, 0)
     if not units * 3 / 4 < frames < units:
         return structure
-    lost = Damage(f"{units} units of video hold only {frames} frames", 0, 0, is_anywhere=True)
+    lost = Damage.anywhere(f"{units} units of video hold only {frames} frames")
     return replace(structure, damages=(*structure.damages, lost))
 
 
@@ -284,7 +284,7 @@ def _steady(structure: Structure, index: FrameIndex, info: VideoInfo) -> Structu
     if structure.kind != "mpegts" or structure.restarts or leap <= _LEAP_S:
         return structure
     what = f"the times of its frames leap by {leap:.1f} s"
-    return replace(structure, damages=(*structure.damages, Damage(what, 0, 0, is_anywhere=True)))
+    return replace(structure, damages=(*structure.damages, Damage.anywhere(what)))
 
 
 def _dated(damage: Damage, extent: _Extent, info: VideoInfo) -> Damage:

@@ -62,7 +62,7 @@ def examine_boxes(file: BinaryIO, size: int) -> Structure:
     found = [track for track in tracks if track]
     damages += [*misplaced(file, size, moov), *trimmed_alone(found), *wrong_clocks(file, size, found)]
     if fragmented and not damages:
-        damages += examine_fragments(file, size, moov)
+        damages += examine_fragments(file, size, moov, found)
     elif not damages:
         damages += unclaimed(file, size, found, media)
     return Structure("mp4", tuple(damages), _free_gps(file, moov, size) or gps, tuple(notes))

@@ -28,10 +28,12 @@ _KINDS: dict[bytes, Kind] = {b"vide": "video", b"soun": "audio"}
 class Track:
     """One track of the index; times in ticks of `timescale`, `shift` moves them to the clock of the file.
 
-    edits: (duration in movie ticks, first media time or -1) of the edit list; duration: as its media head states it;
-    presented: movie ticks, as its own head states it, 0 in fragments; movie_scale: those ticks in a second.
+    number: by which other boxes call it; edits: (duration in movie ticks, first media time or -1) of the edit list;
+    duration: as its media head states it; presented: movie ticks, as its own head states it, 0 in fragments;
+    movie_scale: those ticks in a second.
     """
 
+    number: int
     handler: bytes
     timescale: int
     shift: Fraction
@@ -65,6 +67,7 @@ def tracks_of(file: BinaryIO, moov: Box, size: int) -> Iterator[Track | None]:
         edits = _edits(file, child(file, trak, b"edts", b"elst", size=size), size)
         empty, media_time = _first_shown(edits)
         yield Track(
+            number=_number(file, tkhd, size),
             handler=read_at(file, hdlr.body + 8, 4),
             timescale=timescale,
             shift=Fraction(empty, scale or timescale) - Fraction(media_time, timescale),
@@ -84,6 +87,11 @@ def _clock(file: BinaryIO, box: Box | None, size: int) -> tuple[int, int]:
     if len(data) < at + 4 + wide:
         return 0, 0
     return int.from_bytes(data[at : at + 4], "big"), int.from_bytes(data[at + 4 : at + 4 + wide], "big")
+
+
+def _number(file: BinaryIO, tkhd: Box, size: int) -> int:
+    data = read_at(file, tkhd.body, min(24, size - tkhd.body))
+    return int.from_bytes(data[20:24] if data[:1] == b"\1" else data[12:16], "big")
 
 
 def _presented(file: BinaryIO, tkhd: Box, size: int) -> int:
