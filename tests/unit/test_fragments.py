@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,19 @@ def test_a_name_that_is_none(whole: Path, tmp_path: Path) -> None:
     place = data.index(b"moof", data.index(b"mdat"))
     found = examined([data[:place], b"moog", data[place + 4 :]], tmp_path)
     assert any("is no box" in damage.what for damage in found)
+
+
+def test_samples_without_a_byte_take_no_memory(whole: Path, tmp_path: Path) -> None:
+    """A thousand runs of a million samples each, of the size and length that the head states: in a few kilobytes."""
+
+    def box(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(body)) + kind + body
+
+    run = box(b"trun", struct.pack(">II", 0, 1 << 20))
+    head = box(b"tfhd", struct.pack(">II", 0, 1))
+    last = box(b"moof", box(b"mfhd", struct.pack(">II", 0, 9)) + box(b"traf", head + 1000 * run))
+    tracemalloc.start()
+    examined([whole.read_bytes(), last, box(b"mdat", b"")], tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 400 << 20

@@ -68,11 +68,14 @@ def fragments_of(file: BinaryIO, tops: list[Box], defaults: dict[int, Defaults])
     left = _MOST_SAMPLES
     places = [place for place, box in enumerate(tops) if box.kind == b"moof"]
     for place, stop in zip(places, [*places[1:], len(tops)], strict=False):
-        runs = tuple(_runs(file, tops[place], defaults))
-        left -= sum(len(run.durations) for run in runs)
-        if left < 0:
-            return
-        yield Fragment(tops[place].start, runs, tuple(box for box in tops[place + 1 : stop] if box.kind == b"mdat"))
+        runs = []
+        for run in _runs(file, tops[place], defaults):
+            runs.append(run)
+            left -= len(run.durations)
+            if left < 0:
+                return
+        media = tuple(box for box in tops[place + 1 : stop] if box.kind == b"mdat")
+        yield Fragment(tops[place].start, tuple(runs), media)
 
 
 def _runs(file: BinaryIO, moof: Box, defaults: dict[int, Defaults]) -> Iterator[Run]:
