@@ -195,10 +195,11 @@ def _exports(job: Job, partials: Partials) -> Iterator[tuple[str, VideoExport]]:
     shift = round(job.span.shift / job.clean.picked.info.time_base) if job.span else 0
     where = "while its other streams were copied"
     copy = job.watchdog.opened(
-        lambda _: StreamCopy(
+        lambda pulse: StreamCopy(
             info,
             job.copy,
             span=job.span,
+            beat=pulse.beat,
             ahead=lambda packets: job.watchdog.ahead(packets, _PACKETS_AHEAD, "copy", lambda: where),
         )
     )

@@ -19,6 +19,7 @@ from tests import ffmpeg_says
 from tests.pipeline.conftest import Vidrain
 from vidrain.errors import InputError
 from vidrain.events import Event, Plan
+from vidrain.video import subtitles
 from vidrain.video.decode import Video
 
 pytestmark = [pytest.mark.fault(33)]
@@ -95,6 +96,28 @@ def test_a_decoder_that_stalls_is_left_behind(source: Path, out: Path, monkeypat
     try:
         with pytest.raises(InputError, match=r"gave nothing for 0.5 s at frame \d+;"):
             package.clean(source, out, options=package.CleanOptions(stall_s=0.5))
+        assert list(out.parent.iterdir()) == []
+    finally:
+        release.set()
+
+
+def test_text_that_stalls_while_it_is_read(
+    source: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read whole before the first frame, to be converted."""
+    text, spoken = tmp_path / "lines.srt", tmp_path / "spoken.mkv"
+    text.write_text("1\n00:00:00,100 --> 00:00:00,300\nrain\n")
+    ffmpeg_says.quietly("-i", source, "-i", text, "-map", "0", "-map", "1", "-c", "copy", spoken)
+    release, lines = threading.Event(), subtitles.lines_of
+
+    def stuck(*arguments: object) -> object:
+        release.wait(30)
+        return lines(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(subtitles, "lines_of", stuck)
+    try:
+        with pytest.raises(InputError, match=r"gave nothing for 0.5 s"):
+            package.clean(spoken, out, options=package.CleanOptions(stall_s=0.5))
         assert list(out.parent.iterdir()) == []
     finally:
         release.set()

@@ -27,7 +27,7 @@ from vidrain.errors import InputError, OutputError
 from vidrain.types import VideoInfo
 from vidrain.video.carried import CopyPlan, add_converted, add_like, described, is_cover, stream_metadata
 from vidrain.video.index import as_file, open_input
-from vidrain.video.subtitles import TICK, converted
+from vidrain.video.subtitles import TICK, converted, text_to_convert
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -147,11 +147,21 @@ def moved(packet: Packet[Stream], span: Span | None) -> bool:
 class StreamCopy:
     """Writes the other streams into the output, in step with the video; owns a second handle on the source.
 
-    ahead: what the packets of the source are read through, such as a prefetch that loses patience (InputError).
+    ahead: what the packets of the source are read through, such as a prefetch that loses patience (InputError). beat:
+    called while text is read, which is done at once.
     """
 
-    def __init__(self, info: VideoInfo, plan: CopyPlan, *, span: Span | None = None, ahead: Ahead = iter) -> None:
+    def __init__(
+        self,
+        info: VideoInfo,
+        plan: CopyPlan,
+        *,
+        span: Span | None = None,
+        ahead: Ahead = iter,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._info, self._plan, self._span, self._ahead = info, plan, span, ahead
+        self._texts = {index: text_to_convert(info.path, index, beat) for index in plan.converted}
         self._stack = ExitStack()
         self._source = self._stack.enter_context(open_input(info.path))
         self._targets: dict[int, Stream] = {}
@@ -214,11 +224,11 @@ class StreamCopy:
             self.copied[stream.index] = Copied(described(stream), is_cover(stream))
 
     def _attach_text(self, container: OutputContainer, stream: Stream) -> Iterator[Packet[Stream]]:
-        """Add a stream for the text of `stream`; all of it is converted here, before any frame is computed."""
+        """Add a stream for the text of `stream`; all of it is encoded here, before any frame is computed."""
         codec = self._plan.converted[stream.index]
         self._targets[stream.index] = added = add_converted(container, stream, codec)
         self.copied[stream.index] = Copied(f"subtitle {codec}", is_cover=False)
-        packets = list(converted(self._info.path, stream.index, added.codec_context))
+        packets = list(converted(self._info.path, stream.index, self._texts[stream.index], added.codec_context))
         for packet in packets:
             packet.stream = stream  # as if it was read from there
         return iter(packets)

@@ -7,7 +7,8 @@ converted, `mux.py` writes it.
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -58,34 +59,51 @@ def add_text(container: OutputContainer, stream: SubtitleStream, codec: str) -> 
     return added
 
 
-def converted(path: Path, index: int, encoder: SubtitleCodecContext) -> Iterator[Packet[Stream]]:
-    """Stream `index` of the file at `path`, encoded anew: one packet per text, in order, that belongs to no stream.
+def text_to_convert(path: Path, index: int, beat: Callable[[], None]) -> list[Line]:
+    """As `lines_of`, for `converted`; OutputError where it cannot be read."""
+    with _blamed(path, index):
+        return lines_of(path, index, beat)
 
-    Raises OutputError where it cannot be read or written as such.
+
+def converted(path: Path, index: int, lines: list[Line], encoder: SubtitleCodecContext) -> Iterator[Packet[Stream]]:
+    """The text of stream `index` of the file at `path`, encoded anew: a packet per line, that belongs to no stream.
+
+    Raises OutputError where it cannot be written as such.
     """
-    try:
-        for line in lines_of(path, index):
+    with _blamed(path, index):
+        for line in lines:
             event = SubtitleSet.create(_EVENT + line.text, 0, line.end - line.start)
             packet = cast("Packet[Stream]", encoder.encode_subtitle(event))
             packet.time_base = TICK
             packet.pts = packet.dts = line.start
             packet.duration = line.end - line.start
             yield packet
+
+
+@contextmanager
+def _blamed(path: Path, index: int) -> Iterator[None]:
+    try:
+        yield
     except (av.error.FFmpegError, ValueError, InputError) as error:
         raise OutputError(
             f"{path}: subtitles of stream {index} cannot be converted ({error}); use -o in the source's container"
         ) from error
 
 
-def lines_of(path: Path, index: int) -> list[Line]:
-    """The text of stream `index` of the file at `path`, one line at a time; InputError where it cannot be read."""
+def lines_of(path: Path, index: int, beat: Callable[[], None] = lambda: None) -> list[Line]:
+    """The text of stream `index` of the file at `path`, one line at a time; InputError where it cannot be read.
+
+    beat: called whenever the source has given something, for a watchdog.
+    """
     with open_input(path) as source:
         stream = cast(SubtitleStream, source.streams[index])
         for other in source.streams:
-            if other.index != index:
+            # all of Matroska is read in any case, and a watchdog has to hear of it
+            if other.index != index and "matroska" not in source.format.name:
                 other.discard = Discard.all
         try:
-            found = sorted(_lines(stream, source.demux(stream)), key=lambda line: line.start)
+            packets = _packets_of(stream, source.demux(), beat)
+            found = sorted(_lines(stream, packets), key=lambda line: line.start)
         except (av.error.FFmpegError, ValueError) as error:
             raise InputError(f"{path}: subtitles of stream {index} cannot be read ({error})") from error
         return list(one_at_a_time(found))
@@ -95,6 +113,16 @@ def plain(text: bytes) -> str:
     """The words alone: no styling, white space as one blank."""
     words = _STYLING.sub("", text.decode("utf-8", "replace")).replace("\\N", " ").replace("\\n", " ")
     return " ".join(words.replace("\\h", " ").split())
+
+
+def _packets_of(
+    stream: SubtitleStream, packets: Iterable[Packet[Stream]], beat: Callable[[], None]
+) -> Iterator[Packet[SubtitleStream]]:
+    """Those of `stream`, with a beat for every one."""
+    for packet in packets:
+        beat()
+        if packet.stream_index == stream.index:
+            yield cast("Packet[SubtitleStream]", packet)
 
 
 def _lines(stream: SubtitleStream, packets: Iterable[Packet[SubtitleStream]]) -> Iterator[Line]:
