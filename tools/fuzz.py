@@ -228,8 +228,11 @@ def _alike(ended: Ended, whole: Shown) -> bool:
 
 
 def _is_shorter_stream(clip: "Original", data: bytes) -> bool:
-    """Whether a transport stream was cut between two packets: then it is whole, and shorter (docs/contract.md)."""
-    return clip.suffix == ".ts" and clip.data.startswith(data) and len(data) % PACKET == 0
+    """Whether a stream was cut between two packets or fragments: then it is whole, and shorter (docs/contract.md)."""
+    if not clip.data.startswith(data):
+        return False
+    is_packets = clip.suffix == ".ts" and len(data) % PACKET == 0
+    return is_packets or (clip.name == "mp4-fragments" and clip.data[len(data) + 4 : len(data) + 8] == b"moof")
 
 
 def cases(
@@ -278,7 +281,7 @@ def main(minutes: float, most: int | None, start: int, seed: int, keep: Path | N
                     shutil.copy(source, keep / f"{seed}-{number}-{clip.name}{clip.suffix}")
         took = monotonic() - began
     total = sum(codes.values())
-    others = f"slowest {slowest:.1f} s; {shorter} streams cut between packets"
+    others = f"slowest {slowest:.1f} s; {shorter} streams cut between packets or fragments"
     ends = ", ".join(f"exit {code}: {count}" for code, count in sorted(codes.items()))
     click.echo(f"{total} cases in {took:.0f} s; {ends}; {others}; failed: {dict(failures) or 'none'}")
     sys.exit(1 if failures else 0)

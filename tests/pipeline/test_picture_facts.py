@@ -139,3 +139,14 @@ def test_samples_that_would_turn_square_are_refused_beforehand(codec: str, tmp_p
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "samples of 4/3 would be shown square" in ran.err
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_rare_matrix_is_no_reason_to_refuse_another_format(
+    samples: Path, out: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """Chroma of 4:2:0 becomes that of 4:4:4 without any matrix; FFmpeg converts with few of those of the standard."""
+    source = tmp_path / "rare.mkv"
+    tags = ("-bsf:v", "h264_metadata=matrix_coefficients=14")
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-map", "0:v", "-c", "copy", *tags, source)
+    ran = vidrain("clean", source, "-o", out, "--codec", "h264", "--pix-fmt", "yuv444p", "--end", "3")
+    assert ran.code == 0, ran.err

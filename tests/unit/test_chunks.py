@@ -109,6 +109,16 @@ def test_sound_of_another_length(whole: Path, tmp_path: Path) -> None:
     assert any("are not as long as their MP3" in damage.what for damage in examine(path).damages)
 
 
+def test_chunks_of_the_head_that_leave_their_list(whole: Path, tmp_path: Path) -> None:
+    """FFmpeg then looks for the first picture behind them, and does not find it."""
+    data = bytearray(whole.read_bytes())
+    place = data.index(b"JUNK") + 4
+    data[place : place + 4] = (1 << 16).to_bytes(4, "little")
+    path = tmp_path / "hurt.avi"
+    path.write_bytes(data)
+    assert any("outside of the lists" in damage.what for damage in examine(path).damages)
+
+
 def test_what_a_camera_appends_is_no_damage(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "appended.avi"
     path.write_bytes(whole.read_bytes() + b"GPS $GPRMC,120000,A,4717.11,N,00833.91,E" * 40)

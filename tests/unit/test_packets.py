@@ -124,3 +124,15 @@ def test_a_unit_without_its_first_bytes(whole: Path, tmp_path: Path) -> None:
         hurt.write_bytes(data[: place + 1] + b"\x08" + data[place + 2 :])
         (damage,) = examine(hurt).damages
         assert "does not begin as units do" in damage.what
+
+
+def test_a_packet_that_says_it_is_of_another_stream(whole: Path, tmp_path: Path) -> None:
+    """Its counter may be due there as well: as one that comes twice, though it is another."""
+    data = bytearray(whole.read_bytes())
+    pids = [(data[at + 1] & 0x1F) << 8 | data[at + 2] for at in range(0, len(data), 188)]
+    video, sound = (pid for pid in sorted(set(pids)) if pid >= 0x100 and pid < 0x1000)
+    first = pids.index(video)
+    data[188 * first + 1 : 188 * first + 3] = (data[188 * first + 1] & 0xE0 | sound >> 8, sound & 0xFF)
+    moved = tmp_path / "moved.ts"
+    moved.write_bytes(data)
+    assert examine(moved).damages

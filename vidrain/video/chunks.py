@@ -90,7 +90,7 @@ def _riffs(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
             return
         for chunk in walk_chunks(file, riff.body, min(riff.end, size)):
             if chunk.name == b"hdrl":
-                _head(file, chunk, size, found)
+                yield from _head(file, chunk, size, found)
             elif chunk.name == b"movi":
                 found.movies.append((chunk.start + 8, min(chunk.end, size)))
                 yield from _movie(file, chunk, size, found)
@@ -108,11 +108,15 @@ def _holds_chunks(data: bytes) -> bool:
     )
 
 
-def _head(file: BinaryIO, hdrl: Chunk, size: int, found: _Found) -> None:
+def _head(file: BinaryIO, hdrl: Chunk, size: int, found: _Found) -> Iterator[Damage]:
+    """Notes what the head says of the streams; tells where its chunks leave the list they lie in."""
     for chunk in walk_chunks(file, hdrl.body, min(hdrl.end, size)):
+        parts = list(walk_chunks(file, chunk.body, min(chunk.end, size))) if chunk.name == b"strl" else []
+        if chunk.end > hdrl.end or any(part.end > chunk.end for part in parts):
+            yield Damage.anywhere("chunks of its head end outside of the lists they lie in")
         if chunk.name == b"avih":
             found.has_index = bool(int.from_bytes(read_at(file, chunk.body + 12, 4), "little") & _HAS_INDEX)
-        for part in walk_chunks(file, chunk.body, min(chunk.end, size)) if chunk.name == b"strl" else ():
+        for part in parts:
             if part.name == b"strh":
                 data = read_at(file, part.body, 28)
                 scale, rate = int.from_bytes(data[20:24], "little"), int.from_bytes(data[24:28], "little")

@@ -18,6 +18,7 @@ _NULL_PID = 0x1FFF
 _VIDEO = {0x01, 0x02, 0x10, 0x1B, 0x24, 0x33, 0xD1, 0xEA}  # stream types: MPEG-1 to VVC, Dirac, VC-1
 _AUDIO = {0x03, 0x04, 0x0F, 0x11, 0x1C, 0x81, 0x82, 0x83, 0x84, 0x87, 0x8A}
 _UNIT = b"\0\0\1"
+_BEHIND_CLOCK = 12  # bytes of a packet among which its clock may stand
 _PAYLOAD = 184  # bytes of a packet behind its head
 
 
@@ -25,7 +26,7 @@ _PAYLOAD = 184  # bytes of a packet behind its head
 class _Carried:
     """Where one PID stands. due, got: bytes of the unit (PES) under way, as it states them (0: it does not), so far."""
 
-    counter: int | None = None
+    last: Packets | None = None
     due: int = 0
     got: int = 0
 
@@ -76,12 +77,14 @@ class Continuity:
         counters, loaded = (own[:, 3] & 0x0F).astype(np.int64), own[:, 3] & 0x10 != 0
         announced = (own[:, 3] & 0x20 != 0) & (own[:, 4] > 0) & (own[:, 5] & 0x80 != 0)
         self.restarts += int(announced.sum())
-        first = counters[0] - loaded[0] if carried.counter is None else carried.counter
+        first = counters[0] - loaded[0] if carried.last is None else carried.last[3] & 0x0F
         before = np.concatenate(([first], counters[:-1]))
         steps = (counters - before) % 16
-        # a packet may come twice, and one without payload does not count
-        wrong = (steps != loaded) & ~(loaded & (steps == 0)) & ~announced
-        carried.counter = int(counters[-1])
+        # a packet may come twice, but for its clock the same, and one without payload does not count
+        ahead = own[:1] if carried.last is None else carried.last[None]
+        again = np.all(own[:, _BEHIND_CLOCK:] == np.concatenate([ahead, own[:-1]])[:, _BEHIND_CLOCK:], axis=1)
+        wrong = (steps != loaded) & ~(loaded & (steps == 0) & again) & ~announced
+        carried.last = own[-1].copy()
         for place in np.flatnonzero(wrong).tolist():
             yield place, f"packets are missing (counter {before[place]}, then {counters[place]})"
         for place in np.flatnonzero(own[:, 1] & 0x80).tolist():

@@ -154,10 +154,13 @@ class VideoWriter:
         for plane, samples in zip(frame.planes, planes, strict=True):
             rows = np.frombuffer(memoryview(plane), info.layout.dtype).reshape(plane.height, -1)
             rows[:, : plane.width] = samples
+        frame.color_range = plan.color.range
+        if plan.pix_fmt != info.layout.name:
+            if info.layout.family == "gbrp":  # between YUV formats no matrix is needed, and FFmpeg refuses rare ones
+                frame.colorspace = plan.color.matrix
+            frame = frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)
         frame.color_range, frame.colorspace = plan.color.range, plan.color.matrix
         frame.color_primaries, frame.color_trc = plan.color.primaries, plan.color.transfer
-        if plan.pix_fmt != info.layout.name:
-            frame = frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)
         return self._marked(frame) if self._marked else frame
 
     def _mux(self, frame: VideoFrame | None) -> None:
