@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests import ffmpeg_says
 from tests.broken import cut, zeroed
 from vidrain.types import Structure
+from vidrain.video.continuity import Continuity
 from vidrain.video.packets import examine_packets
 from vidrain.video.structure import examine
 
@@ -126,13 +127,15 @@ def test_a_unit_without_its_first_bytes(whole: Path, tmp_path: Path) -> None:
         assert "does not begin as units do" in damage.what
 
 
-def test_a_packet_that_says_it_is_of_another_stream(whole: Path, tmp_path: Path) -> None:
-    """Its counter may be due there as well: as one that comes twice, though it is another."""
-    data = bytearray(whole.read_bytes())
-    pids = [(data[at + 1] & 0x1F) << 8 | data[at + 2] for at in range(0, len(data), 188)]
-    video, sound = (pid for pid in sorted(set(pids)) if pid >= 0x100 and pid < 0x1000)
-    first = pids.index(video)
-    data[188 * first + 1 : 188 * first + 3] = (data[188 * first + 1] & 0xE0 | sound >> 8, sound & 0xFF)
-    moved = tmp_path / "moved.ts"
-    moved.write_bytes(data)
-    assert examine(moved).damages
+@pytest.mark.parametrize("together", [True, False])
+def test_a_packet_that_comes_again_is_the_same(together: bool) -> None:
+    """With a turned bit a packet of another stream may have the counter of the one before it; its clock may differ."""
+    first = np.arange(188, dtype=np.uint8)
+    first[:4] = (0x47, 0x01, 0x00, 0x30)
+    other, later = first.copy(), first.copy()
+    other[100] ^= 1
+    later[8] ^= 1
+    for second, is_wrong in ((first, False), (later, False), (other, True)):
+        following = Continuity()
+        blocks = [np.stack([first, second])] if together else [first[None], second[None]]
+        assert bool([place for block in blocks for place in following.broken(block)]) == is_wrong
