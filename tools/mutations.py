@@ -14,6 +14,7 @@ from vidrain.video.element import element_at, is_elements
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"udta", b"moof", b"traf", b"mvex"}
 _MASTERS = {0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xE0, 0x1C53BB6B, 0xBB, 0xB7, 0x1549A966, 0x114D9B74, 0xA0}
 _LISTS = {b"RIFF", b"LIST"}
+_TIMES = {b"mvhd", b"tkhd", b"mdhd", b"elst", b"stts", b"ctts", b"tfhd", b"trun"}  # boxes that state when, and no more
 PACKET = 188
 _HEAD = 16  # bytes behind an edge that count as structure
 _WILD = (0, 1, 2, 0x7F, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFF0, 0x00010000)
@@ -21,10 +22,14 @@ _WILD = (0, 1, 2, 0x7F, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFF0, 0x
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Where the parts of a file begin: edges, sorted, with 0 and the size; small: (start, end) of small ones."""
+    """Where the parts of a file begin: edges, sorted, with 0 and the size; small: (start, end) of small ones.
+
+    times: (start, end) of what boxes hold that state when samples are shown.
+    """
 
     edges: tuple[int, ...]
     small: tuple[tuple[int, int], ...]
+    times: tuple[tuple[int, int], ...] = ()
 
 
 def anatomy(data: bytes) -> Anatomy:
@@ -40,7 +45,8 @@ def anatomy(data: bytes) -> Anatomy:
         parts += [(start, start + _HEAD, start + PACKET) for start in range(0, len(data), PACKET)]
     edges = sorted({0, len(data), *(start for start, _, _ in parts), *(body for _, body, _ in parts)})
     small = tuple((start, min(end, start + 4096)) for start, _, end in parts if 8 <= end - start <= 4096)
-    return Anatomy(tuple(edge for edge in edges if edge <= len(data)), small or ((0, min(len(data), 4096)),))
+    times = tuple((body, end) for _, body, end in parts if data[body - 4 : body] in _TIMES)
+    return Anatomy(tuple(edge for edge in edges if edge <= len(data)), small or ((0, min(len(data), 4096)),), times)
 
 
 def _boxes(data: bytes, start: int, end: int, parts: list[tuple[int, int, int]]) -> None:

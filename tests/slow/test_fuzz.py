@@ -64,3 +64,26 @@ def test_a_run_that_should_fail_is_seen(tmp_path: Path) -> None:
     ):
         assert said in judged(replace(fine, **changes), whole)  # type: ignore[arg-type]
     assert judged(replace(fine, code=4, shown=Shown(3, Fraction(1), step, ())), whole) == ""
+
+
+def test_another_whole_file_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    """An edit list that hides sound may be an editor's; the same output of other bytes is none, nor one that lost more."""
+    from dataclasses import replace
+
+    from tools.fuzz import _excuse, originals, run
+
+    (clip,) = (clip for clip in originals(tmp_path) if clip.name == "mp4")
+    place = clip.data.rindex(b"elst") + 4 + 8  # how long the sound lasts
+    hurt = bytearray(clip.data)
+    hurt[place : place + 4] = (int.from_bytes(hurt[place : place + 4], "big") * 9 // 10).to_bytes(4, "big")
+    source = tmp_path / "hurt.mp4"
+    source.write_bytes(hurt)
+    ended = run(source, tmp_path / "out")
+    assert ended.code == 0
+    assert ended.shown is not None
+    assert ended.shown.packets[0] < clip.shown.packets[0]
+    assert _excuse(clip, bytes(hurt), source, ended) == "states other times"
+    fewer = replace(ended, shown=replace(ended.shown, frames=ended.shown.frames - 1))
+    assert _excuse(clip, bytes(hurt), source, fewer) == ""
+    hurt[clip.data.index(b"stsz") + 4 + 12] ^= 1  # no time
+    assert _excuse(clip, bytes(hurt), source, ended) == ""

@@ -88,6 +88,7 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"stsc", 4, -1), "samples by stsc"),
         (number(b"stsc", 12, 1), "samples by stsc"),
         (number(b"stsc", 16, 1 << 23), "of a description that there is not"),
+        (number(b"stsc", 16, -1), "of a description that there is not"),
         (number(b"stco", 4, -1), "samples by stsc"),
         (number(b"stco", 8, 40), "lie over others"),
         (number(b"mdhd", 16, -5120), "by mdhd"),
@@ -140,6 +141,22 @@ def test_numbers_of_a_video_with_a_variable_rate(change: Change, said: str, tmp_
     path.write_bytes(data)
     found = examine(path).damages
     assert any(said in damage.what for damage in found), found
+
+
+@pytest.mark.parametrize("begins", [0, 1])
+def test_an_edit_that_begins_before_the_first_frame(begins: int, tmp_path: Path) -> None:
+    """At zero it may be the habit of a muxer; one tick later it is none."""
+    options = ("-c:v", "libx264", "-bf", "2", "-g", "6", "-fps_mode", "passthrough", "-enc_time_base", "demux")
+    whole = tmp_path / "whole.mp4"
+    ffmpeg_says.quietly("-i", SAMPLES / "vfr.mp4", *options, "-an", "-frames:v", "12", whole)
+    assert examine(whole).damages == ()
+    data = bytearray(whole.read_bytes())
+    place = data.rindex(b"elst") + 4 + 24
+    assert struct.unpack_from(">I", data, place)[0] > 3000
+    struct.pack_into(">I", data, place, begins)
+    hurt = tmp_path / "hurt.mp4"
+    hurt.write_bytes(data)
+    assert any("before its first frame" in damage.what for damage in examine(hurt).damages) == bool(begins)
 
 
 def test_pictures_that_no_table_claims(tmp_path: Path) -> None:

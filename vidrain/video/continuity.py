@@ -83,8 +83,12 @@ class Continuity:
         # a packet may come twice, but for its clock the same, and one without payload does not count
         ahead = own[:1] if carried.last is None else carried.last[None]
         again = np.all(own[:, _BEHIND_CLOCK:] == np.concatenate([ahead, own[:-1]])[:, _BEHIND_CLOCK:], axis=1)
-        wrong = (steps != loaded) & ~(loaded & (steps == 0) & again) & ~announced
+        twice = loaded & (steps == 0) & again
+        wrong = (steps != loaded) & ~twice & ~announced
         carried.last = own[-1].copy()
+        if pid in self.kinds:
+            for place in np.flatnonzero(twice & ~announced).tolist():
+                yield place, "a packet comes twice, as it may, but FFmpeg reads both as one after the other"
         for place in np.flatnonzero(wrong).tolist():
             yield place, f"packets are missing (counter {before[place]}, then {counters[place]})"
         for place in np.flatnonzero(own[:, 1] & 0x80).tolist():

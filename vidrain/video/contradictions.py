@@ -128,7 +128,8 @@ def _counts(file: BinaryIO, size: int, track: Track) -> Iterator[str]:
             yield f"{count} samples by {name}, {samples} by stsz"
     stsd = child(file, stbl, b"stsd", size=size)
     kinds = 0 if stsd is None else int.from_bytes(read_at(file, stsd.body + 4, 4), "big")
-    if strays := int((table(file, stbl, b"stsc", size, row=">u4,>u4,>u4")["f2"] > kinds).sum()):
+    described = table(file, stbl, b"stsc", size, row=">u4,>u4,>u4")["f2"]  # counted from 1
+    if strays := int(((described < 1) | (described > kinds)).sum()):
         yield f"{strays} rows of stsc are of a description that there is not"
 
 
@@ -195,7 +196,7 @@ def _edited(track: Track, shown: Rows, step: int, end: int, *, is_even: bool) ->
         is_moved = is_even or abs(length * tick - (end - begin)) <= step  # the last of uneven frames may last on
         if len(hidden) and is_moved and until > end + tick + (1 if is_even else step):
             yield f"its edit list hides {len(hidden)} frames and ends {until - end:.0f} ticks behind the last"
-        elif 1 + tick < time < begin - tick - 1 and abs(length * tick - (end - begin)) <= tick + 1:  # some forget: 0
+        elif 0 < time < begin - tick - 1 and abs(length * tick - (end - begin)) <= tick + 1:  # some forget: 0
             yield f"its edit list begins {begin - time} ticks before its first frame and hides the last"
         elif off > (1 if track.kind == "video" else _SOUND_OFF) * step + tick and not agreed:
             yield f"its edit list shows it up to tick {until:.0f} of {end}"
