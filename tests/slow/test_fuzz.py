@@ -67,7 +67,7 @@ def test_a_run_that_should_fail_is_seen(tmp_path: Path) -> None:
 
 
 def test_another_whole_file_is_told_from_a_damaged_one(tmp_path: Path) -> None:
-    """An edit list that hides sound may be an editor's; the same output of other bytes is none, nor one that lost more."""
+    """An edit list that hides sound may be an editor's; no excuse for other bytes, nor for an output that lost more."""
     from dataclasses import replace
 
     from tools.fuzz import _excuse, originals, run
