@@ -3,7 +3,7 @@
 A file that was cut short decodes without an error, so decoding alone never tells. Decides nothing; only names.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -46,7 +46,7 @@ class Missing:
         return [Notice(code="missing", message=message) for message in found]
 
 
-def missing_in(video: Video, kept: range, copied: Iterable[Copied] = ()) -> Missing:
+def missing_in(video: Video, kept: range, copied: Collection[Copied] = ()) -> Missing:
     """What is missing of the frames `kept`, once they were decoded, and of the streams that were copied."""
     lost = np.zeros(len(video.index.pts), np.bool_)
     lost[kept.start : kept.stop] = ~video.decoded.frames[kept.start : kept.stop]
@@ -54,7 +54,12 @@ def missing_in(video: Video, kept: range, copied: Iterable[Copied] = ()) -> Miss
     refused = [
         f"{stream.refused} packets of {stream.kind} are damaged and left out" for stream in copied if stream.refused
     ]
-    return replace(missing, other=(*missing.other, *refused))
+    mangled = [
+        f"{stream.mangled} packets of {stream.kind} are not as long as they state; some may be missing"
+        for stream in copied
+        if stream.mangled
+    ]
+    return replace(missing, other=(*missing.other, *refused, *mangled))
 
 
 def missing_in_file(source: Source, kept: range | None = None) -> Missing:

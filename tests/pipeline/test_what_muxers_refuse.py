@@ -38,6 +38,23 @@ def sync_words_twice(data: bytearray, place: int) -> None:
     data[place + 7 : place + 9] = SYNC
 
 
+@pytest.mark.fault(9)
+def test_sound_that_swallows_what_follows(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
+    """A bit of the length that a frame of AAC states: FFmpeg makes one packet of all the rest, and says nothing."""
+    whole = ffmpeg_says.remux(samples / "tenbit.mp4", tmp_path / "whole.ts", "-map", "0")
+    data = bytearray(whole.read_bytes())
+    place = -1
+    for _ in range(14):
+        place = data.index(SYNC, place + 1)
+    data[place + 3] ^= 1
+    source = tmp_path / "hurt.ts"
+    source.write_bytes(data)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert len(ffmpeg_says.packets(out, "0:a").packets) < len(ffmpeg_says.packets(whole, "0:a").packets)
+    assert ran.code == 4
+    assert "1 packets of audio aac are not as long as they state; some may be missing" in ran.err
+
+
 @pytest.mark.fault(9, 11)
 @pytest.mark.parametrize(("hurt", "code"), [(unknown_rate, 4), (four_blocks_with_checksums, 4), (sync_words_twice, 0)])
 def test_sound_that_is_too_damaged_to_be_stored(

@@ -72,12 +72,13 @@ class Copied:
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
     end: Fraction | None = None  # seconds
     refused: int = 0  # packets so damaged that the muxer takes them not
+    mangled: int = 0  # packets that are not as long as their own head states
 
     def add(self, packet: Packet[Stream], mux: Callable[[Packet[Stream]], None] = lambda packet: None) -> None:
         """Give one packet to `mux`, which empties it, and count it in unless it is refused."""
         first = None if packet.pts is None else packet.pts * Fraction(packet.time_base)
         end = None if first is None else first + (packet.duration or 0) * Fraction(packet.time_base)
-        data = payload(packet)
+        data, is_mangled = payload(packet), _is_mangled(packet)
         is_blank = self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE
         try:
             mux(packet)
@@ -91,17 +92,26 @@ class Copied:
         if first is not None and self.kind in _TEXTS:
             self.times.append(first)
         self.count += 1
+        self.mangled += is_mangled
         self.digest.update(data)
 
 
 def payload(packet: Packet[Stream]) -> bytes:
     """The coded bytes; an ADTS header, which MP4 does without, is left out (ISO/IEC 13818-7 section 6.2)."""
     data = bytes(packet)
+    return data[7 if data[1] & 1 else 9 :] if _has_adts(packet, data) else data
+
+
+def _has_adts(packet: Packet[Stream], data: bytes) -> bool:
     context = packet.stream.codec_context
     is_adts = context is not None and context.name == "aac" and not context.extradata  # else MP4 holds the header
-    if is_adts and len(data) > 7 and int.from_bytes(data[:2], "big") >> 4 == _ADTS_SYNC:
-        return data[7 if data[1] & 1 else 9 :]
-    return data
+    return is_adts and len(data) > 7 and int.from_bytes(data[:2], "big") >> 4 == _ADTS_SYNC
+
+
+def _is_mangled(packet: Packet[Stream]) -> bool:
+    """Whether a frame of AAC is not as long as its ADTS header states: a turned bit there swallows what follows."""
+    data = bytes(packet)
+    return _has_adts(packet, data) and int.from_bytes(data[3:6], "big") >> 5 & 0x1FFF != len(data)
 
 
 def chapters_within(source: InputContainer, span: Span | None) -> list[Chapter]:
