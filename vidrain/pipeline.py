@@ -13,7 +13,7 @@ from time import monotonic
 
 from vidrain.conceal import refuse_damaged, refuse_missing, repeated, unbroken
 from vidrain.decompose import Decomposer, decompose, reach_of, tolerated
-from vidrain.errors import InputError, OutputError
+from vidrain.errors import InputError
 from vidrain.events import Meter, OnEvent, ignore
 from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
@@ -29,7 +29,7 @@ from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.index import video_tracks
 from vidrain.video.mux import StreamCopy, retime
-from vidrain.video.verify import Expected, verify
+from vidrain.video.verify import Expected, UntrueError, verify
 from vidrain.watchdog import Watchdog
 from vidrain.weights import load_decomposer
 
@@ -148,10 +148,13 @@ def _pass(job: Job, partials: Partials, decomposer: Decomposer, tick: Callable[[
 
 @contextmanager
 def _blamed_on_damage(video: Video) -> Iterator[None]:
-    """InputError in place of OutputError where the source is known to be damaged: then its own times cannot be kept."""
+    """InputError in place of UntrueError where the source is known to be damaged: then its own times cannot be kept.
+
+    That a finished file cannot be read back is never the fault of its source.
+    """
     try:
         yield
-    except OutputError as error:
+    except UntrueError as error:
         if not video.source.structure.damages:
             raise
         what = video.source.structure.damages[0].what
