@@ -3,7 +3,8 @@
 Knows nothing of streams and tags.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -16,8 +17,10 @@ from vidrain.pace import Pace
 from vidrain.timing import Times, first_off, matched, on_one_clock, unmatched, worst_off
 from vidrain.types import Frame, PixelLayout, VideoInfo
 from vidrain.video.decode import Video
+from vidrain.watchdog import Watchdog
 
 _NAMED = 3  # places named of many
+_DECODED_AHEAD = 4  # frames
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,13 @@ def due_of(video: Video, kept: range, *, shift: Fraction, pace: Pace | None) -> 
 class Pairing:
     """The frames `due` of one video and all frames of another, by their indices until `compare` decodes them.
 
-    container: FFmpeg's name of that of the second. largest_error, is_decoded: known after `facts`.
+    container: FFmpeg's name of that of the second; stall_s: patience with each of the two, in seconds. largest_error,
+    is_decoded: known after `facts`.
     """
 
-    def __init__(self, before: Video, after: Video, due: Due, *, container: str) -> None:
+    def __init__(self, before: Video, after: Video, due: Due, *, container: str, stall_s: float) -> None:
         self._before, self._after, self._plan, self._kept = before, after, due, due.kept
+        self._stall_s = stall_s
         self._allowed = MATROSKA_TICK / 2 if container == "matroska" else Fraction(0)
         # copies, which decoding overwrites: what the packets say may run backwards
         self._due, self._got = due.times.copy(), after.index.pts.copy()
@@ -68,28 +73,39 @@ class Pairing:
         """Frames that are due, and frames that are there."""
         return len(self._due), len(self._got)
 
-    def compare(self) -> Comparison:
-        """Decode both videos whole: note the times of all frames, compare those that belong together."""
+    def compare(self, tick: Callable[[], None] = lambda: None) -> Comparison:
+        """Decode both videos whole: note the times of all frames, compare those that belong together.
+
+        tick: called for every frame of the second.
+        """
         before, after, kept = self._before, self._after, self._kept
         comparison = Comparison(before.info.layout, after.info.layout)
         places = ((int(self._plan.shown[i]), j) for i, j in self._pairs)
-        own = _until(before.frames(max(kept.start - 1, 0)), kept.stop)
-        if self._plan.pace is None:
-            own = _noted(own, self._due, kept.start, self._plan.shift)
-        others = _noted(after.frames(), self._got, 0, 0)
-        if size_of(before.info) == size_of(after.info) or is_padded(before.info, after.info):
-            for pair in pairs(own, _cropped(others, before.info, after.info.layout), places):
-                comparison.look(pair)
-        _drain(own)
-        _drain(others)
+        with ExitStack() as stack:
+            own = _until(stack.enter_context(closing(self._decoded(before, max(kept.start - 1, 0)))), kept.stop)
+            if self._plan.pace is None:
+                own = _noted(own, self._due, kept.start, self._plan.shift)
+            decoded = stack.enter_context(closing(self._decoded(after, 0)))
+            others = _ticking(_noted(decoded, self._got, 0, 0), tick)
+            if size_of(before.info) == size_of(after.info) or is_padded(before.info, after.info):
+                for pair in pairs(own, _cropped(others, before.info, after.info.layout), places):
+                    comparison.look(pair)
+            _drain(own)
+            _drain(others)
         self.is_decoded = True
         return comparison
+
+    def _decoded(self, video: Video, first: int) -> Generator[Frame, None, None]:
+        """Frames of one of the two from index `first` on, decoded ahead; InputError where its file stalls."""
+        watchdog = Watchdog(video.info.path, self._stall_s)
+        return watchdog.ahead(video.frames(first), _DECODED_AHEAD, "decode", video.decoded.place)
 
     def facts(self) -> Iterator[Found]:
         """Number of frames, their times, and when the last one ends."""
         lacking, surplus = unmatched(self._pairs, *self.counts)
         if lacking and not self.is_decoded:  # whether IN can be decoded there, only decoding tells
-            _drain(_until(self._before.frames(self._kept.start), self._kept.stop))
+            with closing(self._decoded(self._before, self._kept.start)) as own:
+                _drain(_until(own, self._kept.stop))
             self.is_decoded = True
         lost = self._lost()
         yield from self._strays([place for place in lacking if not lost[place]], surplus)
@@ -193,6 +209,13 @@ def _noted(frames: Iterable[Frame], times: Times, first: int, shift: int) -> Ite
     for frame in frames:
         if first <= frame.index < first + len(times):
             times[frame.index - first] = frame.pts - shift
+        yield frame
+
+
+def _ticking(frames: Iterable[Frame], tick: Callable[[], None]) -> Iterator[Frame]:
+    """`frames`, with a tick for each."""
+    for frame in frames:
+        tick()
         yield frame
 
 
