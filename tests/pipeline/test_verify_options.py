@@ -281,6 +281,34 @@ def test_another_pixel_format_stays_a_difference(
     assert "without --pix-fmt" in found["differences"][0]["try"]
 
 
+@pytest.mark.parametrize(
+    ("options", "coded", "edge"),
+    [
+        (("--archive",), ("-c:v", "ffv1"), "fillborders=right=1:bottom=1:mode=reflect"),
+        (("--codec", "h264"), REPAINTED, "fillborders=right=1:bottom=1:mode=fixed:color=gray"),
+    ],
+)
+def test_padding_is_the_last_row_and_column_again(
+    options: tuple[str, ...],
+    coded: tuple[str, ...],
+    edge: str,
+    samples: Path,
+    tmp_path: Path,
+    vidrain: Vidrain,
+    verify: Verify,
+) -> None:
+    """To the code where nothing is lost; in a lossy codec as far as a stripe of its own goes."""
+    source, padded = tmp_path / "odd.mp4", tmp_path / "padded.mp4"
+    copied(samples / "odd.mp4", source, "-metadata", "creation_time=")
+    assert vidrain("clean", source, "-o", padded, "--pad", *options).code == 0
+    assert facts(verify(padded, source, "--full")) == []
+    other = copied(padded, tmp_path / "other.mp4", *coded, "-vf", edge)
+    found = verify(other, source, "--full")
+    assert facts(found) == ["padding"]
+    assert found["differences"][0]["where"] == "frame 0, 1, 2 and 13 more of OUT"
+    assert "--pad" in found["differences"][0]["try"]
+
+
 def test_progress_of_a_full_comparison(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     """Events come before the result, which stays the last line and as it is without them."""
     source, output = samples / "full_range.mp4", tmp_path / "out.mp4"
