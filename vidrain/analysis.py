@@ -7,6 +7,7 @@ noise of a few grey levels has more dimensions than any picture. So every layer 
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from vidrain.model.planes import luma, median
 from vidrain.shots import ShotOptions, is_repeat
 from vidrain.types import Aligned
 from vidrain.video.decode import open_video
+from vidrain.watchdog import STALL_S, Watchdog
 
 SIDES = (8, 16)  # pixels
 _PATCHES = 1500  # of each layer and side; estimates depend on how many there are
 _FRAMES = 60  # at most, spread over the clip
+_DECODED_AHEAD = 4  # frames
 _LEAST = 100  # patches, below which a figure would say nothing
 _LEVELS = 255.0
 _TIMES = 3  # that a place may give a patch: what glares in every frame is a label, not rain, and always the same patch
@@ -72,18 +75,20 @@ class Dimensions:
     rows: tuple[Row, ...]
 
 
-def dimensions(path: str | Path) -> Dimensions:
+def dimensions(path: str | Path, *, stall_s: float = STALL_S) -> Dimensions:
     """Measure the clip at `path`: 1,500 patches of mean-removed luma per layer and size, from at most 60 frames.
 
-    Memory is that of one window of frames and the patches. InputError for a file that cannot be read, or that has no
-    frame with neighbours or no room for enough patches.
+    Memory is that of one window of frames and the patches. InputError for a file that cannot be read, that gives
+    nothing for `stall_s` seconds, or that has no frame with neighbours or no room for enough patches.
     """
-    video = open_video(path)
+    watchdog = Watchdog(Path(path), stall_s)
+    video = watchdog.opened(lambda pulse: open_video(path, beat=pulse.beat))
     count = len(video.index.pts)
     wanted = range(0, count, max(1, -(-count // _FRAMES)))
     sampler = _Sampler(-(-_PATCHES // len(wanted)))
-    for _ in decompose(video.frames(), video.info, sampler, wanted=wanted):
-        pass
+    with closing(watchdog.ahead(video.frames(), _DECODED_AHEAD, "decode", video.decoded.place)) as frames:
+        for _ in decompose(frames, video.info, sampler, wanted=wanted):
+            pass
     if not sampler.noises:
         raise InputError(f"{video.info.path}: no frame has a neighbour that differs; take a clip that moves on")
     rows = tuple(_row(layer, side, sampler.kept[layer, side]) for layer in LAYERS for side in SIDES)

@@ -16,6 +16,7 @@ import click
 
 from vidrain import __version__
 from vidrain.errors import INTERRUPTED, OK, PARTIAL, TERMINATED, UsageError, VidrainError
+from vidrain.watchdog import STALL_S
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
@@ -34,6 +35,9 @@ _TRAIN_EXITS = (
     "Exit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 not writable, 6 busy, 130 Ctrl-C, 143 terminated."
 )
 _NOTHING = "nothing was written under a final name"
+_STALL = click.option(
+    "--stall-s", type=float, default=STALL_S, help=f"Give up after so many seconds without anything  [{STALL_S:g}]."
+)
 _INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."
 
 
@@ -91,6 +95,9 @@ def command() -> None:
     type=click.Choice(["repeat", "drop", "fail"]),
     help="Frames that do not decode: show the one before, leave them out, or give up  [repeat].",
 )
+@click.option(
+    "--stall-s", type=float, help=f"Give up after so many seconds without anything from INPUT  [{STALL_S:g}]."
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
 @click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/clean.yaml.")
@@ -115,15 +122,16 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bo
 @main.command(epilog=_INSPECT_EXITS)
 @click.argument("source", metavar="INPUT", type=_FILE)
 @click.option("--frames", is_flag=True, help="One line per frame: index, time in ticks, seconds, whether a key frame.")
+@_STALL
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --frames one per frame.")
-def inspect(source: Path, frames: bool, as_json: bool) -> None:
+def inspect(source: Path, *, frames: bool, stall_s: float, as_json: bool) -> None:
     """Tell what is in INPUT, what is damaged, and what clean would do."""
 
     def work(sink: "Sink") -> int:
         from vidrain import listing
         from vidrain.inspection import inspect as look
 
-        found = look(source)
+        found = look(source, stall_s=stall_s)
         if frames:
             each = listing.frame_facts(found.source.index, found.source.info.time_base)
             for facts in each:
@@ -145,7 +153,8 @@ def inspect(source: Path, frames: bool, as_json: bool) -> None:
 @click.option("--keep-pts", is_flag=True, help="If it was cleaned with --keep-pts.")
 @click.option("--cfr", metavar="N", help="If it was cleaned with --cfr: its frame rate.")
 @click.option("--video", metavar="N|all", default="0", help="Which video was cleaned, as given to clean  [0].")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@_STALL
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; with --full progress before it, a line each.")
 def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: Any) -> None:
     """Tell whether OUT is IN in everything but the rain."""
 
@@ -154,12 +163,13 @@ def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: An
         from vidrain.job import CleanOptions
         from vidrain.verification import verify_against
 
-        found = verify_against(output, source, full=full, options=CleanOptions(**given))
+        found = verify_against(output, source, full=full, options=CleanOptions(**given), on_event=sink)
         facts = verdict.verification_facts(found)
+        sink.finish()
         click.echo(json.dumps(facts) if as_json else "\n".join(verdict.verification_lines(facts)))
         return found.exit_code
 
-    _run(work, as_json, bar=False)
+    _run(work, as_json, bar=full)
 
 
 @main.command(epilog=_TRAIN_EXITS)
@@ -201,8 +211,9 @@ def analyze() -> None:
 
 @analyze.command("id", epilog="Exit codes: 0 measured, 3 the file cannot be read, or is too short.")
 @click.argument("clip", metavar="CLIP", type=_FILE)
+@_STALL
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def analyze_id(clip: Path, as_json: bool) -> None:
+def analyze_id(clip: Path, *, stall_s: float, as_json: bool) -> None:
     """Tell the intrinsic dimension of background patches and of rain patches of CLIP.
 
     Levina-Bickel, two-nearest-neighbour estimate in brackets, of 8x8 and 16x16 patches: whether rain is the simpler
@@ -212,7 +223,7 @@ def analyze_id(clip: Path, as_json: bool) -> None:
     def work(sink: "Sink") -> int:
         from vidrain import analysis
 
-        found = analysis.dimensions(clip)
+        found = analysis.dimensions(clip, stall_s=stall_s)
         click.echo(json.dumps(analysis.as_facts(found)) if as_json else "\n".join(analysis.as_lines(found)))
         return OK
 

@@ -22,7 +22,10 @@ _NULL = ("null", "~", "")
 _INTERPOLATION = "${"
 _OF_THE_MODEL = "model."  # model.output=back sets output of the model that is chosen, whichever it is: nlcl.output
 _DEEPEST = 3  # encode.options.KEY; an anchor inside itself would go on for ever
-_EXAMPLES = {CleanOptions: "encode.crf=20; the output is named with -o", TrainConfig: "steps=500"}
+_EXAMPLES = {
+    CleanOptions: "encode.crf=20; one INPUT at a time, and the output is named with -o",
+    TrainConfig: "steps=500",
+}
 _LISTS = ("rainy", "clean", "strides")  # keys that hold several values
 
 
@@ -127,8 +130,16 @@ def _merged(config: DictConfig, values: object, where: str) -> DictConfig:
         said = _line(error)
         if isinstance(error, ConfigKeyError):  # names a class that no user knows, and the nearest key if there is one
             _, near, key_near = said.partition("Did you mean")
+            if homes := [f"{section!s}.{key}" for section in config if _holds(config, str(section), key)]:
+                near, key_near = "Did you mean", f": {' or '.join(homes)}?"  # before another key that looks like it
             said = f"no such key. {near}{key_near}" if near else _allowed(config, key)
         raise UsageError(f"{where if where.startswith(key) else f'{where}: {key}'}: {said}") from error
+
+
+def _holds(config: DictConfig, section: str, key: str) -> bool:
+    """Whether `key` is one of a section of the configuration."""
+    inner = config[section]
+    return isinstance(inner, DictConfig) and key in inner
 
 
 def _allowed(config: DictConfig, key: str) -> str:

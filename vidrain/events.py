@@ -61,6 +61,15 @@ class FileDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerifyPlan:
+    """Said once, before the first frame is compared. frames: that the output has, of all videos compared."""
+
+    output: str
+    source: str
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
     """Said once, before the first step. first: the step that comes next, above 0 where an earlier run goes on."""
 
@@ -100,7 +109,7 @@ class TrainingDone:
     seconds: float
 
 
-Event = Plan | Progress | Notice | FileDone | TrainingPlan | TrainingStep | TrainingDone
+Event = Plan | Progress | Notice | FileDone | VerifyPlan | TrainingPlan | TrainingStep | TrainingDone
 OnEvent = Callable[[Event], None]
 
 

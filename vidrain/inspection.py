@@ -32,14 +32,16 @@ class Inspection:
         return not (self.missing or self.source.structure.damages)
 
 
-def inspect(path: str | Path) -> Inspection:
-    """Look at the file at `path`; InputError if no video in it can be read at all."""
-    video = Watchdog(Path(path), STALL_S).opened(lambda pulse: open_video(path, beat=pulse.beat))
+def inspect(path: str | Path, *, stall_s: float = STALL_S) -> Inspection:
+    """Look at the file at `path`; InputError if no video in it can be read or nothing comes for `stall_s` seconds."""
+    watchdog = Watchdog(Path(path), stall_s)
+    video = watchdog.opened(lambda pulse: open_video(path, beat=pulse.beat))
     source, path = video.source, video.info.path
     job, refusal = None, None
     try:
-        job = plan_job(video, None, CleanOptions())
+        job = watchdog.opened(lambda _: plan_job(video, None, CleanOptions()))
     except VidrainError as error:
         refusal = str(error)
-    listed = contents(path, source.info.stream_index, None if job is None else job.copy)
+    copy = None if job is None else job.copy
+    listed = watchdog.opened(lambda _: contents(path, source.info.stream_index, copy))
     return Inspection(path.stat().st_size, source, listed, missing_in_file(source), job, refusal)

@@ -3,7 +3,8 @@
 Knows nothing of streams and tags.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -11,13 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from vidrain.equality import MATROSKA_TICK, Difference, Explained, Found, is_padded, size_of
-from vidrain.likeness import Comparison, pairs
+from vidrain.likeness import Comparison, is_repeated, pairs
 from vidrain.pace import Pace
 from vidrain.timing import Times, first_off, matched, on_one_clock, unmatched, worst_off
-from vidrain.types import Frame, PixelLayout, VideoInfo
+from vidrain.types import Frame, Plane
 from vidrain.video.decode import Video
+from vidrain.watchdog import Watchdog
 
 _NAMED = 3  # places named of many
+_DECODED_AHEAD = 4  # frames
+_LOSSLESS = ("ffv1",)
+_FEW = 0.1  # share of frames whose added edge may look otherwise in a lossy codec
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,14 @@ def due_of(video: Video, kept: range, *, shift: Fraction, pace: Pace | None) -> 
 class Pairing:
     """The frames `due` of one video and all frames of another, by their indices until `compare` decodes them.
 
-    container: FFmpeg's name of that of the second. largest_error, is_decoded: known after `facts`.
+    container: FFmpeg's name of that of the second; stall_s: patience with each of the two, in seconds. largest_error,
+    is_decoded: known after `facts`.
     """
 
-    def __init__(self, before: Video, after: Video, due: Due, *, container: str) -> None:
+    def __init__(self, before: Video, after: Video, due: Due, *, container: str, stall_s: float) -> None:
         self._before, self._after, self._plan, self._kept = before, after, due, due.kept
+        self._stall_s = stall_s
+        self._foreign_edges: list[int] = []  # frames in which what was added is not the last row or column again
         self._allowed = MATROSKA_TICK / 2 if container == "matroska" else Fraction(0)
         # copies, which decoding overwrites: what the packets say may run backwards
         self._due, self._got = due.times.copy(), after.index.pts.copy()
@@ -68,28 +76,39 @@ class Pairing:
         """Frames that are due, and frames that are there."""
         return len(self._due), len(self._got)
 
-    def compare(self) -> Comparison:
-        """Decode both videos whole: note the times of all frames, compare those that belong together."""
+    def compare(self, tick: Callable[[], None] = lambda: None) -> Comparison:
+        """Decode both videos whole: note the times of all frames, compare those that belong together.
+
+        tick: called for every frame of the second.
+        """
         before, after, kept = self._before, self._after, self._kept
         comparison = Comparison(before.info.layout, after.info.layout)
         places = ((int(self._plan.shown[i]), j) for i, j in self._pairs)
-        own = _until(before.frames(max(kept.start - 1, 0)), kept.stop)
-        if self._plan.pace is None:
-            own = _noted(own, self._due, kept.start, self._plan.shift)
-        others = _noted(after.frames(), self._got, 0, 0)
-        if size_of(before.info) == size_of(after.info) or is_padded(before.info, after.info):
-            for pair in pairs(own, _cropped(others, before.info, after.info.layout), places):
-                comparison.look(pair)
-        _drain(own)
-        _drain(others)
+        with ExitStack() as stack:
+            own = _until(stack.enter_context(closing(self._decoded(before, max(kept.start - 1, 0)))), kept.stop)
+            if self._plan.pace is None:
+                own = _noted(own, self._due, kept.start, self._plan.shift)
+            decoded = stack.enter_context(closing(self._decoded(after, 0)))
+            others = _ticking(_noted(decoded, self._got, 0, 0), tick)
+            if size_of(before.info) == size_of(after.info) or is_padded(before.info, after.info):
+                for pair in pairs(own, self._cropped(others), places):
+                    comparison.look(pair)
+            _drain(own)
+            _drain(others)
         self.is_decoded = True
         return comparison
+
+    def _decoded(self, video: Video, first: int) -> Generator[Frame, None, None]:
+        """Frames of one of the two from index `first` on, decoded ahead; InputError where its file stalls."""
+        watchdog = Watchdog(video.info.path, self._stall_s)
+        return watchdog.ahead(video.frames(first), _DECODED_AHEAD, "decode", video.decoded.place)
 
     def facts(self) -> Iterator[Found]:
         """Number of frames, their times, and when the last one ends."""
         lacking, surplus = unmatched(self._pairs, *self.counts)
         if lacking and not self.is_decoded:  # whether IN can be decoded there, only decoding tells
-            _drain(_until(self._before.frames(self._kept.start), self._kept.stop))
+            with closing(self._decoded(self._before, self._kept.start)) as own:
+                _drain(_until(own, self._kept.stop))
             self.is_decoded = True
         lost = self._lost()
         yield from self._strays([place for place in lacking if not lost[place]], surplus)
@@ -97,6 +116,7 @@ class Pairing:
             yield Explained("frames", f"{filled} frames of IN cannot be decoded; OUT has pictures in their place")
         if broken := self._after.decoded.damaged_packets:
             yield Difference("decoding", "whole", f"{broken} packets that cannot be decoded")
+        yield from self._edges()
         found = list(self._times([(i, j) for i, j in self._pairs if not lost[i]]))
         yield from found
         ends_together = self._pairs[-1:] == [(len(self._due) - 1, len(self._got) - 1)] and not lost[-1]
@@ -112,6 +132,29 @@ class Pairing:
             return np.zeros(len(self._due), np.bool_)
         lost: npt.NDArray[np.bool_] = ~self._before.decoded.frames[self._plan.shown]
         return lost
+
+    def _cropped(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Frames of the second without what they have beyond the size of the first, which is looked at before."""
+        info, after = self._before.info, self._after.info
+        shapes = after.layout.plane_shapes(info.width, info.height)
+        for frame in frames:
+            cropped = tuple(plane[:rows, :columns] for plane, (rows, columns) in zip(frame.planes, shapes, strict=True))
+            if after.codec in _LOSSLESS:
+                is_right = all(_is_again(*both) for both in zip(frame.planes, shapes, strict=True))
+            else:
+                is_right = is_repeated(frame.planes[0], shapes[0], after.layout.depth)
+            if not is_right:
+                self._foreign_edges.append(frame.index)
+            yield replace(frame, planes=cropped)
+
+    def _edges(self) -> Iterator[Found]:
+        """What was added to make the size even: exactly the last row or column again, or nearly, in a lossy codec."""
+        wrong, allowed = self._foreign_edges, 0 if self._after.info.codec in _LOSSLESS else _FEW * len(self._got)
+        if len(wrong) > allowed:
+            listed = ", ".join(map(str, wrong[:_NAMED]))
+            more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+            due = "the last row or column again"
+            yield Difference("padding", due, "something else", f"frame {listed}{more} of OUT")
 
     def _strays(self, lacking: list[int], surplus: list[int]) -> Iterator[Found]:
         """Frames without a counterpart."""
@@ -172,12 +215,11 @@ class Pairing:
             yield Difference("duration", f"ends at {float(due):.3f} s", f"ends at {float(got):.3f} s")
 
 
-def _cropped(frames: Iterable[Frame], info: VideoInfo, layout: PixelLayout) -> Iterator[Frame]:
-    """`frames`, in planes of `layout`, without what they have beyond the size of `info`."""
-    shapes = layout.plane_shapes(info.width, info.height)
-    for frame in frames:
-        planes = zip(frame.planes, shapes, strict=True)
-        yield replace(frame, planes=tuple(plane[:rows, :columns] for plane, (rows, columns) in planes))
+def _is_again(plane: Plane, shape: tuple[int, int]) -> bool:
+    """Whether all that `plane` has beyond `shape` is exactly its last row and column again."""
+    rows, columns = shape
+    more = ((0, plane.shape[0] - rows), (0, plane.shape[1] - columns))
+    return np.array_equal(plane, np.pad(plane[:rows, :columns], more, "edge"))
 
 
 def _until(frames: Iterable[Frame], stop: int) -> Iterator[Frame]:
@@ -193,6 +235,13 @@ def _noted(frames: Iterable[Frame], times: Times, first: int, shift: int) -> Ite
     for frame in frames:
         if first <= frame.index < first + len(times):
             times[frame.index - first] = frame.pts - shift
+        yield frame
+
+
+def _ticking(frames: Iterable[Frame], tick: Callable[[], None]) -> Iterator[Frame]:
+    """`frames`, with a tick for each."""
+    for frame in frames:
+        tick()
         yield frame
 
 

@@ -13,8 +13,8 @@ from time import monotonic
 
 from vidrain.conceal import refuse_damaged, refuse_missing, repeated, unbroken
 from vidrain.decompose import Decomposer, decompose, reach_of, tolerated
-from vidrain.errors import InputError, OutputError
-from vidrain.events import Meter, OnEvent, ignore
+from vidrain.errors import InputError
+from vidrain.events import Meter, Notice, OnEvent, ignore
 from vidrain.export import VideoExport
 from vidrain.job import CleanOptions, Job, plan_job
 from vidrain.missing import missing_in, missing_in_file
@@ -29,7 +29,7 @@ from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.index import video_tracks
 from vidrain.video.mux import StreamCopy, retime
-from vidrain.video.verify import Expected, verify
+from vidrain.video.verify import Expected, UntrueError, verify
 from vidrain.watchdog import Watchdog
 from vidrain.weights import load_decomposer
 
@@ -81,6 +81,7 @@ def clean(
         finished = {role: claim for role, claim in claims.items() if not (lost and role == "compare")}
         publish_all(finished.values())
     late = list(dict.fromkeys(notice for each in done for notice in each.notices()))
+    late += [_stale(claim.target) for role, claim in claims.items() if role not in finished and claim.target.exists()]
     for notice in late:
         on_event(notice)
     outputs = {role: claim.target for role, claim in finished.items()}
@@ -148,10 +149,13 @@ def _pass(job: Job, partials: Partials, decomposer: Decomposer, tick: Callable[[
 
 @contextmanager
 def _blamed_on_damage(video: Video) -> Iterator[None]:
-    """InputError in place of OutputError where the source is known to be damaged: then its own times cannot be kept."""
+    """InputError in place of UntrueError where the source is known to be damaged: then its own times cannot be kept.
+
+    That a finished file cannot be read back is never the fault of its source.
+    """
     try:
         yield
-    except OutputError as error:
+    except UntrueError as error:
         if not video.source.structure.damages:
             raise
         what = video.source.structure.damages[0].what
@@ -224,6 +228,11 @@ def _compare(job: Job, target: Path, partials: Partials, clean: Expected) -> Non
         tracks = (info.track, clean.track)
         render_comparison(info.path, partials["clean"], kept=job.kept, tracks=tracks, color=info.color, target=numbered)
         retime(numbered, partials["compare"], container=container_of(target), pts=clean.pts, time_base=base)
+
+
+def _stale(target: Path) -> Notice:
+    """Said of an output that was asked for and not made, where a file of its name lies: it would pass for ours."""
+    return Notice(code="left_out", message=f"{target}: is from an earlier run; this one made none and left it as it is")
 
 
 def _fingerprint(path: Path) -> Fingerprint:

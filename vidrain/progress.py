@@ -24,6 +24,7 @@ _NAMES = {
     events.Progress: "progress",
     events.Notice: "warning",
     events.FileDone: "file_done",
+    events.VerifyPlan: "verify_plan",
     events.TrainingPlan: "training_plan",
     events.TrainingStep: "training_step",
     events.TrainingDone: "training_done",
@@ -53,12 +54,16 @@ class Lines(AbstractContextManager["Lines"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Tell nothing more, so that a command can print its result as the last line."""
         self._done.set()
         self._beat.join()
 
     def __call__(self, event: events.Event) -> None:
         with self._lock:
-            if isinstance(event, events.Plan):
+            if isinstance(event, events.Plan | events.VerifyPlan):
                 self._latest = events.Progress(frames=0, total=event.frames, fps=0.0, eta_s=None)
             if isinstance(event, events.TrainingPlan):
                 self._latest = events.TrainingStep(
@@ -118,6 +123,10 @@ class Bar(AbstractContextManager["Bar"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Take the bar away, so that a command can print its result: meanwhile standard output is the bar's."""
         self._bar.stop()
 
     def __call__(self, event: events.Event) -> None:
@@ -126,6 +135,8 @@ class Bar(AbstractContextManager["Bar"]):
                 size = f"{event.width}x{event.height}"
                 self._say(f"{event.source}: {size}, {event.frames} frames; {event.model}, {event.encoder}")
                 self._task = self._bar.add_task("cleaning", total=event.frames, rate="")
+            case events.VerifyPlan():
+                self._task = self._bar.add_task("comparing", total=event.frames, rate="")
             case events.Progress() if self._task is not None:
                 self._bar.update(self._task, completed=event.frames, rate=f"{event.fps:.1f} frames/s")
             case events.TrainingPlan():
@@ -160,6 +171,10 @@ class Quiet(AbstractContextManager["Quiet"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Nothing is held back."""
         sys.stderr.flush()
 
     def failed(self, message: str, exit_code: int) -> None:

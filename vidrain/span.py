@@ -22,9 +22,13 @@ def kept_frames(start: str | None, end: str | None, index: FrameIndex, time_base
     first = 0 if start is None else frame_at(start, index, time_base)
     last = frames if end is None else min(frame_at(end, index, time_base), frames)
     if first >= last:
-        asked = f"--start {start or 0} --end {end or frames}"
-        length = float((int(index.pts[-1]) - int(index.pts[0])) * time_base)
-        raise UsageError(f"{asked}: no frame lies there; the video has frames 0 to {frames - 1}, 0s to {length:.3f}s")
+        asked = " ".join(f"--{name} {text}" for name, text in (("start", start), ("end", end)) if text is not None)
+        length = (int(index.pts[-1]) - int(index.pts[0])) * time_base
+        last_start = f"{float(length * 1000 // 1 / 1000):.3f}s"  # never rounded up, to where no frame is
+        raise UsageError(
+            f"{asked}: no frame lies there; the video has {frames} frames, 0 to {frames - 1}, the last at "
+            f"{last_start}; allowed: --start up to that one, --end behind --start"
+        )
     return range(first, last)
 
 

@@ -17,6 +17,7 @@ _TRY = {
     "times": f"give --cfr, --video and, after --start, --keep-pts as clean got them, or {_AGAIN}",
     "duration": f"{_AGAIN}; a program that copied OUT may have cut its end",
     "size": f"{_AGAIN}, or scale OUT back",
+    "padding": f"{_AGAIN}, with --pad",
     "pixel format": f"{_AGAIN} without --pix-fmt",
     "rotation": f"{_COPY} ffmpeg -display_rotation",
     "sample aspect ratio": f"{_COPY} ffmpeg -aspect",

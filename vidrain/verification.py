@@ -6,7 +6,7 @@
 `equality.py` compares facts, `pairing.py` frames and times, `likeness.py` pictures; `verdict.py` puts it into words.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +26,7 @@ from vidrain.equality import (
     tag_facts,
 )
 from vidrain.errors import OK, PARTIAL, OutputError, UsageError
+from vidrain.events import Meter, OnEvent, VerifyPlan, ignore
 from vidrain.export import crop_tag
 from vidrain.job import CleanOptions, pace_of, span_of
 from vidrain.likeness import Change, Flaw, FlawedFrame
@@ -40,7 +41,8 @@ from vidrain.video.decode import Video, open_video
 from vidrain.video.facts import FileFacts, held_by, muxer_of, read_facts
 from vidrain.video.index import video_tracks
 from vidrain.video.mux import Span
-from vidrain.video.subtitles import lines_of
+from vidrain.video.subtitles import Line, lines_of
+from vidrain.watchdog import Watchdog
 
 _NAMED = 3  # frames named of many
 # Kind of flaw -> the fact that differs, and what it should be.
@@ -127,43 +129,43 @@ class _Checked:
 
 
 def verify_against(
-    output: str | Path, source: str | Path, *, full: bool = False, options: CleanOptions | None = None
+    output: str | Path,
+    source: str | Path,
+    *,
+    full: bool = False,
+    options: CleanOptions | None = None,
+    on_event: OnEvent = ignore,
 ) -> Verification:
     """Check `output` against the `source` it was made from: facts, times, streams; with `full` every picture too.
 
-    options: as they were given to `clean`; of them start, end, keep_pts, cfr and video count. Writes nothing. Raises
-    InputError where one of the two cannot be read, UsageError for what IN does not have.
+    options: as they were given to `clean`; of them start, end, keep_pts, cfr, video and stall_s count. on_event: told
+    of every frame with `full`. Writes nothing. Raises InputError where one of the two cannot be read or stalls,
+    UsageError for what IN does not have.
     """
-    options, output, source = options or CleanOptions(), Path(output), Path(source)
-    container = muxer_of(output)
-    befores = [open_video(source, track=number) for number in chosen_tracks(source, options.video)]
-    is_part = bool(options.start or options.end)
-    if is_part and len(befores) > 1:
-        raise UsageError(
-            f"--video {options.video}: {source} has {len(befores)} videos; name one, for --start and --end"
-        )
-    copies = [plan_copy(before.info, container, in_part=is_part) for before in befores]
-    span = _span(befores, options)
-    videos = [_both(before, output, copy, options, span) for before, copy in zip(befores, copies, strict=True)]
-    files = _Files(
-        was=read_facts(source, [before.info.stream_index for before in befores], span),
-        now=read_facts(output, [each.after.info.stream_index for each in videos if each.after]),
-        copy=copies[0],
-        span=span,
-    )
-    checked = [_checked(each.before, each.after, each.due, files, full=full) for each in videos if each.after]
+    options = options or CleanOptions()
+    now, was = (Watchdog(Path(path), options.stall_s) for path in (output, source))
+    files, videos = _read(now, was, options)
+    frames_out = sum(len(each.after.index.pts) for each in videos if each.after)
+    if full:
+        on_event(VerifyPlan(output=str(output), source=str(source), frames=frames_out))
+    meter = Meter(frames_out)
+    tick = (lambda: on_event(meter.tick())) if full else None
+    checked = [
+        _checked(each.before, each.after, each.due, files, options.stall_s, tick) for each in videos if each.after
+    ]
     pairs = files.pairs()
-    found = [*_of_videos(checked), *_of_files(output, source, files, pairs, videos)]
-    if span is not None and not is_part:
-        found.append(Explained("times", f"IN begins at {float(span.shift):.3f} s: all of OUT is moved up to zero"))
+    found = [*_of_videos(checked), *_of_files(now, was, files, pairs, videos)]
+    if files.span is not None and not _is_part(options):
+        first = float(files.span.shift)
+        found.append(Explained("times", f"IN begins at {first:.3f} s: all of OUT is moved up to zero"))
     differences = tuple(item for item in found if isinstance(item, Difference))
     differing = {item.where for item in differences}
     return Verification(
-        output=output,
-        source=source,
+        output=now.path,
+        source=was.path,
         full=full,
         frames_in=sum(len(each.due.times) for each in videos),
-        frames_out=sum(len(each.after.index.pts) for each in videos if each.after),
+        frames_out=frames_out,
         largest_time_error=max((each.largest_error for each in checked), default=Fraction(0)),
         differences=differences,
         explained=tuple(item for item in found if isinstance(item, Explained)),
@@ -177,6 +179,38 @@ def verify_against(
     )
 
 
+def _is_part(options: CleanOptions) -> bool:
+    return bool(options.start or options.end)
+
+
+def _read(output: Watchdog, source: Watchdog, options: CleanOptions) -> tuple[_Files, list[_Both]]:
+    """All of both files but the frames, and the videos that are to be compared."""
+    container, is_part = output.opened(lambda _: muxer_of(output.path)), _is_part(options)
+    tracks = source.opened(lambda _: chosen_tracks(source.path, options.video))
+    befores = [_opened(source, track) for track in tracks]
+    if is_part and len(befores) > 1:
+        raise UsageError(
+            f"--video {options.video}: {source.path} has {len(befores)} videos; name one, for --start and --end"
+        )
+    copies = source.opened(lambda _: [plan_copy(before.info, container, in_part=is_part) for before in befores])
+    span = _span(befores, options)
+    videos = [_both(before, output, copy, options, span) for before, copy in zip(befores, copies, strict=True)]
+    afters = [each.after for each in videos if each.after]
+    was, now = _facts(source, befores, span), _facts(output, afters, None)
+    return _Files(was=was, now=now, copy=copies[0], span=span), videos
+
+
+def _opened(file: Watchdog, track: int) -> Video:
+    """One video of a file, ready to be decoded."""
+    return file.opened(lambda pulse: open_video(file.path, track=track, beat=pulse.beat))
+
+
+def _facts(file: Watchdog, videos: Sequence[Video], span: Span | None) -> FileFacts:
+    """All but the frames of a file in which `videos` are cleaned."""
+    indices = [video.info.stream_index for video in videos]
+    return file.opened(lambda pulse: read_facts(file.path, indices, span, beat=pulse.beat))
+
+
 def _span(videos: Sequence[Video], options: CleanOptions) -> Span | None:
     """The part that was cleaned. Of several videos that begin before zero the first one is moved up to it."""
     kept = (kept_frames(options.start, options.end, each.index, each.info.time_base) for each in videos)
@@ -184,20 +218,22 @@ def _span(videos: Sequence[Video], options: CleanOptions) -> Span | None:
     return min((span for span in spans if span), key=lambda span: span.shift, default=None)
 
 
-def _both(before: Video, output: Path, copy: CopyPlan, options: CleanOptions, span: Span | None) -> _Both:
+def _both(before: Video, output: Watchdog, copy: CopyPlan, options: CleanOptions, span: Span | None) -> _Both:
     """One video of IN and, at its place among those that OUT takes, its counterpart."""
     kept = kept_frames(options.start, options.end, before.index, before.info.time_base)
     pace = pace_of(before, kept, options)
     place = sum(other < before.info.track for other in copy.videos.values())
-    after = open_video(output, track=place) if place < len(video_tracks(output)) else None
+    after = _opened(output, place) if place < len(output.opened(lambda _: video_tracks(output.path))) else None
     return _Both(before, after, due_of(before, kept, shift=span.shift if span else Fraction(0), pace=pace))
 
 
-def _checked(before: Video, after: Video, due: Due, files: _Files, *, full: bool) -> _Checked:
-    """Frames, times, facts and with `full` pictures of one video."""
+def _checked(
+    before: Video, after: Video, due: Due, files: _Files, stall_s: float, tick: Callable[[], None] | None
+) -> _Checked:
+    """Frames, times and facts of one video, and its pictures. tick: called for each one; None looks at no pictures."""
     container, info = files.now.container, before.info
-    pairing = Pairing(before, after, due, container=container)
-    comparison = pairing.compare() if full else None
+    pairing = Pairing(before, after, due, container=container, stall_s=stall_s)
+    comparison = pairing.compare(tick) if tick else None
     found = (
         *pairing.facts(),
         *picture_facts(info, after.info, container, crop=files.crop(info)),
@@ -228,7 +264,7 @@ def _of_videos(checked: Sequence[_Checked]) -> Iterator[Found]:
 
 
 def _of_files(
-    output: Path, source: Path, files: _Files, pairs: Sequence[TrackPair], videos: Sequence[_Both]
+    output: Watchdog, source: Watchdog, files: _Files, pairs: Sequence[TrackPair], videos: Sequence[_Both]
 ) -> Iterator[Found]:
     """What belongs to no single video: damage, streams, tags, chapters."""
     was, now, converted = files.was, files.now, files.copy.converted
@@ -240,18 +276,24 @@ def _of_files(
     for sentence in files.copy.refused:
         yield Explained("stream", sentence)
     both = [(a.index, b.index) for a, b in pairs if a and b and (a.index in converted or has_labels(a, b))]
-    held = held_by(output, now.container, source, sorted(both, key=lambda pair: pair[1]))
+    ordered = sorted(both, key=lambda pair: pair[1])
+    held = source.opened(lambda _: held_by(output.path, now.container, source.path, ordered))
     yield from stream_facts(pairs, held, now.container, converted=converted)
     for a, b in pairs:
         if a and b and a.index in converted:
-            lines = list(within(lines_of(source, a.index), files.span))
+            lines = list(within(_lines(source, a.index), files.span))
             yield Explained("stream", f"{a.name} became {b.codec}, {len(lines)} lines; styling may be lost")
-            yield from text_facts(lines, lines_of(output, b.index), a.name)
+            yield from text_facts(lines, _lines(output, b.index), a.name)
     infos = [each.before.info for each in videos if each.after and is_padded(each.before.info, each.after.info)]
     crops = {(crop_tag(info.track), size_of(info)) for info in infos}
     tags = {key: value for key, value in now.tags.items() if (key, value) not in crops}
     yield from tag_facts(was.tags, tags, held.tags if held else None, now.container)
     yield from chapter_facts(was.chapters, now.chapters, now.container)
+
+
+def _lines(file: Watchdog, index: int) -> list[Line]:
+    """The text of one stream of a file."""
+    return file.opened(lambda pulse: lines_of(file.path, index, pulse.beat))
 
 
 def _flaws(flawed: list[FlawedFrame], time_base: Fraction) -> Iterator[Found]:

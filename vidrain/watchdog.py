@@ -52,5 +52,5 @@ class Watchdog:
     def _stalled(self, where: str) -> InputError:
         return InputError(
             f"{self.path}: gave nothing for {self.patience_s:g} s {where}; copy it to a disk of this machine and try "
-            "again, or raise stall_s"
+            "again, or raise --stall-s"
         )

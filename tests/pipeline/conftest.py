@@ -72,11 +72,11 @@ def vidrain() -> Vidrain:
 
 @pytest.fixture
 def verify(vidrain: Vidrain) -> Verify:
-    """The one JSON object of a run of `verify`, its exit code beside what it says itself."""
+    """The JSON object that a run of `verify` ends with, its exit code beside what it says itself."""
 
     def run(output: Path, source: Path, *options: str) -> dict[str, Any]:
         ran = vidrain("verify", output, "--against", source, "--json", *options)
-        found: dict[str, Any] = json.loads(ran.out)
+        found: dict[str, Any] = ran.events[-1]
         assert (ran.err, ran.code) == ("", found["exit_code"])
         return found
 

@@ -166,6 +166,21 @@ def test_no_comparison_with_frames_lost(samples: Path, out: Path, tmp_path: Path
     assert "no comparison" in ran.err
 
 
+@pytest.mark.fault(9)
+def test_a_comparison_of_an_earlier_run_is_named(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
+    """It stays: nobody asked to remove it, but beside the new video it would pass for its own."""
+    source = wiped(samples / "full_range.mp4", tmp_path / "wiped.mp4", range(3, 5))
+    compare = out.with_name("compare.mp4")
+    ran = vidrain("clean", source, "-o", out, "--compare", compare)
+    assert (ran.code, "an earlier run" in ran.err) == (4, False)
+    compare.write_bytes(b"earlier")
+    ran = vidrain("clean", source, "-o", out, "--compare", compare, "--force")
+    assert ran.code == 4
+    assert f"{compare}: is from an earlier run; this one made none and left it as it is\n" in ran.err
+    assert compare.read_bytes() == b"earlier"
+    assert sorted(out.parent.iterdir()) == [compare, out]
+
+
 @pytest.mark.fault(10)
 @pytest.mark.parametrize("suffix", ["mkv", "ts"])
 def test_a_stream_that_begins_between_key_frames(

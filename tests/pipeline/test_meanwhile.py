@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 import vidrain as package
+from tests.broken import cut, index_in_front
 from vidrain import pipeline
 from vidrain.errors import InputError, OutputError
 from vidrain.events import Event, Progress
 from vidrain.job import Job
 from vidrain.video.decode import Video
+from vidrain.video.verify import Expected, Verified
 
 pytestmark = [pytest.mark.fault(28)]
 
@@ -92,6 +94,30 @@ def test_a_folder_that_vanishes(source: Path, out: Path) -> None:
         package.clean(source, out, on_event=meddle)
     assert "\n" not in str(raised.value)
     assert not out.parent.exists()
+
+
+def halve(path: Path) -> None:
+    """As where a share takes all that is written, and says later that there was no room."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("change", [remove, halve])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_finished_file_that_is_lost_is_not_the_fault_of_a_damaged_source(
+    suffix: str, change: Callable[[Path], None], source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = pipeline.verify
+
+    def late(path: Path, expected: Expected) -> Verified:
+        change(path)
+        return check(path, expected)
+
+    whole = index_in_front(source, source.with_name("front.mp4"))
+    short = cut(whole, source.with_name("short.mp4"), whole.stat().st_size * 9 // 10)
+    monkeypatch.setattr(pipeline, "verify", late)
+    with pytest.raises(OutputError, match=r"cannot be read back|is not whole"):
+        package.clean(short, out.with_suffix(f".{suffix}"))
+    assert list(out.parent.iterdir()) == []
 
 
 def test_a_folder_that_takes_no_file(source: Path, out: Path) -> None:

@@ -113,7 +113,12 @@ def test_encoder_options(short: Path, tmp_path: Path, vidrain: Vidrain) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("crff=20", "did you mean crf"), ("preset", "is not KEY=VALUE"), ("preset=warp", "change -e")],
+    [
+        ("crff=20", "did you mean crf"),
+        ("preset", "is not KEY=VALUE"),
+        ("preset=warp", "allowed with libx264: ultrafast, "),
+        ("tune=warp", "change -e"),
+    ],
 )
 def test_bad_encoder_options_are_refused(text: str, said: str, short: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     ran = vidrain("clean", short, "-o", tmp_path / "out.mp4", "-e", text)

@@ -18,8 +18,8 @@ import vidrain as package
 from tests import ffmpeg_says
 from tests.pipeline.conftest import Vidrain
 from vidrain.errors import InputError
-from vidrain.events import Event, Plan
-from vidrain.video import subtitles
+from vidrain.events import Event, Plan, VerifyPlan
+from vidrain.video import facts, subtitles
 from vidrain.video.decode import Video
 
 pytestmark = [pytest.mark.fault(33)]
@@ -48,19 +48,60 @@ leases = pytest.mark.skipif(sys.platform != "linux", reason="leases are of Linux
 
 
 @leases
-@pytest.mark.proves("exit 3")
-@pytest.mark.parametrize("command", ["clean", "inspect"])
+@pytest.mark.proves("exit 3", "clean --stall-s", "inspect --stall-s", "verify --stall-s", "analyze id --stall-s")
+@pytest.mark.parametrize("command", ["clean", "inspect", "analyze", "verify", "verify-out"])
 def test_a_file_that_cannot_be_opened_in_time(
-    command: str, source: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+    command: str, source: Path, out: Path, samples: Path, vidrain: Vidrain
 ) -> None:
-    monkeypatch.setattr("vidrain.inspection.STALL_S", 0.5)
+    arguments = {
+        "clean": ("clean", source, "-o", out),
+        "inspect": ("inspect", source),
+        "analyze": ("analyze", "id", source),
+        "verify": ("verify", samples / "odd.mp4", "--against", source),
+        "verify-out": ("verify", source, "--against", samples / "odd.mp4"),
+    }[command]
     with nobody_gets_in(source):
         began = time.monotonic()
-        ran = vidrain(command, source, *(("-o", out, "stall_s=0.5") if command == "clean" else ()))
+        ran = vidrain(*arguments, "--stall-s", "0.5")
         assert time.monotonic() - began < 5
-    assert (ran.code, ran.err.count("\n")) == (3, 1)
-    assert "gave nothing for 0.5 s while it was opened" in ran.err
+    assert (ran.code, ran.err.count("\n"), ran.out) == (3, 1, "")
+    assert ran.err.startswith(f"vidrain: {source}: gave nothing for 0.5 s while it was opened")
+    assert "raise --stall-s" in ran.err
     assert list(out.parent.iterdir()) == []
+
+
+@leases
+@pytest.mark.parametrize("name", ["source", "output"])
+def test_a_comparison_that_stalls_once_it_is_under_way(name: str, source: Path, out: Path) -> None:
+    """Both decoders open their file once more; the one that got nothing is named."""
+    package.clean(source, out)
+    stalled = source if name == "source" else out
+    lease = nobody_gets_in(stalled)
+
+    def meddle(event: Event) -> None:
+        if isinstance(event, VerifyPlan):
+            lease.__enter__()
+
+    options = package.CleanOptions(stall_s=0.5)
+    try:
+        with pytest.raises(InputError, match=r"gave nothing for 0.5 s .*copy it to a disk") as raised:
+            package.verify_against(out, source, full=True, options=options, on_event=meddle)
+        assert str(raised.value).startswith(f"{stalled}: ")
+    finally:
+        lease.__exit__(None, None, None)
+    assert package.verify_against(out, source, full=True, options=options).exit_code == 0
+
+
+def test_a_long_list_of_packets_is_no_stall(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package.clean(source, out)
+    at_once = facts.moved
+
+    def slow(*arguments: object) -> bool:
+        time.sleep(0.05)  # of 22 packets of sound
+        return at_once(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(facts, "moved", slow)
+    assert package.verify_against(out, source, options=package.CleanOptions(stall_s=0.5)).exit_code == 0
 
 
 @leases
@@ -123,6 +164,26 @@ def test_text_that_stalls_while_it_is_read(
         release.set()
 
 
+def test_a_clip_that_stalls_while_it_is_measured(
+    samples: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, release = Video.frames, threading.Event()
+
+    def stuck(video: Video, first: int = 0) -> Iterator[object]:
+        for frame in frames(video, first):
+            if frame.index == 3:
+                release.wait(60)
+            yield frame
+
+    monkeypatch.setattr(Video, "frames", stuck)
+    try:
+        ran = vidrain("analyze", "id", samples / "odd.mp4", "--stall-s", "0.5")
+        assert (ran.code, ran.err.count("\n")) == (3, 1)
+        assert "gave nothing for 0.5 s at frame" in ran.err
+    finally:
+        release.set()
+
+
 def test_a_slow_model_is_no_stall(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vidrain.baseline import Baseline
 
@@ -138,9 +199,11 @@ def test_a_slow_model_is_no_stall(source: Path, out: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
 def test_patience_must_be_some_seconds(seconds: str, source: Path, out: Path, vidrain: Vidrain) -> None:
-    ran = vidrain("clean", source, "-o", out, f"stall_s={seconds}")
-    assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert "allowed are seconds above 0" in ran.err
+    for arguments in (("clean", source, "-o", out), ("inspect", source), ("verify", source, "--against", source)):
+        ran = vidrain(*arguments, "--stall-s", seconds)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert "allowed are seconds above 0" in ran.err
+    assert vidrain("clean", source, "-o", out, f"stall_s={seconds}").code == 2
 
 
 def test_pipes_and_devices_are_refused_at_once(tmp_path: Path, out: Path, vidrain: Vidrain) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 
+import vidrain as package
 from tests import ffmpeg_says
 from tests.broken import wiped
 from tests.pipeline.conftest import Verify, Vidrain
@@ -274,3 +279,68 @@ def test_another_pixel_format_stays_a_difference(
     found = verify(output, source, "--full", "--end", "5")
     assert (facts(found), found["exit_code"]) == (["pixel format"], 5)
     assert "without --pix-fmt" in found["differences"][0]["try"]
+
+
+@pytest.mark.parametrize(
+    ("options", "coded", "edge"),
+    [
+        (("--archive",), ("-c:v", "ffv1"), "fillborders=right=1:bottom=1:mode=reflect"),
+        (("--codec", "h264"), REPAINTED, "fillborders=right=1:bottom=1:mode=fixed:color=gray"),
+    ],
+)
+def test_padding_is_the_last_row_and_column_again(
+    options: tuple[str, ...],
+    coded: tuple[str, ...],
+    edge: str,
+    samples: Path,
+    tmp_path: Path,
+    vidrain: Vidrain,
+    verify: Verify,
+) -> None:
+    """To the code where nothing is lost; in a lossy codec as far as a stripe of its own goes."""
+    source, padded = tmp_path / "odd.mp4", tmp_path / "padded.mp4"
+    copied(samples / "odd.mp4", source, "-metadata", "creation_time=")
+    assert vidrain("clean", source, "-o", padded, "--pad", *options).code == 0
+    assert facts(verify(padded, source, "--full")) == []
+    other = copied(padded, tmp_path / "other.mp4", *coded, "-vf", edge)
+    found = verify(other, source, "--full")
+    assert facts(found) == ["padding"]
+    assert found["differences"][0]["where"] == "frame 0, 1, 2 and 13 more of OUT"
+    assert "--pad" in found["differences"][0]["try"]
+
+
+def test_progress_of_a_full_comparison(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """Events come before the result, which stays the last line and as it is without them."""
+    source, output = samples / "full_range.mp4", tmp_path / "out.mp4"
+    vidrain("clean", source, "-o", output)
+    ran = vidrain("verify", output, "--against", source, "--json", "--full")
+    plan, *progress, result = ran.events
+    assert (plan["event"], plan["source"], plan["frames"]) == ("verify_plan", str(source), 28)
+    assert {each["event"] for each in progress} == {"progress"}
+    assert (progress[-1]["frames"], progress[-1]["total"], progress[-1]["eta_s"]) == (28, 28, 0)
+    assert all(each["fps"] > 0 for each in progress)
+    assert (result["full"], result["exit_code"], "event" in result) == (True, 0, False)
+    quick = vidrain("verify", output, "--against", source, "--json")
+    assert [each["full"] for each in quick.events] == [False]
+
+
+def test_the_bar_goes_to_the_terminal_and_the_result_into_the_file(samples: Path, tmp_path: Path) -> None:
+    """While a bar is there, what is printed would go to its terminal."""
+    source, output = samples / "full_range.mp4", tmp_path / "out.mp4"
+    package.clean(source, output)
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "vidrain", "verify", output, "--against", source, "--full"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # of Linux, where nobody has the other end any more
+            while piece := os.read(ours, 1 << 16):
+                shown += piece
+        said, _ = process.communicate()
+    os.close(ours)
+    assert process.returncode == 0
+    assert said.startswith(f"{output} against {source}: the same in all but the picture\n")
+    assert b"comparing" in shown
+    assert b"28/28" in shown
+    assert b"frames/s" in shown
+    assert b"against" not in shown

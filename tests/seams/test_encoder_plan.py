@@ -119,9 +119,8 @@ def test_an_option_like_no_other_says_where_to_look() -> None:
 @pytest.mark.parametrize(
     ("codec", "options"),
     [
-        ("h264", {"preset": "quick"}),
         ("h264", {"profile": "nonsense"}),
-        ("hevc", {"preset": "quick"}),
+        ("hevc", {"tune": "quick"}),
         ("ffv1", {"slices": "5"}),
         ("av1", {"preset": "999"}),
     ],
@@ -134,6 +133,15 @@ def test_a_bad_value_is_refused_with_the_option_named(
         planned(codec=codec, options=options)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_preset_that_there_is_not_says_which_there_are(codec: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Before x264 is asked, which prints a line of its own."""
+    with pytest.raises(UsageError, match=r"^-e preset=quick: allowed with libx26[45]: ultrafast, .*, placebo$"):
+        planned(codec=codec, options={"preset": "quick"})
+    assert capfd.readouterr() == ("", "")
+    assert planned(codec=codec, options={"preset": "slower"}).options["preset"] == "slower"
 
 
 def test_options_reach_the_encoder(tmp_path: Path) -> None:

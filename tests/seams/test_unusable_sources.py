@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import pytest
 
 from tests import ffmpeg_says
 from vidrain.errors import InputError
+from vidrain.types import Structure
+from vidrain.video import index
 from vidrain.video.decode import open_video
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -112,3 +115,21 @@ def test_a_change_of_size_is_refused_where_it_happens(tmp_path: Path) -> None:
     frames = open_video(joined).frames()
     with pytest.raises(InputError, match=r"frame 5 is 96x128 yuv420p, but the video began as 128x96.*split"):
         list(frames)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("http://example.org/a.mp4", "is an address"), ("rtsp://a", "is an address"), ("-", "is standard input")],
+)
+def test_what_is_no_path_is_called_what_it_is(given: str, said: str) -> None:
+    with pytest.raises(InputError, match=f"{said}, but a file is expected; save it to a file first"):
+        open_video(given)
+
+
+def test_a_disk_that_fails_while_the_file_is_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> Structure:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(index, "examine", fails)
+    with pytest.raises(InputError, match=r"street.mp4: cannot be read \(Input/output error\); copy it"):
+        open_video(SAMPLES / "street.mp4")

@@ -118,6 +118,12 @@ def test_misspelt_key_names_the_nearest(key: str, near: str, file: Path) -> None
     assert str(file) in refused(file)
 
 
+def test_a_key_without_its_section_names_it() -> None:
+    """Not another key that looks like it: cfr is no quality."""
+    assert refused(None, "crf=20") == "crf=20: no such key. Did you mean: encode.crf?"
+    assert "Did you mean: baseline.radius?" in refused(None, "radius=3")
+
+
 @pytest.mark.parametrize("key", ["nonsense", "encode.nonsense", "encode..crf", ".", "encode.crf.deeper"])
 def test_unknown_key(key: str) -> None:
     assert refused(None, f"{key}=1").startswith(f"{key}=1: ")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrain.likeness import Comparison, blocks, nearest_met, pairs, shift_between, tone_between
+from vidrain.likeness import Comparison, blocks, is_repeated, nearest_met, pairs, shift_between, tone_between
 from vidrain.types import Frame, PixelLayout, Plane
 
 GRAY = PixelLayout("gray", 8)
@@ -157,3 +157,22 @@ def test_pairs_hold_few_frames() -> None:
     both = pairs(counted(), video([scene(0)] * 30), [(place, place) for place in range(30)])
     for pair in both:
         assert len(alive) <= pair.own.index + 2
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_added_edge_that_is_not_the_last_one_again(axis: int, depth: int) -> None:
+    """The noise of an encoder is allowed, a stripe is not; where nothing was added there is nothing to say."""
+    dice = np.random.default_rng(1)
+    plane = (dice.integers(0, 200, (97, 131)) << (depth - 8)).astype(np.uint8 if depth == 8 else np.uint16)
+    more = [(0, 0), (0, 0)]
+    more[axis] = (0, 1)
+    edged = np.pad(plane, more, "edge")
+    assert is_repeated(plane, (97, 131), depth)
+    assert is_repeated(edged, (97, 131), depth)
+    noisy = edged + (dice.integers(0, 5, edged.shape) << (depth - 8)).astype(edged.dtype)
+    assert is_repeated(noisy, (97, 131), depth)
+    striped = np.pad(plane, more, constant_values=255 << (depth - 8))
+    assert not is_repeated(striped, (97, 131), depth)
+    small = striped[-50:, -50:]  # six runs are too few to tell
+    assert is_repeated(small, (49, 50) if axis == 0 else (50, 49), depth)

@@ -12,6 +12,7 @@ from tests import ffmpeg_says
 from tests.broken import cut, zeroed
 from vidrain.types import Structure
 from vidrain.video.continuity import Continuity
+from vidrain.video.decode import open_video
 from vidrain.video.packets import examine_packets
 from vidrain.video.structure import examine
 
@@ -147,3 +148,55 @@ def test_a_packet_that_comes_again_is_the_same(together: bool) -> None:
         following = Continuity()
         blocks = [np.stack([first, second])] if together else [first[None], second[None]]
         assert bool([place for block in blocks for place in following.broken(block)]) == is_wrong
+
+
+def section(table: bytes) -> bytes:
+    """A table with its checksum (ISO/IEC 13818-1, annex A) behind the byte that says it begins at once."""
+    crc = 0xFFFFFFFF
+    for byte in table:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 1 << 31 else 0)) & 0xFFFFFFFF
+    return b"\0" + table + crc.to_bytes(4, "big")
+
+
+def with_cable_subtitles(whole: Path, target: Path) -> Path:
+    """A stream whose map also names subtitles as in American cable, with a message after every twentieth packet."""
+    data, pid, packets = whole.read_bytes(), 0x150, []
+    for number, at in enumerate(range(0, len(data), 188)):
+        packet = data[at : at + 188]
+        if packet[5:6] == b"\x02" and packet[1] & 0x40:  # the map: a registration, one more stream
+            table = packet[5 : 5 + 3 + (int.from_bytes(packet[6:8], "big") & 0xFFF) - 4]
+            assert table[10:12] == b"\xf0\0"
+            body = table[3:10] + b"\xf0\x06\x05\x04GA94" + table[12:] + b"\x82" + (0xE000 | pid).to_bytes(2, "big")
+            body += b"\xf0\0"
+            head = table[:1] + (0xB000 | len(body) + 4).to_bytes(2, "big")
+            packet = (packet[:4] + section(head + body)).ljust(188, b"\xff")
+        packets.append(packet)
+        if number % 20 == 0:
+            message = section(b"\xc6\x30\x24" + bytes(32))
+            count = 0x10 | number // 20 % 16
+            packets.append((bytes([0x47, 0x40 | pid >> 8, pid & 0xFF, count]) + message).ljust(188, b"\xff"))
+    target.write_bytes(b"".join(packets))
+    return target
+
+
+def test_subtitles_of_american_cable_are_no_broken_sound(whole: Path, tmp_path: Path) -> None:
+    """They have the number that DTS has on discs, and come in sections."""
+    source = with_cable_subtitles(whole, tmp_path / "cable.ts")
+    assert examine(source) == Structure("mpegts")
+    assert open_video(source).info.codec == "h264"
+    texts = [at for at in range(0, source.stat().st_size, 188) if pid_of(source.read_bytes()[at : at + 188]) == 0x150]
+    (damage,) = examine(without(source, tmp_path / "hole.ts", texts[2] // 188)).damages
+    assert (damage.kind, "packets are missing" in damage.what) == ("other", True)
+
+
+def test_sound_of_that_number_is_still_looked_at(whole: Path, tmp_path: Path) -> None:
+    source = with_cable_subtitles(whole, tmp_path / "cable.ts")
+    data = bytearray(source.read_bytes())
+    first = next(at for at in range(0, len(data), 188) if pid_of(data[at : at + 188]) == 0x150)
+    data[first + 5] = 0  # neither a message nor a unit
+    hurt = tmp_path / "hurt.ts"
+    hurt.write_bytes(data)
+    (damage,) = examine(hurt).damages
+    assert "does not begin as units do" in damage.what

@@ -22,6 +22,7 @@ from vidrain.events import (
     TrainingDone,
     TrainingPlan,
     TrainingStep,
+    VerifyPlan,
 )
 from vidrain.progress import Bar, Lines, Quiet, sink_for, summary
 
@@ -50,6 +51,7 @@ TRAINING = TrainingPlan(
     run_dir="runs/[1]", model="gate-s", parameters=37000, device="cpu", clips=["a.mp4"], first=0, steps=20
 )
 TRAINED = TrainingDone(run_dir="runs/[1]", weights="runs/[1]/w.safetensors", steps=20, loss=0.0025, seconds=4.0)
+VERIFY = VerifyPlan(output="out.mp4", source="in.mp4", frames=20)
 NOTICE = Notice(code="times", message="two times were moved")
 
 
@@ -183,6 +185,17 @@ class TestLines:
         assert [line["event"] for line in lines] == ["training_plan", "training_step", "training_done"]
         assert (lines[0]["clips"], lines[1]["steps"], lines[1]["loss"]) == (["a.mp4"], 20, 0.0125)
 
+    def test_a_comparison_is_told_likewise_and_nothing_comes_behind_its_end(self) -> None:
+        stream = io.StringIO()
+        with Lines(stream, at_most_every_s=0.02, at_least_every_s=0.1) as sink:
+            sink(VERIFY)
+            until(lambda: stream.getvalue().count('"frames": 0, "total": 20') >= 2)
+            sink.finish()
+            written = stream.getvalue()
+            time.sleep(0.3)
+            assert stream.getvalue() == written
+        assert [line["event"] for line in lines_of(stream)][:2] == ["verify_plan", "progress"]
+
     def test_a_step_that_takes_long_is_not_silence(self) -> None:
         stream = io.StringIO()
         with Lines(stream, at_most_every_s=0.01, at_least_every_s=0.05) as sink:
@@ -231,6 +244,10 @@ class TestBar:
         assert summary(DONE) in text
         assert "\x1b[2K" in raw  # the line of the bar is wiped
         assert "\x1b[?25h" in raw  # and the cursor is back
+
+    def test_shows_how_far_a_comparison_is(self) -> None:
+        _, text = shown_by_bar(VERIFY, progress(15))
+        assert re.search(r"comparing .* 15/20 5.0 frames/s", text)
 
     def test_shows_steps_and_loss(self) -> None:
         _, text = shown_by_bar(TRAINING, trained(7), TRAINED)

@@ -110,6 +110,17 @@ def test_other_texts_are_refused(text: str) -> None:
     ("start", "end"), [("3", None), ("2", "2"), ("2", "1"), ("9s", None), (None, "0"), (None, "0s")]
 )
 def test_empty_range_says_what_there_is(start: str | None, end: str | None) -> None:
-    with pytest.raises(UsageError, match=r"the video has frames 0 to 2, 0s to 0\.080s") as raised:
+    with pytest.raises(UsageError, match=r"the video has 3 frames, 0 to 2, the last at 0\.080s; allowed: ") as raised:
         kept_frames(start, end, index_of([0, 40, 80]), Fraction(1, 1000))
-    assert str(raised.value).count("\n") == 0
+    said = str(raised.value)
+    assert said.count("\n") == 0
+    assert said.startswith(" ".join(f"--{name} {text}" for name, text in (("start", start), ("end", end)) if text))
+
+
+@given(indices(), st.sampled_from(TIME_BASES))
+def test_the_last_start_that_is_offered_is_one(index: FrameIndex, time_base: Fraction) -> None:
+    """To the millisecond and rounded down: rounded up it would lie behind the last frame."""
+    with pytest.raises(UsageError) as raised:
+        kept_frames("99999", None, index, time_base)
+    offered = str(raised.value).partition("the last at ")[2].partition(";")[0]
+    assert kept_frames(offered, None, index, time_base)

@@ -17,6 +17,8 @@ Packets = npt.NDArray[np.uint8]
 _NULL_PID = 0x1FFF
 _VIDEO = {0x01, 0x02, 0x10, 0x1B, 0x24, 0x33, 0xD1, 0xEA}  # stream types: MPEG-1 to VVC, Dirac, VC-1
 _AUDIO = {0x03, 0x04, 0x0F, 0x11, 0x1C, 0x81, 0x82, 0x83, 0x84, 0x87, 0x8A}
+# DTS on Blu-ray discs, subtitles in American cable (ANSI/SCTE 27); those come in sections of this table, not in units.
+_DTS_OR_TEXT, _TEXT_TABLE = 0x82, 0xC6
 _UNIT = b"\0\0\1"
 _BEHIND_CLOCK = 12  # bytes of a packet among which its clock may stand
 _PAYLOAD = 184  # bytes of a packet behind its head
@@ -42,6 +44,8 @@ class Continuity:
     restarts: int = 0
     _begun: dict[int, int] = field(default_factory=dict)
     _maps: set[int] = field(default_factory=set)
+    _maybe_texts: set[int] = field(default_factory=set)
+    _texts: set[int] = field(default_factory=set)
     _pids: dict[int, _Carried] = field(default_factory=dict)
 
     def broken(self, packets: Packets) -> Iterator[tuple[int, int, str]]:
@@ -107,8 +111,12 @@ class Continuity:
                 if carried.got < carried.due:
                     yield begin, f"a unit of it has {carried.got} of its {carried.due} bytes"
                 self._begun[pid] = self._begun.get(pid, 0) + 1
-                unit = bytes(own[begin, 4 + int(skipped[begin]) :][:6])
+                payload = own[begin, 4 + int(skipped[begin]) :]
+                unit = bytes(payload[:6])
                 carried.due, carried.got = _stated(unit), 0
+                if pid in self._maybe_texts and _table(bytes(payload))[:1] == bytes([_TEXT_TABLE]):
+                    self._texts.add(pid)
+                    self.kinds[pid] = "other"
                 if self.kinds.get(pid, "other") != "other" and len(unit) == 6 and unit[:3] != _UNIT:
                     yield begin, "a unit of it does not begin as units do"
             carried.got += int(lengths[begin:end].sum())
@@ -117,7 +125,7 @@ class Continuity:
         """Learn from the first section of a packet: tables of programs, then their maps."""
         for packet in own[own[:, 1] & 0x40 != 0][:1]:
             data = bytes(packet[4 + (1 + int(packet[4]) if packet[3] & 0x20 else 0) :])
-            table = data[1 + data[0] :] if data and len(data) > 1 + data[0] else b""
+            table = _table(data)
             end = min(3 + (int.from_bytes(table[1:3], "big") & 0xFFF) - 4, len(table))
             if pid == 0:
                 rows = range(8, end - 3, 4)
@@ -126,8 +134,15 @@ class Continuity:
                 at = 12 + (int.from_bytes(table[10:12], "big") & 0xFFF)
                 while at + 5 <= end:
                     kind: Kind = "video" if table[at] in _VIDEO else "audio" if table[at] in _AUDIO else "other"
-                    self.kinds[int.from_bytes(table[at + 1 : at + 3], "big") & 0x1FFF] = kind
+                    carrier = int.from_bytes(table[at + 1 : at + 3], "big") & 0x1FFF
+                    (self._maybe_texts.add if table[at] == _DTS_OR_TEXT else self._maybe_texts.discard)(carrier)
+                    self.kinds[carrier] = "other" if carrier in self._texts & self._maybe_texts else kind
                     at += 5 + (int.from_bytes(table[at + 3 : at + 5], "big") & 0xFFF)
+
+
+def _table(payload: bytes) -> bytes:
+    """The first section that begins in the payload of a packet, behind the byte that says where; nothing if none."""
+    return payload[1 + payload[0] :] if payload else b""
 
 
 def _stated(head: bytes) -> int:

@@ -48,6 +48,8 @@ _OURS = {  # options of every encoder that would contradict the plan
     **dict.fromkeys(("chroma_sample_location", "field_order"), _FROM_SOURCE),
     "threads": "use encode.threads=N",
 }
+# Of x264 and x265, in both the same.
+_PRESETS = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"]
 _HIGHEST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63}
 _UNTAGGED, _FULL_RANGE = 2, 2
 
@@ -205,6 +207,9 @@ def _check_options(encoder: str, options: Mapping[str, str]) -> None:
             near = difflib.get_close_matches(key, sorted(names), n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"see ffmpeg -h encoder={encoder}"
             raise UsageError(f"-e {key}={options[key]}: {encoder} has no option {key}; {hint}")
+    preset = options.get("preset", _PRESETS[0])
+    if encoder in ("libx264", "libx265") and preset not in _PRESETS:  # x264 itself would print another line
+        raise UsageError(f"-e preset={preset}: allowed with {encoder}: {', '.join(_PRESETS)}")
 
 
 def _try_open(plan: EncoderPlan, info: VideoInfo) -> None:
@@ -217,8 +222,9 @@ def _try_open(plan: EncoderPlan, info: VideoInfo) -> None:
         context.open()
     except (av.error.FFmpegError, ValueError) as error:
         shown = " ".join(f"{key}={value}" for key, value in plan.options.items())
+        why = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{plan.encoder} refuses {info.width}x{info.height} {plan.pix_fmt} with {shown} ({error.args[-1]}); "
+            f"{plan.encoder} refuses {info.width}x{info.height} {plan.pix_fmt} with {shown} ({why}); "
             "change -e, --crf, --pix-fmt or --codec"
         ) from error
 

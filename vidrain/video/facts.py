@@ -8,7 +8,7 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 import hashlib
 import io
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -92,10 +92,13 @@ def muxer_of(path: Path) -> str:
         return _muxer(container)
 
 
-def read_facts(path: Path, videos: Collection[int], span: Span | None = None) -> FileFacts:
+def read_facts(
+    path: Path, videos: Collection[int], span: Span | None = None, *, beat: Callable[[], None] = lambda: None
+) -> FileFacts:
     """Read all but the frames of the file at `path`. Reads every packet; InputError where it breaks off.
 
-    videos: indices of the streams that are cleaned; span: read as if only this part were there.
+    videos: indices of the streams that are cleaned; span: read as if only this part were there. beat: called whenever
+    it has moved on, for a watchdog.
     """
     with open_input(path) as container:
         tracks = [_track(stream, videos) for stream in container.streams]
@@ -110,7 +113,7 @@ def read_facts(path: Path, videos: Collection[int], span: Span | None = None) ->
                 )
                 for chapter in chapters_within(container, span)
             ),
-            tracks=tuple(_with_packets(container, path, tracks, span)),
+            tracks=tuple(_with_packets(container, path, tracks, span, beat)),
         )
 
 
@@ -148,7 +151,9 @@ def _bare(stream: Stream, kind: str) -> Track:
     )
 
 
-def _with_packets(container: InputContainer, path: Path, tracks: Sequence[Track], span: Span | None) -> list[Track]:
+def _with_packets(
+    container: InputContainer, path: Path, tracks: Sequence[Track], span: Span | None, beat: Callable[[], None]
+) -> list[Track]:
     """`tracks` with count, hash and times of their packets, from one pass over the file."""
     read = {track.index for track in tracks if track.kind not in ("video", "attachment") and not track.is_rebuilt}
     copied = {index: Copied(described(container.streams[index]), is_cover(container.streams[index])) for index in read}
@@ -159,6 +164,7 @@ def _with_packets(container: InputContainer, path: Path, tracks: Sequence[Track]
     wanted = [container.streams[index] for index in sorted(read)]
     try:
         for packet in container.demux(wanted) if wanted else ():
+            beat()
             if packet.size and moved(packet, span):
                 _count(packet, copied[packet.stream_index], times[packet.stream_index])
     except av.error.FFmpegError as error:

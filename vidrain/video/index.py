@@ -45,6 +45,7 @@ _MATRICES = {0, 1, *range(4, 18)}
 _UNSPECIFIED = 2
 _LATEST_S = 1 << 31  # seconds: a time of decades is a broken one, and no clock of an MP4 holds it
 _LEAP_S = 10  # seconds: FFmpeg takes it for a discontinuity too; ISO/IEC 13818-1 (2.7.4) allows less than one
+_ADDRESS = re.compile(r"[a-z]{2,}:/")  # a path has lost the second stroke
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 # The same samples in another order: the move to planes changes no value.
 _REORDERED = {
@@ -94,7 +95,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     """Open `path` for reading; every way it can fail is an InputError of one line."""
     try:
         if not path.exists():
-            raise InputError(f"{path}: no such file; check the path")
+            raise InputError(_not_there(path))
         if path.is_dir():
             raise InputError(f"{path}: is a folder, but one video file is expected")
         if not path.is_file():  # to open a pipe would wait for its writer, and it could be read only once
@@ -109,6 +110,14 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         raise InputError(f"{path}: {_why_not(path, error)}") from error
     with container:
         yield container
+
+
+def _not_there(path: Path) -> str:
+    """What to say of a path that is none: it may have been meant for something else."""
+    if str(path) == "-" or _ADDRESS.match(str(path)):
+        what = "standard input" if str(path) == "-" else "an address"
+        return f"{path}: is {what}, but a file is expected; save it to a file first"
+    return f"{path}: no such file; check the path"
 
 
 def _why_not(path: Path, error: Exception) -> str:
@@ -164,13 +173,20 @@ def probe(path: Path, track: int = 0, beat: Callable[[], None] = lambda: None) -
         info = _info(path, stream, first, track)
     with open_input(path) as container:
         stream = video_stream(container, path, track)
-        structure = examine(path, beat)
+        structure = _examined(path, beat)
         timed = "avi" not in container.format.name.split(",")
         index, extent = _index(_packets(container, stream, beat), info, first.dts, timed=timed)
         structure = _steady(_counted(structure, stream, index.count), index, info)
         dated = replace(structure, damages=tuple(_dated(damage, extent, info) for damage in structure.damages))
         end, complete_to = extent.end * info.time_base, extent.complete_to * info.time_base
         return Source(info, index, dated, end, complete_to, _stated_end(container, stream, dated))
+
+
+def _examined(path: Path, beat: Callable[[], None]) -> Structure:
+    try:
+        return examine(path, beat)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); copy it to another disk first") from error
 
 
 def _first_frame(packets: Iterator[Packet[VideoStream]], stream: VideoStream, path: Path) -> VideoFrame:

@@ -50,22 +50,40 @@ class Verified:
     notes: tuple[str, ...]
 
 
+class UntrueError(OutputError):
+    """The finished file is whole and can be read, but holds something else than what was meant."""
+
+
 def verify(path: Path, expected: Expected) -> Verified:
-    """Check the file at `path` against `expected`; OutputError names the first thing that differs."""
+    """Check the file at `path` against `expected`.
+
+    UntrueError names the first thing that differs, OutputError says why the file cannot be read back whole.
+    """
     try:
         found = probe(path, expected.track)
+        try:
+            worst = _compared(path, found, expected)
+        except UntrueError as error:
+            for damage in found.structure.damages:  # no wonder then
+                raise OutputError(f"{error}; it is not whole ({damage.what}): check space and rights") from error
+            raise
     except (InputError, UsageError) as error:
         raise OutputError(f"the finished file cannot be read back: {error}") from error
-    _same_facts(path, found.info, expected)
-    worst = _largest_time_error(path, found, expected)
-    with open_input(path) as container:
-        _same_packets(path, container, found.info.stream_index, expected)
     notes = []
     if worst:
         notes.append(
             f"{expected.container} stores whole milliseconds: times moved by up to {float(worst) * 1000:.3f} ms"
         )
     return Verified(pts_equal=worst == 0, notes=tuple(notes))
+
+
+def _compared(path: Path, found: Source, expected: Expected) -> Fraction:
+    """Largest distance of a frame from its due time, in seconds; UntrueError if anything is not as expected."""
+    _same_facts(path, found.info, expected)
+    worst = _largest_time_error(path, found, expected)
+    with open_input(path) as container:
+        _same_packets(path, container, found.info.stream_index, expected)
+    return worst
 
 
 def _same_facts(path: Path, found: VideoInfo, expected: Expected) -> None:
@@ -86,7 +104,7 @@ def _same_facts(path: Path, found: VideoInfo, expected: Expected) -> None:
     pairs |= _stated_facts(path, found, wanted)
     for what, (got, want) in pairs.items():
         if got != want:
-            raise OutputError(f"{path.name}: {what} is {got} in the finished file, should be {want}; nothing was kept")
+            raise UntrueError(f"{path.name}: {what} is {got} in the finished file, should be {want}; nothing was kept")
 
 
 def _stated_facts(path: Path, found: VideoInfo, wanted: VideoInfo) -> dict[str, tuple[object, object]]:
@@ -108,10 +126,10 @@ def _plain(pix_fmt: str) -> str:
 
 
 def _largest_time_error(path: Path, found: Source, expected: Expected) -> Fraction:
-    """Largest distance of a frame from its due time, in seconds; OutputError beyond what the container rounds."""
+    """Largest distance of a frame from its due time, in seconds; UntrueError beyond what the container rounds."""
     times = found.index.pts
     if found.index.count != len(expected.pts) or len(times) != len(expected.pts):
-        raise OutputError(
+        raise UntrueError(
             f"{path.name}: {found.index.count} frames in the finished file, {len(expected.pts)} were written; "
             "nothing was kept"
         )
@@ -121,7 +139,7 @@ def _largest_time_error(path: Path, found: Source, expected: Expected) -> Fracti
     worst = max(abs(int(got) * base - due * due_base) for got, due in zip(times, expected.pts, strict=True))
     allowed = _MATROSKA_TICK / 2 if expected.container == "matroska" else Fraction(0)
     if worst > allowed:
-        raise OutputError(
+        raise UntrueError(
             f"{path.name}: a frame's time is off by {float(worst) * 1000:.3f} ms in the finished file; nothing was kept"
         )
     return worst
@@ -141,7 +159,7 @@ def _same_packets(path: Path, container: InputContainer, video_index: int, expec
         if len(read) < len(due):  # a track that nothing was written to may be gone
             due = [copied for copied in due if copied.count]
         if len(read) < len(due):
-            raise OutputError(f"{path.name}: a copied stream is missing in the finished file; nothing was kept")
+            raise UntrueError(f"{path.name}: a copied stream is missing in the finished file; nothing was kept")
         pairs += zip(due, read, strict=False)
     streams = [stream for _, stream in pairs]
     found = {stream.index: Copied(copied.kind, copied.is_cover) for copied, stream in pairs}
@@ -153,20 +171,20 @@ def _same_packets(path: Path, container: InputContainer, video_index: int, expec
         raise OutputError(f"{path.name}: the finished file breaks off ({error.strerror}); nothing was kept") from error
     for (copied, _), got in zip(pairs, found.values(), strict=True):
         if got.count != copied.count:
-            raise OutputError(
+            raise UntrueError(
                 f"{path.name}: copied stream {copied.kind} has {got.count} packets in the finished file, "
                 f"{copied.count} in the source; nothing was kept"
             )
         if got.digest.digest() != copied.digest.digest():
-            raise OutputError(f"{path.name}: the bytes of copied stream {copied.kind} differ; nothing was kept")
+            raise UntrueError(f"{path.name}: the bytes of copied stream {copied.kind} differ; nothing was kept")
         if copied.end is not None and copied.end <= 0:
             continue  # it ends before the clock of the file begins, so no time of it is kept
         if copied.first is not None and got.first is not None and abs(copied.first - got.first) > _MATROSKA_TICK:
-            raise OutputError(
+            raise UntrueError(
                 f"{path.name}: copied stream {copied.kind} starts {float(got.first - copied.first):+.3f} s off in the "
                 "finished file; nothing was kept"
             )
         if any(abs(due - at) > _MATROSKA_TICK for due, at in zip(copied.times, got.times, strict=True)):
-            raise OutputError(
+            raise UntrueError(
                 f"{path.name}: a line of {copied.kind} is shown at another time in the finished file; nothing was kept"
             )
