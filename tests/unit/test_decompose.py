@@ -19,9 +19,9 @@ from torch import Tensor
 
 from tests.round_trip import NAMES, SAMPLES, decoded, opened
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import Decomposer, decompose, quantised, reach_of
+from vidrain.decompose import decompose, quantised, reach_of
 from vidrain.stream import prefetch
-from vidrain.types import Aligned, Frame, Layers, Planes, VideoInfo
+from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, VideoInfo
 from vidrain.video.color import conversion_for
 
 WIDTH, HEIGHT = 128, 96  # what is cut out of a sample: enough to move, quick to compute
@@ -34,6 +34,7 @@ class Recorder:
 
     radius: int
     amount: float = 0.0
+    first: Decomposer | None = None
     shown: list[Aligned] = field(default_factory=list)
 
     def __call__(self, aligned: Aligned) -> Tensor:

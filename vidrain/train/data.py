@@ -10,17 +10,18 @@ goes on after an interruption sees the batches it would have seen. Memory is bou
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Picture, guide_of
+from vidrain.align import Aligner, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import reach_of
+from vidrain.decompose import DecomposeOptions, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
-from vidrain.shots import ShotOptions, choose_witnesses, step_between
+from vidrain.model.streaks import shrink_of
+from vidrain.shots import choose_witnesses
+from vidrain.stream import sliding_windows
 from vidrain.train.footage import Footage, Tell, clips_at, open_footage
 from vidrain.types import Aligned
 
@@ -71,7 +72,9 @@ class Batch(NamedTuple):
     """Aligned windows side by side, K witnesses each.
 
     observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
+    The witnesses are what the baseline left of the frames, as a gate will see them.
     rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. is_clean: [N] bool.
+    shrink: [N] int64, `streaks.shrink_of` the pictures that the windows were cut from.
     """
 
     observed: Tensor
@@ -79,6 +82,7 @@ class Batch(NamedTuple):
     error: Tensor
     rain: Tensor
     is_clean: Tensor
+    shrink: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -88,6 +92,7 @@ class Batch(NamedTuple):
 class _Crop(NamedTuple):
     aligned: Aligned
     rain: Tensor
+    shrink: int
 
 
 class _Reading(NamedTuple):
@@ -133,7 +138,8 @@ class Windows:
         aligned = patched.aligned
         parts = (aligned.observed, aligned.witnesses, aligned.error, patched.rain)
         mirrored = _below(2, random)
-        return *(part.flip(-1) if mirrored else part for part in parts), torch.tensor(self._is_clean(slot))
+        facts = torch.tensor(self._is_clean(slot)), torch.tensor(crop.shrink)
+        return *(part.flip(-1) if mirrored else part for part in parts), *facts
 
     def _is_clean(self, slot: int) -> bool:
         """Clean clips have the last slots."""
@@ -165,7 +171,7 @@ class Windows:
                 f"{names}: no {needed} different frames in a row found in {_TRIES} places; use other clips"
             )
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(aligned)
-        whole = _Crop(aligned, rain)
+        whole = _Crop(aligned, rain, shrink_of(rain.shape))
         return [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]
 
     def _somewhere(self, clip: Footage, random: torch.Generator) -> Aligned | None:
@@ -178,21 +184,23 @@ class Windows:
         place = reach + _below(max(length - 2 * reach, 1), random)
         around = range(place % stride, length, stride)  # the frames of this stride through the place
         position = (place - around.start) // stride
-        first, last = max(position - reach_of(radius), 0), position + reach_of(radius)
+        before, options = Baseline(BaselineOptions()), DecomposeOptions()
+        context = reach_of(radius) + reach_of(before.radius)
+        first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
-        align = AlignOptions()
         read = zip(indices, clip.read(indices), strict=True)
-        pictures = [Picture(index, rgb, guide_of(rgb, align)) for index, rgb in read]
-        if min(pictures[0].rgb.shape[1:]) < self._cut.patch:
+        pictures = [(index, Picture(index, rgb, guide_of(rgb, options.align))) for index, rgb in read]
+        if min(pictures[0][1].rgb.shape[1:]) < self._cut.patch:
             raise InputError(
                 f"{clip.path}: its pictures are smaller than the patch of {self._cut.patch} pixels; use a smaller patch"
             )
-        shots = ShotOptions()
-        steps = [step_between(a.guide, b.guide, shots) for a, b in pairwise(pictures)]
-        chosen = choose_witnesses(steps, position - first, radius)
+        seen, center = list(judged(pictures, options.shots)), position - first
+        chosen = choose_witnesses([item.step for item in seen[1:]], center, radius)
         if len(chosen) < 2 * radius:
             return None
-        return Aligner(align).align(pictures[position - first], [pictures[i] for i in chosen])
+        aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
+        dried = {i: dry(windows[i], before, aligner, options) for i in sorted((center, *chosen))}
+        return Aligner(options.align).align(dried[center].picture, [dried[i].witness for i in chosen])
 
     def _seed_of(self, number: int) -> int:
         """Seeds that differ between numbers and between runs of other seeds."""
@@ -208,7 +216,8 @@ def _cropped(whole: _Crop, side: int, random: torch.Generator) -> _Crop:
         return part[..., top : top + side, left : left + side].clone()  # a view would keep the whole in memory
 
     aligned = whole.aligned
-    return _Crop(Aligned(cut(aligned.observed), cut(aligned.witnesses), cut(aligned.error)), cut(whole.rain))
+    kept = Aligned(cut(aligned.observed), cut(aligned.witnesses), cut(aligned.error))
+    return _Crop(kept, cut(whole.rain), whole.shrink)
 
 
 def _below(end: int, random: torch.Generator) -> int:

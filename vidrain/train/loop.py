@@ -168,14 +168,16 @@ def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
     rain = batch.rain
     if teacher is not None:
         with torch.no_grad():
-            seen = look(batch.observed, batch.witnesses, batch.error, per_channel=teacher.config.per_channel)
+            parts = (batch.observed, batch.witnesses, batch.error)
+            seen = look(*parts, per_channel=teacher.config.per_channel, shrink=batch.shrink.tolist())
             rain = teacher(seen.planes).clamp(0, 1) * seen.excess
     return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
 
 
 def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """The background of a pair made of the batch, and every term of the loss as a scalar."""
-    seen = look(pair.observed, pair.witnesses, batch.error, per_channel=net.config.per_channel)
+    parts = (pair.observed, pair.witnesses, batch.error)
+    seen = look(*parts, per_channel=net.config.per_channel, shrink=batch.shrink.tolist())
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
         gate = net(seen.planes)
     rain = gate.float() * seen.excess
