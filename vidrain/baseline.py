@@ -90,7 +90,7 @@ class Baseline:
             return torch.zeros_like(observed)
         background, spread = _witnessed(aligned, inf if (limit := self.options.largest_error) is None else limit)
         shrink = shrink_of(observed.shape)
-        share = share_of_rain(luma(observed), luma(background), spread, self._doubts, shrink=shrink)
+        share = share_of_rain(luma(observed), luma(background), spread, doubts=self._doubts, shrink=shrink)
         return torch.sub(observed, background, out=background).clamp_(min=0).mul_(share)
 
 

@@ -33,7 +33,6 @@ def test_shapes_and_ranges(samples: Path) -> None:
         (3, 4, 48, 48),
         (3, 3, 48, 48),
         (3,),
-        (3,),
     ]
     assert not batch.is_clean.any()
     assert batch.rain.min() >= 0

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def test_it_learns_one_window_by_heart(samples: Path) -> None:
     batch = Windows(options, Cut(radius=2, patch=64, batch=2), seed=3, tell=ignore).batch(0)
     rain = teacher_rain(batch, None)
     pair = recycle(batch.observed, batch.witnesses, rain, torch.Generator().manual_seed(0), options=settings.recycle)
-    excess = look(pair.observed, pair.witnesses, batch.error, per_channel=False, shrink=batch.shrink.tolist()).excess
+    excess = look(pair.observed, pair.witnesses, batch.error, per_channel=False).excess
     best = pair.observed - (pair.observed - pair.target).clamp(min=0).minimum(excess)
     least = charbonnier(best, pair.target, trust(pair, batch.is_clean, settings.dry), settings.softness).item()
     torch.manual_seed(0)
@@ -135,10 +135,11 @@ def test_the_run_folder_explains_itself(samples: Path, tmp_path: Path) -> None:
     facts = json.loads((folder / "run.json").read_text())
     assert facts.keys() == {"vidrain", "commit", "torch", "python", "device", "threads"}
     rows = curve_of(folder)
-    assert rows[0].keys() == {"step", "recycling", "sparsity", "total", "gradient", "rate"}
+    assert rows[0].keys() == {"step", "recycling", "correction", "sparsity", "total", "gradient", "rate"}
     weights = settings.weights
     for row in rows:
-        assert row["total"] == pytest.approx(row["recycling"] * weights.recycling + row["sparsity"] * weights.sparsity)
+        parts = [row[term] * weight for term, weight in asdict(weights).items()]
+        assert row["total"] == pytest.approx(sum(parts))
     assert [path.name for path in sorted((folder / "previews").iterdir())] == ["step_000002.png", "step_000004.png"]
     assert read_header(report.weights)["model"] == "gate-s"
     assert load_model("gate-s", report.weights).radius == 2

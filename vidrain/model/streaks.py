@@ -2,7 +2,7 @@
 
 On luma pictures alone. The baseline removes this share of the excess; a gate sees it and learns where it is wrong.
 
-    share = share_of_rain(observed, background, spread, Doubts(), shrink=shrink_of(observed.shape))
+    share = share_of_rain(observed, background, spread, doubts=Doubts(), shrink=shrink_of(observed.shape))
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def shrink_of(size: Sequence[int]) -> int:
     return max(1, round(min(size[-2:]) / _LINES))
 
 
-def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, doubts: Doubts, *, shrink: int) -> Tensor:
+def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubts: Doubts, shrink: int) -> Tensor:
     """The share of the excess O - M > 0 that is rain. [H, W] in [0, 1]
 
     observed, background: luma of O and of M, [H, W]; spread: range of the luma of the witnesses, [H, W]. None is
@@ -60,7 +60,7 @@ def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tens
         pair = torch.stack((excess, deficit))
         excess, deficit = functional.avg_pool2d(pair, shrink, ceil_mode=True)
     darkening = _over(deficit, (_AROUND, _AROUND), torch.add).div_(_AROUND**2)
-    terms = _against(_along_lines(excess), excess).mul_(doubts.line).add_(doubts.trust)
+    terms = _against(along_lines(excess), excess).mul_(doubts.line).add_(doubts.trust)
     terms.sub_(_against(darkening, excess), alpha=doubts.darkening)
     terms.sub_(_opened(excess, _THICK) / excess.clamp(min=_SMALLEST), alpha=doubts.thickness)
     if shrink > 1:
@@ -105,8 +105,8 @@ def _padded(picture: Tensor, rows: int, columns: int) -> Tensor:
     return padded
 
 
-def _along_lines(picture: Tensor) -> Tensor:
-    """Mean over eight rows along the line, out of nine steep ones, on which it is largest. [H, W]"""
+def along_lines(picture: Tensor) -> Tensor:
+    """Mean over eight rows along the line, out of nine steep ones, on which it is largest. [H, W], as `picture`"""
     height, width = picture.shape
     best = torch.zeros_like(picture)
     padded = _padded(picture, 8, 8)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vidrain.align import Aligner, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
@@ -74,7 +75,6 @@ class Batch(NamedTuple):
     observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
     The witnesses are what the baseline left of the frames, as a gate will see them.
     rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. is_clean: [N] bool.
-    shrink: [N] int64, `streaks.shrink_of` the pictures that the windows were cut from.
     """
 
     observed: Tensor
@@ -82,7 +82,6 @@ class Batch(NamedTuple):
     error: Tensor
     rain: Tensor
     is_clean: Tensor
-    shrink: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -92,7 +91,6 @@ class Batch(NamedTuple):
 class _Crop(NamedTuple):
     aligned: Aligned
     rain: Tensor
-    shrink: int
 
 
 class _Reading(NamedTuple):
@@ -138,8 +136,7 @@ class Windows:
         aligned = patched.aligned
         parts = (aligned.observed, aligned.witnesses, aligned.error, patched.rain)
         mirrored = _below(2, random)
-        facts = torch.tensor(self._is_clean(slot)), torch.tensor(crop.shrink)
-        return *(part.flip(-1) if mirrored else part for part in parts), *facts
+        return *(part.flip(-1) if mirrored else part for part in parts), torch.tensor(self._is_clean(slot))
 
     def _is_clean(self, slot: int) -> bool:
         """Clean clips have the last slots."""
@@ -171,7 +168,7 @@ class Windows:
                 f"{names}: no {needed} different frames in a row found in {_TRIES} places; use other clips"
             )
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(aligned)
-        whole = _Crop(aligned, rain, shrink_of(rain.shape))
+        whole = _Crop(aligned, rain)
         return [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]
 
     def _somewhere(self, clip: Footage, random: torch.Generator) -> Aligned | None:
@@ -188,7 +185,7 @@ class Windows:
         context = reach_of(radius) + reach_of(before.radius)
         first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
-        read = zip(indices, clip.read(indices), strict=True)
+        read = zip(indices, map(_at_size, clip.read(indices)), strict=True)
         pictures = [(index, Picture(index, rgb, guide_of(rgb, options.align))) for index, rgb in read]
         if min(pictures[0][1].rgb.shape[1:]) < self._cut.patch:
             raise InputError(
@@ -207,6 +204,12 @@ class Windows:
         return (self._seed * 0x9E3779B97F4A7C15 + number) % (1 << 63)
 
 
+def _at_size(rgb: Tensor) -> Tensor:
+    """A picture [3, H, W] as small as a gate looks at it: the same streak is as wide in every clip."""
+    shrink = shrink_of(rgb.shape)
+    return functional.avg_pool2d(rgb, shrink) if shrink > 1 else rgb
+
+
 def _cropped(whole: _Crop, side: int, random: torch.Generator) -> _Crop:
     """A square somewhere in the picture; the whole breadth or height where that is shorter."""
     height, width = whole.rain.shape[1:]
@@ -216,8 +219,7 @@ def _cropped(whole: _Crop, side: int, random: torch.Generator) -> _Crop:
         return part[..., top : top + side, left : left + side].clone()  # a view would keep the whole in memory
 
     aligned = whole.aligned
-    kept = Aligned(cut(aligned.observed), cut(aligned.witnesses), cut(aligned.error))
-    return _Crop(kept, cut(whole.rain), whole.shrink)
+    return _Crop(Aligned(cut(aligned.observed), cut(aligned.witnesses), cut(aligned.error)), cut(whole.rain))
 
 
 def _below(end: int, random: torch.Generator) -> int:

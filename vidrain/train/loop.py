@@ -46,10 +46,15 @@ _REPORTED = 50  # last steps whose mean loss is reported
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """What the terms count. recycling: |B - P| of recycled pairs; sparsity: mean |R|, most of a picture is dry."""
+    """What the terms count.
+
+    recycling: |B - P| of recycled pairs. correction: mean excess times the square of how far the gate strays from what
+    looks like rain without training. sparsity: mean |R|, most of a picture is dry.
+    """
 
     recycling: float = 1.0
-    sparsity: float = 0.01
+    correction: float = 0.3
+    sparsity: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ class TrainConfig:
     largest_gradient: float = 1.0
     average: float = 0.995
     baseline_steps: int = 1000
-    softness: float = 0.02
+    softness: float = 0.01
     dry: float = 0.3
     bf16: bool = False
     device: Device = "auto"
@@ -168,16 +173,14 @@ def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
     rain = batch.rain
     if teacher is not None:
         with torch.no_grad():
-            parts = (batch.observed, batch.witnesses, batch.error)
-            seen = look(*parts, per_channel=teacher.config.per_channel, shrink=batch.shrink.tolist())
+            seen = look(batch.observed, batch.witnesses, batch.error, per_channel=teacher.config.per_channel)
             rain = teacher(seen.planes).clamp(0, 1) * seen.excess
     return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
 
 
 def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """The background of a pair made of the batch, and every term of the loss as a scalar."""
-    parts = (pair.observed, pair.witnesses, batch.error)
-    seen = look(*parts, per_channel=net.config.per_channel, shrink=batch.shrink.tolist())
+    seen = look(pair.observed, pair.witnesses, batch.error, per_channel=net.config.per_channel)
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
         gate = net(seen.planes)
     rain = gate.float() * seen.excess
@@ -185,6 +188,7 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
     weight = trust(pair, batch.is_clean, config.dry)
     terms = {
         "recycling": charbonnier(background, pair.target, weight, config.softness),
+        "correction": ((gate.float() - seen.planes[:, -1:]).square() * seen.excess).mean(),
         "sparsity": rain_sparsity(rain),
     }
     return background, terms
