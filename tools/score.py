@@ -33,11 +33,11 @@ import numpy.typing as npt
 import torch
 
 from vidrain.config import load_clean
-from vidrain.decompose import DecomposeOptions, Decomposer, decompose
+from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.errors import InputError, UsageError, VidrainError
 from vidrain.job import CleanOptions, device_of
 from vidrain.metrics import luma, psnr, ssim
-from vidrain.types import Frame, Planes, VideoInfo
+from vidrain.types import Decomposer, Frame, Planes, VideoInfo
 from vidrain.video.color import Conversion, conversion_for, to_rgb
 from vidrain.video.decode import open_video
 from vidrain.weights import load_decomposer

@@ -103,6 +103,8 @@ def dimensions(path: str | Path, *, stall_s: float = STALL_S) -> Dimensions:
 class _Sampler:
     """A decomposer that keeps patches of the layers of every frame it is shown, and removes what the baseline does."""
 
+    first = None  # patches are those of frames as observed
+
     def __init__(self, per_frame: int) -> None:
         self._baseline = Baseline(BaselineOptions())
         self._per_frame = per_frame

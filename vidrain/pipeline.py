@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 from vidrain.conceal import refuse_damaged, refuse_missing, repeated, unbroken
-from vidrain.decompose import Decomposer, decompose, reach_of, tolerated
+from vidrain.decompose import context_of, decompose, tolerated
 from vidrain.errors import InputError
 from vidrain.events import Meter, Notice, OnEvent, ignore
 from vidrain.export import VideoExport
@@ -23,7 +23,7 @@ from vidrain.pace import at_pace
 from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, report_of
 from vidrain.stream import prefetch
 from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_what_needs_one, spare_for, time_error
-from vidrain.types import Frame, Layers
+from vidrain.types import Decomposer, Frame, Layers
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
@@ -168,7 +168,7 @@ def _write(
     """Decode, decompose and encode: a thread each, bounded queues between them. Returns the finished exports."""
     with ExitStack() as stack:
         exports = {role: stack.enter_context(export) for role, export in _exports(job, partials)}
-        context = _context(job, reach_of(decomposer.radius))
+        context = _context(job, context_of(decomposer))
         frames = job.watchdog.ahead(context, _DECODED_AHEAD, "decode", job.video.decoded.place)
         decoded = stack.enter_context(closing(frames))
         computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)

@@ -6,7 +6,7 @@ Data only: no decoding and no arithmetic beyond invariants. Arrays are read-only
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -198,6 +198,21 @@ class Aligned:
     witnesses: Tensor
     error: Tensor
     shot: int = 0
+
+
+class Decomposer(Protocol):
+    """Takes an aligned window apart: all that a model has to be."""
+
+    @property
+    def first(self) -> "Decomposer | None":
+        """What takes the rain off the neighbours before they bear witness; None: they do as they were observed."""
+
+    @property
+    def radius(self) -> int:
+        """Different frames wanted on each side of the observed one; 0 works on single frames."""
+
+    def __call__(self, aligned: Aligned) -> Tensor:
+        """What to subtract from the observation. [3, H, W] float32, in units of RGB in [0, 1]"""
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import Decomposer
 from vidrain.errors import ModelError
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
 from vidrain.model.nlcl import Generator, Nlcl, NlclDecomposer, NlclOptions, Statistics
+from vidrain.types import Decomposer
 
 # What each preset stands for; it chooses the model and nothing else.
 PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "baseline"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
-_VERSION = "1"  # of `model.planes.look` and `Gate` together: other planes make other weights
+_VERSION = "2"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
 @overload
@@ -61,7 +61,7 @@ def load_model(
     if name == "nlcl":
         return _load_nlcl(path, statistics)
     if name in CONFIGS:
-        return GateDecomposer(_load_gate(name, path))
+        return GateDecomposer(_load_gate(name, path), first=Baseline(BaselineOptions()))
     if path is not None:
         made_for = read_header(path).get("model", "an unnamed model")
         raise ModelError(f"{path}: holds weights of {made_for}, but {name} takes none; leave --weights out")

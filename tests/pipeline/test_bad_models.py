@@ -32,6 +32,7 @@ class Spoiled:
     bad: frozenset[int]
     spoil: Callable[[Tensor], Tensor]
     radius: int = 1
+    first: None = None
     calls: int = 0
     model: Baseline = field(default_factory=lambda: Baseline(BaselineOptions(radius=1)))
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -135,10 +135,11 @@ def test_the_run_folder_explains_itself(samples: Path, tmp_path: Path) -> None:
     facts = json.loads((folder / "run.json").read_text())
     assert facts.keys() == {"vidrain", "commit", "torch", "python", "device", "threads"}
     rows = curve_of(folder)
-    assert rows[0].keys() == {"step", "recycling", "sparsity", "total", "gradient", "rate"}
+    assert rows[0].keys() == {"step", "recycling", "correction", "sparsity", "total", "gradient", "rate"}
     weights = settings.weights
     for row in rows:
-        assert row["total"] == pytest.approx(row["recycling"] * weights.recycling + row["sparsity"] * weights.sparsity)
+        parts = [row[term] * weight for term, weight in asdict(weights).items()]
+        assert row["total"] == pytest.approx(sum(parts))
     assert [path.name for path in sorted((folder / "previews").iterdir())] == ["step_000002.png", "step_000004.png"]
     assert read_header(report.weights)["model"] == "gate-s"
     assert load_model("gate-s", report.weights).radius == 2

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from vidrain.baseline import Baseline, BaselineOptions
+from vidrain.errors import UsageError
 from vidrain.model.planes import luma, median
 from vidrain.types import Aligned
 
@@ -163,6 +164,16 @@ def test_more_trust_removes_more() -> None:
     aligned = contradicting(scene())
     amounts = [removed(aligned, BaselineOptions(trust=trust)) for trust in (0.2, 0.4, 0.6)]
     assert amounts == sorted(set(amounts))
+
+
+def test_passes_are_the_options_own() -> None:
+    twice = Baseline(BaselineOptions(passes=2, trust=0.5))
+    assert Baseline(BaselineOptions()).first is None
+    assert twice.first is not None
+    assert twice.first.options == BaselineOptions(trust=0.5)
+    for passes in (0, 4):
+        with pytest.raises(UsageError, match=rf"baseline.passes={passes}: allowed: 1 to 3"):
+            BaselineOptions(passes=passes)
 
 
 def test_radius_is_the_options_own() -> None:

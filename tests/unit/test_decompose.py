@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.round_trip import NAMES, SAMPLES, decoded, opened
+from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import Decomposer, decompose, quantised, reach_of
+from vidrain.decompose import context_of, decompose, quantised, reach_of
 from vidrain.stream import prefetch
-from vidrain.types import Aligned, Frame, Layers, Planes, VideoInfo
-from vidrain.video.color import conversion_for
+from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, VideoInfo
+from vidrain.video.color import conversion_for, to_rgb
 
 WIDTH, HEIGHT = 128, 96  # what is cut out of a sample: enough to move, quick to compute
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,7 @@ class Recorder:
 
     radius: int
     amount: float = 0.0
+    first: Decomposer | None = None
     shown: list[Aligned] = field(default_factory=list)
 
     def __call__(self, aligned: Aligned) -> Tensor:
@@ -118,6 +120,64 @@ def test_context_matters() -> None:
     assert not same(run(frames[10:14], info), whole("vfr.mp4")[10:14])
 
 
+TWICE = BaselineOptions(passes=2)
+
+
+@pytest.mark.parametrize("wanted", [range(3), range(15, 18), range(33, 36)])
+def test_range_equals_the_whole_in_two_passes(wanted: range) -> None:
+    info, frames = small("vfr.mp4")
+    reach = context_of(Baseline(TWICE))
+    assert reach == 2 * reach_of(TWICE.radius)
+    context = frames[max(wanted.start - reach, 0) : wanted.stop + reach]
+    due = run(frames, info, Baseline(TWICE))[wanted.start : wanted.stop]
+    assert same(run(context, info, Baseline(TWICE), wanted), due)
+    assert not same(due, whole("vfr.mp4")[wanted.start : wanted.stop])
+
+
+def test_the_second_pass_by_hand() -> None:
+    """Every frame dried alone, then each compared with the others: motion and witnesses are those of dried frames."""
+    info, frames = small("vfr.mp4")
+    frames, conversion, options = frames[:7], conversion_for(info), AlignOptions()
+    observed = [to_rgb(frame.planes, conversion).contiguous() for frame in frames]
+
+    def seen(center: int, pictures: list[Tensor], guides: list[Tensor]) -> Aligned:
+        items = [
+            Picture(i, rgb, guide_of(guide, options))
+            for i, (rgb, guide) in enumerate(zip(pictures, guides, strict=True))
+        ]
+        around = [i for i in (center - 1, center - 2, center + 1, center + 2) if 0 <= i < len(items)]
+        at = Picture(center, observed[center], items[center].guide)
+        return Aligner(options).align(at, [items[i] for i in around])
+
+    baseline = Baseline(BaselineOptions())
+    left = [rgb - baseline(seen(i, observed, observed)) for i, rgb in enumerate(observed)]
+    recorder = Recorder(radius=2, first=baseline)
+    run(frames, info, recorder)
+    for center, found in enumerate(recorder.shown):
+        due = seen(center, left, left)
+        assert torch.equal(found.observed, due.observed)
+        assert torch.equal(found.witnesses, due.witnesses)
+        assert torch.equal(found.error, due.error)
+
+
+def test_what_a_first_pass_fails_on_bears_witness_as_it_is() -> None:
+    info, frames = small("vfr.mp4")
+    plain, failed = Recorder(radius=2), Recorder(radius=2, first=Recorder(radius=0, amount=float("nan")))
+    run(frames[:6], info, plain)
+    run(frames[:6], info, failed)
+    for found, due in zip(failed.shown, plain.shown, strict=True):
+        assert torch.equal(found.witnesses, due.witnesses)
+
+
+def test_three_passes_are_three() -> None:
+    last = Recorder(radius=0, amount=0.1)
+    middle = Recorder(radius=0, amount=0.1, first=last)
+    recorder = Recorder(radius=1, first=middle)
+    info, frames = small("vfr.mp4")
+    run(frames[:4], info, recorder)
+    assert [len(each.shown) for each in (last, middle, recorder)] == [4, 4, 4]
+
+
 @pytest.mark.parametrize(("frames", "witnesses"), [(1, [0]), (2, [1, 1]), (3, [2, 2, 2]), (4, [2, 3, 3, 2])])
 def test_shortest_videos(frames: int, witnesses: list[int]) -> None:
     info, every = small("vfr.mp4")
@@ -141,6 +201,12 @@ def test_no_witness_comes_from_beyond_a_cut() -> None:
     assert recorder.witnesses == [2, 3, *[4] * 14, 3, 2, 2, 3, *[4] * 14, 3, 2]
     assert same(whole("cut.mkv")[:18], run(frames[:18], info))
     assert same(whole("cut.mkv")[18:], run(frames[18:], info))
+
+
+def test_no_pass_looks_beyond_a_cut() -> None:
+    info, frames = small("cut.mkv")
+    part, every = run(frames[14:18], info, Baseline(TWICE)), run(frames[14:22], info, Baseline(TWICE))
+    assert same(part, every[:4])
 
 
 def test_decomposers_are_told_the_shot() -> None:
@@ -225,6 +291,20 @@ def test_frames_are_read_as_they_are_needed() -> None:
 
     for layers in decompose(reading(), info, Recorder(radius=1)):
         assert read[-1] <= layers.frame.index + reach_of(1) + 1
+
+
+def test_two_passes_read_ahead_no_further_than_their_context() -> None:
+    info, frames = small("vfr.mp4")
+    read: list[int] = []
+
+    def reading() -> Iterator[Frame]:
+        for frame in frames:
+            read.append(frame.index)
+            yield frame
+
+    twice = Recorder(radius=1, first=Recorder(radius=1))
+    for layers in decompose(reading(), info, twice):
+        assert read[-1] <= layers.frame.index + context_of(twice) + 2
 
 
 def test_consumers_are_not_left_in_inference_mode() -> None:

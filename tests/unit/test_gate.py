@@ -11,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
 from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, look, median
+from vidrain.model.streaks import Doubts, share_of_rain
 from vidrain.types import Aligned
 from vidrain.weights import hash_of, load_model, packed_gate, read_header
 
@@ -31,9 +34,8 @@ def window(seed: int, *, witnesses: int = 4, size: tuple[int, int] = (24, 32)) -
 def gate(name: str = "gate-s", seed: int = 0, *, wild: bool = False) -> Gate:
     torch.manual_seed(seed)
     net = Gate(CONFIGS[name])
-    if wild:  # taught nonsense: gates far outside of [0, 1]
-        with torch.no_grad():
-            net.tail.weight.mul_(300)
+    with torch.no_grad():  # the last weights are 0 before training; wild: taught nonsense, far outside of [0, 1]
+        net.tail.weight.normal_(std=20 if wild else 0.05)
     return net
 
 
@@ -58,7 +60,7 @@ def test_sizes(name: str, least: int, most: int) -> None:
 )
 def test_rain_is_bounded_whatever_was_learned(seed: int, name: str, witnesses: int, size: tuple[int, int]) -> None:
     aligned = window(seed, witnesses=witnesses, size=size)
-    rain = GateDecomposer(gate(name, seed, wild=True))(aligned)
+    rain = GateDecomposer(gate(name, seed, wild=True), first=None)(aligned)
     assert rain.shape == (3, *size)
     assert rain.min() >= 0
     assert torch.all(rain <= exceeding(aligned) + 1e-6)
@@ -66,18 +68,35 @@ def test_rain_is_bounded_whatever_was_learned(seed: int, name: str, witnesses: i
 
 def test_a_wild_gate_does_reach_both_bounds() -> None:
     aligned = window(3)
-    rain, most = GateDecomposer(gate(wild=True))(aligned), exceeding(aligned)
+    rain, most = GateDecomposer(gate(wild=True), first=None)(aligned), exceeding(aligned)
     there = most > 0.01
     assert (rain[there] == 0).any()
     assert ((rain - most)[there].abs() < 1e-6).any()
 
 
+@pytest.mark.parametrize("size", [(24, 32), (545, 541)])
+def test_before_training_it_is_the_baseline(size: tuple[int, int]) -> None:
+    """With the trust of a second pass, whatever the size of the picture; so learning starts from there."""
+    aligned = window(4, size=size)
+    torch.testing.assert_close(
+        GateDecomposer(Gate(CONFIGS["gate-s"]), first=None)(aligned), Baseline(BaselineOptions(trust=0.5))(aligned)
+    )
+
+
+def test_a_larger_picture_of_the_same_is_corrected_the_same() -> None:
+    net, planes = gate(), torch.rand(1, LUMA_PLANES, 15, 18)
+    doubled = planes.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    due = interpolate(net(planes) - planes[:, -1:], scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(net(doubled, shrink=2) - doubled[:, -1:], due, atol=1e-5, rtol=1e-4)
+    assert net(doubled[..., :29, :35], shrink=2).shape == (1, 1, 29, 35)
+
+
 def test_no_witnesses_no_rain() -> None:
-    assert not GateDecomposer(gate())(window(0, witnesses=0)).any()
+    assert not GateDecomposer(gate(), first=None)(window(0, witnesses=0)).any()
 
 
 def test_the_radius_is_that_of_the_config() -> None:
-    assert [GateDecomposer(gate(name)).radius for name in CONFIGS] == [2, 2, 3]
+    assert [GateDecomposer(gate(name), first=None).radius for name in CONFIGS] == [2, 2, 3]
 
 
 def test_luma_decides_for_all_channels_or_each_for_itself() -> None:
@@ -113,10 +132,12 @@ def test_planes_by_hand(witnesses: int) -> None:
     ranges = [grey.amax(0) - grey.amin(0), own - grey.amin(0), own - grey.amax(0)]
     difference = ((aligned.observed - middle) * weights).sum(0)
     expected = [difference * 8, (middle * weights).sum(0) - 0.5, *(plane * 8 for plane in ranges), trust]
-    seen = look(*batch, per_channel=False)
+    likely = share_of_rain(own, (middle * weights).sum(0), ranges[0], doubts=Doubts(trust=0.5), shrink=2)
+    expected.append(likely)
+    seen = look(*batch, per_channel=False, shrink=2)
     torch.testing.assert_close(seen.planes[0], torch.stack(expected), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(seen.excess[0], exceeding(aligned))
-    rich = look(*batch, per_channel=True)
+    rich = look(*batch, per_channel=True, shrink=2)
     torch.testing.assert_close(rich.planes[0, :3], (aligned.observed - middle) * 8, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(rich.planes[0, 3:6], middle - 0.5)
     torch.testing.assert_close(rich.planes[0, 6:], seen.planes[0, 2:])
@@ -126,7 +147,7 @@ def test_the_order_of_witnesses_does_not_count() -> None:
     aligned = window(5)
     order = [2, 0, 3, 1]
     other = Aligned(aligned.observed, aligned.witnesses[order], aligned.error[order])
-    model = GateDecomposer(gate())
+    model = GateDecomposer(gate(), first=None)
     torch.testing.assert_close(model(aligned), model(other))
 
 
@@ -147,9 +168,9 @@ def file(tmp_path: Path) -> Path:
 def test_weights_come_back(name: str, tmp_path: Path) -> None:
     path, net, aligned = tmp_path / "w.safetensors", gate(name, seed=3), window(1, witnesses=4)
     path.write_bytes(packed_gate(name, net.state_dict()))
-    assert torch.equal(load_model(name, weights=path)(aligned), GateDecomposer(net)(aligned))
+    assert torch.equal(load_model(name, weights=path)(aligned), GateDecomposer(net, first=None)(aligned))
     header = read_header(path)
-    assert (header["model"], header["version"]) == (name, "1")
+    assert (header["model"], header["version"]) == (name, "2")
     assert json.loads(header["config"]) == asdict(CONFIGS[name])
     assert header["hash"] == hash_of(net.state_dict())
 
@@ -166,7 +187,7 @@ Change = Callable[[dict[str, Tensor], dict[str, str]], object]
     [
         (lambda tensors, head: head.pop("model"), "holds weights of an unnamed model, not of gate-s"),
         (lambda tensors, head: head.update(model="gate-m"), "holds weights of gate-m, not of gate-s"),
-        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 1\)"),
+        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 2\)"),
         (lambda tensors, head: head.update(config="{}"), "made for another gate-s"),
         (lambda tensors, head: tensors.pop("head.bias"), r"lacks head.bias \(1 of 16 tensors missing\)"),
         (lambda tensors, head: tensors.update(extra=torch.zeros(1)), "holds extra, which its model does not have"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vidrain.errors import UsageError
-from vidrain.train.recycling import Recycled, RecycleOptions, recycle, trust
+from vidrain.train.recycling import Recycled, RecycleOptions, _joined, recycle, trust
 
 OPTIONS = RecycleOptions()
 
@@ -117,7 +117,9 @@ def test_remains_lie_where_the_rain_was_pasted() -> None:
         torch.testing.assert_close(pair.witnesses[:, k] - dark[1][:, k], pasted * 0.2)
 
 
-PLAIN = RecycleOptions(layers=1, weakest=1, strongest=1, zoom=1, slant=0, neighbours=0, persistence=0, margin=0)
+PLAIN = RecycleOptions(
+    layers=1, weakest=1, strongest=1, zoom=1, stretch=1, slant=0, neighbours=0, persistence=0, margin=0
+)
 
 
 def streak_pasted(seed: int, options: RecycleOptions) -> Tensor:
@@ -133,7 +135,33 @@ def test_pieces_keep_their_shape_where_none_is_asked_for() -> None:
     assert 2 <= len(found) < 12  # of two windows one holds the streak
     for places in found:
         assert len(set(places[:, 1].tolist())) == 1
-        assert len(places) == 24
+        assert 24 <= len(places) <= 31  # the mean along eight rows reaches over both ends
+
+
+def test_pieces_are_drawn_longer_and_no_wider() -> None:
+    found = [places for seed in range(24) if len(places := streak_pasted(seed, replace(PLAIN, stretch=2.0)))]
+    rows = {len(set(places[:, 0].tolist())) for places in found}
+    assert max(rows) > 35
+    assert all(len(set(places[:, 1].tolist())) == 1 for places in found)
+
+
+def test_streaks_in_bits_are_joined_and_dots_are_dropped() -> None:
+    rain = torch.zeros(1, 3, 40, 40)
+    rain[:, :, 8:32, 20] = 0.3
+    rain[:, :, 19:21, 20] = 0  # a teacher that doubts the middle
+    rain[:, :, 5, 5] = 0.15
+    pasted = _joined(rain, 0.02)[0, 0]
+    assert pasted[8:32, 20].min() > 0.1
+    assert not pasted[:, :10].any()
+
+
+def test_neighbours_hold_what_a_first_pass_leaves() -> None:
+    observed, others, rain = scene(9, size=(40, 40))
+    dark = (observed * 0.3, others * 0.3, rain)
+    options = RecycleOptions(neighbours=1, persistence=0, strongest=1)
+    full, faint = (recycled(9, dark, replace(options, left=left)).witnesses - dark[1] for left in (1.0, 0.1))
+    assert 0 < float(faint.max()) < 0.11 * float(rain.max())
+    assert float(full.max()) > 2 * float(faint.max())
 
 
 def test_pieces_are_zoomed_and_lean_over() -> None:
@@ -148,9 +176,9 @@ def test_pieces_are_zoomed_and_lean_over() -> None:
 
 
 def test_what_is_certain_counts_most() -> None:
-    observed, others, rain = scene(8, size=(40, 40))
+    observed, others, rain = scene(11, size=(40, 40))
     rain[1] = 0
-    pair = recycled(8, (observed * 0.3, others, rain))
+    pair = recycled(11, (observed * 0.3, others, rain))
     weight = trust(pair, torch.tensor([False, True, False]), 0.25)
     pasted = (pair.observed > pair.target).any(1, keepdim=True)
     assert pasted.any()
@@ -168,8 +196,10 @@ def test_what_is_certain_counts_most() -> None:
         ({"margin": -1}, r"margin=-1"),
         ({"weakest": 0.0}, r"recycle.weakest=0.0: allowed: above 0"),
         ({"weakest": 5.0}, r"up to strongest=4.0"),
-        ({"zoom": 0.5}, r"recycle.zoom=0.5 slant=0.2: allowed: from 1, from 0"),
+        ({"zoom": 0.5}, r"recycle.zoom=0.5 stretch=4.0 slant=0.2: allowed: from 1, from 1, from 0"),
         ({"slant": -1.0}, r"slant=-1.0"),
+        ({"stretch": 0.9}, r"stretch=0.9"),
+        ({"left": 1.5}, r"recycle.left=1.5: allowed: 0 to 1"),
         ({"neighbours": 1.5}, r"recycle.neighbours=1.5: allowed: 0 to 1"),
         ({"remains_most": float("nan")}, r"recycle.remains_most=nan"),
     ],

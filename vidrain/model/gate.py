@@ -1,9 +1,11 @@
 """The video network: one decision per pixel, how much of what exceeds the aligned background is rain.
 
-R = g * max(O - M, 0), M the median of the aligned neighbours, g from a small network: so 0 <= R <= what exceeds the
-background, and B = O - R whatever was learned. The gate is linear, 0.5 + y, and clamped to [0, 1] only where a video
-is cleaned: a sigmoid saturates in the first steps and never comes back. No norm looks at the picture as a whole, so
-parts of it can be computed alone.
+R = g * max(O - M, 0), M the median of the aligned neighbours, from which the baseline has taken rain beforehand: so
+0 <= R <= what exceeds the background, and B = O - R whatever was learned. g = s + y, where s is the share that looks
+like rain (`streaks`) and y, from a small network, the correction: 0 before training, which so begins where a baseline
+of two passes ends. y is decided at the size of picture that is trained on, s at full size: a streak twice as wide is
+the same streak. The gate is linear and clamped to [0, 1] only where a video is cleaned: a sigmoid saturates in the
+first steps and never comes back. No norm looks at the picture as a whole, so parts of it can be computed alone.
 
     net = Gate(CONFIGS["gate-s"])
     seen = look(observed, witnesses, error, per_channel=net.config.per_channel)
@@ -18,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, look
-from vidrain.types import Aligned
+from vidrain.model.streaks import shrink_of
+from vidrain.types import Aligned, Decomposer
 
 _FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
-_QUIET = 0.1  # of the usual size of the last weights: training begins near a gate of a half everywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,18 +54,22 @@ class Gate(nn.Module):
         self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.blocks))
         self.tail = _conv(config.width, gates * _FOLD**2)
         with torch.no_grad():
-            self.tail.weight.mul_(_QUIET)
+            for parameter in self.tail.parameters():
+                parameter.zero_()
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """[N, P, H, W] of any size to [N, 1 or 3, H, W]."""
-        height, width = planes.shape[-2:]
-        whole = functional.pad(planes, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
+    def forward(self, planes: Tensor, *, shrink: int = 1) -> Tensor:
+        """[N, P, H, W] of any size to [N, 1 or 3, H, W]; shrink: `streaks.shrink_of` the whole picture."""
+        small = functional.avg_pool2d(planes, shrink, ceil_mode=True) if shrink > 1 else planes
+        height, width = small.shape[-2:]
+        whole = functional.pad(small, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
         folded = functional.pixel_unshuffle(whole, _FOLD)
         features = torch.relu(self.head(folded.contiguous(memory_format=torch.channels_last)))  # half the time on a CPU
         for block in self.blocks:
             features = block(features)
-        gate = functional.pixel_shuffle(self.tail(features), _FOLD)
-        return 0.5 + gate[..., :height, :width]
+        change = functional.pixel_shuffle(self.tail(features), _FOLD)[..., :height, :width]
+        if shrink > 1:
+            change = functional.interpolate(change, size=planes.shape[-2:], mode="bilinear")
+        return planes[:, -1:] + change
 
 
 class _Residual(nn.Module):
@@ -83,10 +89,11 @@ def _conv(channels: int, made: int) -> nn.Conv2d:
 
 
 class GateDecomposer:
-    """A trained gate as a decomposer of aligned windows."""
+    """A trained gate as a decomposer of aligned windows. first: the pass before, with which it was trained."""
 
-    def __init__(self, net: Gate) -> None:
+    def __init__(self, net: Gate, *, first: Decomposer | None) -> None:
         self.net = net.eval().requires_grad_(False)
+        self.first = first
 
     @property
     def radius(self) -> int:
@@ -103,6 +110,7 @@ class GateDecomposer:
             return torch.zeros_like(observed)
         net = self.net.to(observed.device)  # costs nothing where it is there already
         parts = (observed[None], aligned.witnesses[None], aligned.error[None])
-        seen = look(*parts, per_channel=net.config.per_channel)
-        gate: Tensor = net(seen.planes).clamp_(0, 1)
+        shrink = shrink_of(observed.shape)
+        seen = look(*parts, per_channel=net.config.per_channel, shrink=shrink)
+        gate: Tensor = net(seen.planes, shrink=shrink).clamp_(0, 1)
         return (gate * seen.excess)[0]

@@ -213,6 +213,7 @@ class NlclDecomposer:
     ones with what was measured on the first frames together.
     """
 
+    first = None  # no pass before it
     radius = 0  # neighbours wanted on each side
 
     def __init__(self, model: Nlcl, options: NlclOptions) -> None:

@@ -11,11 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vidrain.model.streaks import Doubts, share_of_rain
+
 _LUMA = (0.299, 0.587, 0.114)  # BT.601; brightness is only compared with brightness, so any matrix will do
+# Dried witnesses leave less to be taken on trust: on rain of tools/dev_rain.py 2 dB less harm for 0.1 dB of gain.
+_DOUBTS = Doubts(trust=0.5)
 _DIFFERENCE = 8.0  # rain brightens by about a tenth of the range: differences enter a network at its own scale
 
-LUMA_PLANES = 6
-CHANNEL_PLANES = 10
+LUMA_PLANES = 7
+CHANNEL_PLANES = 11
 
 
 class Seen(NamedTuple):
@@ -23,18 +27,20 @@ class Seen(NamedTuple):
 
     excess: [N, 3, H, W], max(O - M, 0), what the observation has over the median M of the witnesses.
     planes: [N, P, H, W]; O - M, M (of the luma, or of each channel), then of the luma the range of the witnesses,
-    O less the darkest of them and less the brightest, and how far their warps can be trusted, 0 to 1.
+    O less the darkest of them and less the brightest, how far their warps can be trusted, 0 to 1, and last the share
+    of the excess that looks like rain (`streaks`), 0 to 1: about what the baseline would remove.
     """
 
     excess: Tensor
     planes: Tensor
 
 
-def look(observed: Tensor, witnesses: Tensor, error: Tensor, *, per_channel: bool) -> Seen:
+def look(observed: Tensor, witnesses: Tensor, error: Tensor, *, per_channel: bool, shrink: int = 1) -> Seen:
     """Reduce windows to planes: LUMA_PLANES of them, or CHANNEL_PLANES where each channel counts for itself.
 
     observed: [N, 3, H, W]; witnesses: [N, K, 3, H, W], K at least 1; error: [N, K, H, W], as `types.Aligned` has them.
-    A witness whose warp left the picture votes for the observation.
+    shrink: `streaks.shrink_of` the pictures that the windows are cut from. A witness whose warp left the picture votes
+    for the observation.
     """
     inside = torch.isfinite(error)
     votes = [
@@ -46,12 +52,17 @@ def look(observed: Tensor, witnesses: Tensor, error: Tensor, *, per_channel: boo
     own = luma(observed)
     trust = torch.where(inside, 1 / (1 + error), 0).mean(1)
     difference = observed - middle
-    main = (difference, middle) if per_channel else (luma(difference)[:, None], luma(middle)[:, None])
+    spread, grey = brightest - darkest, luma(middle)
+    likely = [
+        share_of_rain(*luminances, doubts=_DOUBTS, shrink=shrink) for luminances in zip(own, grey, spread, strict=True)
+    ]
+    main = (difference, middle) if per_channel else (luma(difference)[:, None], grey[:, None])
     planes = (
         main[0] * _DIFFERENCE,
         main[1] - 0.5,
-        torch.stack([brightest - darkest, own - darkest, own - brightest], 1) * _DIFFERENCE,
+        torch.stack([spread, own - darkest, own - brightest], 1) * _DIFFERENCE,
         trust[:, None],
+        torch.stack(likely)[:, None],
     )
     return Seen(difference.clamp(min=0), torch.cat(planes, 1))
 

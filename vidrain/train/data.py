@@ -10,17 +10,19 @@ goes on after an interruption sees the batches it would have seen. Memory is bou
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from vidrain.align import Aligner, AlignOptions, Picture, guide_of
+from vidrain.align import Aligner, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import reach_of
+from vidrain.decompose import DecomposeOptions, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
-from vidrain.shots import ShotOptions, choose_witnesses, step_between
+from vidrain.model.streaks import shrink_of
+from vidrain.shots import choose_witnesses
+from vidrain.stream import sliding_windows
 from vidrain.train.footage import Footage, Tell, clips_at, open_footage
 from vidrain.types import Aligned
 
@@ -71,6 +73,7 @@ class Batch(NamedTuple):
     """Aligned windows side by side, K witnesses each.
 
     observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
+    The witnesses are what the baseline left of the frames, as a gate will see them.
     rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. is_clean: [N] bool.
     """
 
@@ -178,25 +181,33 @@ class Windows:
         place = reach + _below(max(length - 2 * reach, 1), random)
         around = range(place % stride, length, stride)  # the frames of this stride through the place
         position = (place - around.start) // stride
-        first, last = max(position - reach_of(radius), 0), position + reach_of(radius)
+        before, options = Baseline(BaselineOptions()), DecomposeOptions()
+        context = reach_of(radius) + reach_of(before.radius)
+        first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
-        align = AlignOptions()
-        read = zip(indices, clip.read(indices), strict=True)
-        pictures = [Picture(index, rgb, guide_of(rgb, align)) for index, rgb in read]
-        if min(pictures[0].rgb.shape[1:]) < self._cut.patch:
+        read = zip(indices, map(_at_size, clip.read(indices)), strict=True)
+        pictures = [(index, Picture(index, rgb, guide_of(rgb, options.align))) for index, rgb in read]
+        if min(pictures[0][1].rgb.shape[1:]) < self._cut.patch:
             raise InputError(
                 f"{clip.path}: its pictures are smaller than the patch of {self._cut.patch} pixels; use a smaller patch"
             )
-        shots = ShotOptions()
-        steps = [step_between(a.guide, b.guide, shots) for a, b in pairwise(pictures)]
-        chosen = choose_witnesses(steps, position - first, radius)
+        seen, center = list(judged(pictures, options.shots)), position - first
+        chosen = choose_witnesses([item.step for item in seen[1:]], center, radius)
         if len(chosen) < 2 * radius:
             return None
-        return Aligner(align).align(pictures[position - first], [pictures[i] for i in chosen])
+        aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
+        dried = {i: dry(windows[i], before, aligner, options) for i in sorted((center, *chosen))}
+        return Aligner(options.align).align(dried[center].picture, [dried[i].witness for i in chosen])
 
     def _seed_of(self, number: int) -> int:
         """Seeds that differ between numbers and between runs of other seeds."""
         return (self._seed * 0x9E3779B97F4A7C15 + number) % (1 << 63)
+
+
+def _at_size(rgb: Tensor) -> Tensor:
+    """A picture [3, H, W] as small as a gate looks at it: the same streak is as wide in every clip."""
+    shrink = shrink_of(rgb.shape)
+    return functional.avg_pool2d(rgb, shrink) if shrink > 1 else rgb
 
 
 def _cropped(whole: _Crop, side: int, random: torch.Generator) -> _Crop:

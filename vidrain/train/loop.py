@@ -46,10 +46,15 @@ _REPORTED = 50  # last steps whose mean loss is reported
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """What the terms count. recycling: |B - P| of recycled pairs; sparsity: mean |R|, most of a picture is dry."""
+    """What the terms count.
+
+    recycling: |B - P| of recycled pairs. correction: mean excess times the square of how far the gate strays from what
+    looks like rain without training. sparsity: mean |R|, most of a picture is dry.
+    """
 
     recycling: float = 1.0
-    sparsity: float = 0.01
+    correction: float = 0.3
+    sparsity: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ class TrainConfig:
     largest_gradient: float = 1.0
     average: float = 0.995
     baseline_steps: int = 1000
-    softness: float = 0.02
+    softness: float = 0.01
     dry: float = 0.3
     bf16: bool = False
     device: Device = "auto"
@@ -183,6 +188,7 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
     weight = trust(pair, batch.is_clean, config.dry)
     terms = {
         "recycling": charbonnier(background, pair.target, weight, config.softness),
+        "correction": ((gate.float() - seen.planes[:, -1:]).square() * seen.excess).mean(),
         "sparsity": rain_sparsity(rain),
     }
     return background, terms

@@ -12,7 +12,7 @@ four frames on. So faint remains of what is pasted onto P go onto its neighbours
     loss = error(pair.observed - rain_of(pair.observed, pair.witnesses), pair.target)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidrain.errors import UsageError
+from vidrain.model.planes import luma
+from vidrain.model.streaks import along_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,21 +33,25 @@ class RecycleOptions:
     margin: pixels around the teacher's rain where nothing is pasted.
     layers: pieces pasted over one another, 1 to this many. weakest, strongest: what their brightness is multiplied
     with, drawn evenly in its logarithm: rain elsewhere may be heavier, and a teacher takes less than there is.
-    zoom: pieces are drawn larger or smaller by up to this factor. slant: columns per row by which they lean over more.
-    neighbours: probability that a neighbour gets rain of its own. persistence: probability that a neighbour
+    zoom: pieces are drawn larger or smaller by up to this factor. stretch: and longer by up to this one, as a shutter
+    would that is open for longer. slant: columns per row by which they lean over more.
+    neighbours: probability that a neighbour holds rain of its own; left: at most this share of its brightness, as a
+    first pass leaves it. persistence: probability that a neighbour
     holds remains of the observation's; remains_least, remains_most: the share of its brightness that remains.
     """
 
     speckle: float = 0.02
     margin: int = 2
-    layers: int = 2
+    layers: int = 3
     weakest: float = 0.5
     strongest: float = 4.0
-    zoom: float = 1.5
+    zoom: float = 2.0
+    stretch: float = 4.0
     slant: float = 0.2
     neighbours: float = 0.5
+    left: float = 0.4
     persistence: float = 0.5
-    remains_least: float = 0.1
+    remains_least: float = 0.0
     remains_most: float = 0.3
 
     def __post_init__(self) -> None:
@@ -53,9 +59,10 @@ class RecycleOptions:
             raise UsageError(f"recycle.layers={self.layers} margin={self.margin}: allowed: from 1, from 0")
         if not 0 < self.weakest <= self.strongest:
             raise UsageError(f"recycle.weakest={self.weakest}: allowed: above 0, up to strongest={self.strongest}")
-        if not (self.zoom >= 1 and self.slant >= 0):
-            raise UsageError(f"recycle.zoom={self.zoom} slant={self.slant}: allowed: from 1, from 0")
-        for key in ("speckle", "neighbours", "persistence", "remains_least", "remains_most"):
+        if not (self.zoom >= 1 and self.stretch >= 1 and self.slant >= 0):
+            found = f"recycle.zoom={self.zoom} stretch={self.stretch} slant={self.slant}"
+            raise UsageError(f"{found}: allowed: from 1, from 1, from 0")
+        for key in ("speckle", "neighbours", "left", "persistence", "remains_least", "remains_most"):
             if not 0 <= (value := getattr(self, key)) <= 1:
                 raise UsageError(f"recycle.{key}={value}: allowed: 0 to 1")
 
@@ -85,15 +92,27 @@ def recycle(
     layer = rain * there
     target = observed - layer
     known = ~_covered(rain, options.speckle, options.margin)
-    pasted = _shower(layer, generator, options) * known
+    streaks = _joined(layer, options.speckle)
+    pasted = _shower(streaks, generator, options) * known
     count, neighbours = witnesses.shape[:2]
+    single = replace(options, layers=1)
     others = torch.empty_like(witnesses)
     for k in range(neighbours):
-        own = _shower(layer, generator, options) * _chosen(options.neighbours, count, generator, rain)
+        left = _between(0, options.left, count, generator, rain)
+        own = _shower(streaks, generator, single) * (left * _chosen(options.neighbours, count, generator, rain))
         share = _between(options.remains_least, options.remains_most, count, generator, rain)
         remains = pasted * (share * _chosen(options.persistence, count, generator, rain))
         others[:, k] = _brightened(witnesses[:, k], own + remains)
     return Recycled(_brightened(target, pasted), others, target, known)
+
+
+def _joined(layer: Tensor, speckle: float) -> Tensor:
+    """The streaks of a layer [N, 3, H, W], grey and whole: a teacher takes them in bits, and texture among them.
+
+    The mean along the best steep line fills gaps, and leaves an eighth of a dot.
+    """
+    lines = torch.stack([along_lines(picture) for picture in luma(layer)])[:, None].expand_as(layer)
+    return lines * _covered(lines, speckle, 1)
 
 
 def _covered(rain: Tensor, speckle: float, margin: int) -> Tensor:
@@ -132,13 +151,13 @@ def _reshaped(pieces: Tensor, generator: torch.Generator, options: RecycleOption
     zoom, lean, flip = (
         _between(-most, most, count, generator, pieces).flatten() for most in (log(options.zoom), options.slant, 1.0)
     )
-    size = zoom.exp()
+    size, longer = zoom.exp(), _between(0, log(options.stretch), count, generator, pieces).flatten().exp()
     matrix = torch.zeros(
         count, 2, 3, dtype=pieces.dtype, device=pieces.device
     )  # from here to there, in halves of a side
     matrix[:, 0, 0] = torch.where(flip < 0, -size, size)
     matrix[:, 0, 1] = lean * pieces.shape[2] / pieces.shape[3]
-    matrix[:, 1, 1] = size
+    matrix[:, 1, 1] = size / longer
     grid = functional.affine_grid(matrix, list(pieces.shape), align_corners=False)
     return functional.grid_sample(pieces, grid, padding_mode="reflection", align_corners=False)
 
