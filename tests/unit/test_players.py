@@ -98,9 +98,7 @@ def contrasts(nets: Nets, observed: Tensor, B: Tensor, R: Tensor) -> Tensor:
     for background, edge, drop in zip(alike, edges, rain, strict=True):
         total = total + layer_contrast(torch.cat([background, edge], dim=1), drop)
         for first, second in ((loose, tight), (wide, narrow)):
-            total = total + asymmetric_layer_contrast(
-                background, drop, background_pull=first, rain_pull=second, background_weight=weight
-            )
+            total = total + asymmetric_layer_contrast(background, drop, pulls=(first, second), background_weight=weight)
     return total
 
 
