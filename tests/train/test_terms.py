@@ -166,3 +166,13 @@ def test_16_bits_change_little(samples: Path, tmp_path: Path) -> None:
 def test_settings_out_of_bounds(wrong: Callable[[], object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         wrong()
+
+
+def test_a_frame_that_is_not_aligned_takes_part_where_it_is_asked_for(samples: Path, tmp_path: Path) -> None:
+    """`frames` needs the window beside, `motion` takes the neighbour out of the window that is there already."""
+    rows = {}
+    for positives in ("frames", "motion"):
+        settings = with_all(samples, steps=2, contrast=replace(FEW, positives=positives))
+        rows[positives] = curve_of(train(settings, tmp_path / positives).run_dir)[0]
+    assert rows["frames"]["layer"] != rows["motion"]["layer"]
+    assert rows["frames"]["location"] == rows["motion"]["location"]  # two frames that are aligned, for either

@@ -127,7 +127,8 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
         first = load_state(run_dir, state, config)
         describe(run_dir, config, device)
         curve = Curve(run_dir / "curve.jsonl", first)
-        cut = Cut(radius=net.config.radius, patch=config.patch, batch=config.batch)
+        beside = "layer" in config.weights.counted and config.contrast.positives == "frames"
+        cut = Cut(radius=net.config.radius, patch=config.patch, batch=config.batch, beside=beside)
         windows = Windows(config.data, cut, seed=config.seed, tell=on_event)
         on_event(_plan(config, run_dir, windows, first))
 
@@ -242,8 +243,8 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
 
 def scene_of(batch: Batch, windows: int) -> Scene:
     """The first windows of a batch as they are, for the terms of NLCL."""
-    first = [part[:windows] for part in (batch.observed, batch.witnesses, batch.error, batch.is_clean)]
-    return Scene(Window(*first[:3]), first[3])
+    beside = None if batch.beside is None else batch.beside.first(windows)
+    return Scene(batch.window.first(windows), batch.is_clean[:windows], beside)
 
 
 def descend(total: Tensor, players: Sequence[Optimizer], rate: float, largest_gradient: float) -> float:

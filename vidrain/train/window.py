@@ -26,6 +26,10 @@ class Window(NamedTuple):
     witnesses: Tensor
     error: Tensor
 
+    def first(self, count: int) -> "Window":
+        """The first windows."""
+        return Window(self.observed[:count], self.witnesses[:count], self.error[:count])
+
 
 class Layers(NamedTuple):
     """Background and rain, O = B + R, and the floor min(O, M), all [N, 3, H, W]; the floor needs no training."""
