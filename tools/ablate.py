@@ -1,4 +1,4 @@
-"""Trains variants of a recipe over seeds, scores them alike, and prints one table: which parts of NLCL earn their place.
+"""Trains variants of a recipe over seeds, scores them alike, and prints a table: which parts of NLCL earn their place.
 
     python -m tools.ablate --steps 600                             # every variant, seeds 0, 1 and 2, development clips
     python -m tools.ablate --steps 600 --variants "full; plain" --seeds 0 weights.layer=0.01
@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -84,7 +85,7 @@ class Record:
         """Add a run, or take the place of one of other settings."""
         self.runs[name] = run
         with claimed(self._path, force=True) as claim:
-            claim.partial.write_text(json.dumps(self.runs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            claim.partial.write_text(json.dumps(dict(sorted(self.runs.items())), indent=1) + "\n", encoding="utf-8")
             claim.publish()
 
 
@@ -103,14 +104,13 @@ def digest_of(config: TrainConfig, **further: object) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def run(given: argparse.Namespace, variant: str, seed: int, record: Record) -> None:
+def run(given: argparse.Namespace, name: str, config: TrainConfig, record: Record) -> None:
     """Train and score one run, unless it is recorded."""
-    config = recipe(given, variant, seed)
-    name, digest = f"{variant} / {seed}", digest_of(config, on=given.on, every=given.every, frames=given.frames)
+    digest = digest_of(config, on=given.on, every=given.every, frames=given.frames)
     if record.has(name, digest):
         _say(f"{name}: recorded")
         return
-    folder = given.output / "runs" / f"{variant.replace(', ', '_').replace(' ', '_')}-{seed}-{digest_of(config)}"
+    folder = given.output / "runs" / f"{re.sub('[^a-z0-9]+', '-', name)}-{digest_of(config)}"
     report = train(config, folder)
     decomposer = load_decomposer(config.model, report.weights, baseline=BaselineOptions(), nlcl=NlclOptions())
     scores = scores_of(given, Model(decomposer, DecomposeOptions()))
@@ -202,7 +202,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=6, metavar="N", help="score every Nth frame of pairs")
     parser.add_argument("--frames", type=int, default=60, help="of the rendered clips, and of those of a still camera")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="such as weights.layer=0.01")
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)
 
 
 def ablate(given: argparse.Namespace) -> Record:
@@ -214,12 +214,13 @@ def ablate(given: argparse.Namespace) -> Record:
         raise UsageError(f"--seeds {given.seeds}: allowed: whole numbers from 0, separated by commas")
     if not (given.data / "real").is_dir():
         raise InputError(f"{given.data}/real: no such folder; give --data")
+    runs = [(variant, seed) for seed in map(int, given.seeds.split(",")) for variant in variants]
+    recipes = [recipe(given, *run_) for run_ in runs]  # a mistake is told before the first one begins
     given.output.mkdir(parents=True, exist_ok=True)
     record = Record(given.output / f"{given.on}.json")
     reference(given, record)
-    for seed in map(int, given.seeds.split(",")):
-        for variant in variants:
-            run(given, variant, seed, record)
+    for (variant, seed), config in zip(runs, recipes, strict=True):
+        run(given, f"{variant} / {seed}", config, record)
     return record
 
 

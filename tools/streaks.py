@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("clips", nargs="+", help="clips, then key=value as `vidrain clean` takes them")
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--model", default="baseline")
-    given = parser.parse_args(argv)
+    given = parser.parse_intermixed_args(argv)
     clips = [Path(one) for one in given.clips if "=" not in one]
     try:
         options = load_clean(None, [one for one in given.clips if "=" in one], {"model": given.model})

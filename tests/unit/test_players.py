@@ -62,8 +62,8 @@ def places_of(observed: Tensor, R: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     guide = observed.median(dim=1, keepdim=True).values.expand_as(observed)
     query, candidate = (sample_queries(guide.shape, count, generator, patch=PATCH) for count in (6, 40))
     still = torch.zeros(1, FRAMES, FRAMES, SIDE, SIDE, 2)
-    spatial, temporal = Spatial(patch=PATCH, radius=24, exclusion=8, stride=4), Temporal(patch=PATCH, refine=1)
-    alike = mine_background(guide, query, still, spatial=spatial, temporal=temporal)
+    spatial, temporal = Spatial(radius=24, exclusion=8, stride=4), Temporal(refine=1)
+    alike = mine_background(guide, query, still, patch=PATCH, spatial=spatial, temporal=temporal)
     rain = mine_rain(R, query, candidate, patch=PATCH, count=5, least_energy=0)
     found = {
         "query": query[:, :, None],

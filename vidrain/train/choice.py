@@ -178,16 +178,16 @@ def _alike(view: View, query: Tensor, generator: torch.Generator, options: Contr
         place = torch.cat([query[:, :, None, :1].expand_as(place[..., :1]), place[..., 1:]], -1)  # of the same frame
         return Mined(place, torch.zeros_like(place[..., 0], dtype=torch.float32), torch.ones_like(place[..., 0]) > 0)
     if options.positives == "published":
-        nearest = Spatial(count=count, patch=patch, radius=_NEAREST_RADIUS, exclusion=1, stride=1, apart=1)
-        return mine_spatial(view.background, query, nearest)
-    spatial = Spatial(count=count, patch=patch, radius=_RADIUS, exclusion=patch, apart=patch)
+        nearest = Spatial(count=count, radius=_NEAREST_RADIUS, exclusion=1, stride=1, apart=1)
+        return mine_spatial(view.background, query, nearest, patch=patch)
+    spatial = Spatial(count=count, radius=_RADIUS, exclusion=patch, apart=patch)
     if options.positives == "exclusion":
-        return mine_spatial(view.guide, query, spatial)
+        return mine_spatial(view.guide, query, spatial, patch=patch)
     is_still = options.positives == "frames"
-    temporal = Temporal(patch=patch, refine=_STILL_REFINE if is_still else _REFINE, apart=patch)
+    temporal = Temporal(refine=_STILL_REFINE if is_still else _REFINE, apart=patch)
     count, frames, _, *size = view.guide.shape
     flow = view.guide.new_zeros(()).expand(count, frames, frames, *size, 2)  # aligned already, or meant not to be
-    found = mine_background(view.guide, query, flow, spatial=spatial, temporal=temporal)
+    found = mine_background(view.guide, query, flow, patch=patch, spatial=spatial, temporal=temporal)
     if is_still:
         return found
     is_trusted = torch.ones_like(found.valid)
