@@ -185,8 +185,8 @@ def _alike(view: View, query: Tensor, generator: torch.Generator, options: Contr
         return mine_spatial(view.guide, query, spatial, patch=patch)
     is_still = options.positives == "frames"
     temporal = Temporal(refine=_STILL_REFINE if is_still else _REFINE, apart=patch)
-    count, frames, _, *size = view.guide.shape
-    flow = view.guide.new_zeros(()).expand(count, frames, frames, *size, 2)  # aligned already, or meant not to be
+    windows, frames, _, *size = view.guide.shape
+    flow = view.guide.new_zeros(()).expand(windows, frames, frames, *size, 2)  # aligned already, or meant not to be
     found = mine_background(view.guide, query, flow, patch=patch, spatial=spatial, temporal=temporal)
     if is_still:
         return found

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from vidrain.model.gate import Gate
 from vidrain.model.nlcl import as_signal
-from vidrain.model.planes import look
 from vidrain.train.discriminator import TAP_CHANNELS, TAP_STRIDES, Discriminator
-from vidrain.train.window import Window
+from vidrain.train.window import Window, look_at
 
 
 class Encoder(Protocol):
@@ -43,7 +42,7 @@ class RestorerEncoder:
         self.strides: tuple[int, ...] = (2,) * len(self.channels)
 
     def __call__(self, picture: Tensor, window: Window) -> list[Tensor]:
-        seen = look(picture, window.witnesses, window.error, per_channel=self._net.config.per_channel)
+        seen = look_at(picture, window, self._net)
         found: list[Tensor] = []
         tapped = (self._net.head, *self._net.blocks)
         handles = [module.register_forward_hook(lambda *call: found.append(call[2])) for module in tapped]

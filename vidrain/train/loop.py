@@ -27,7 +27,6 @@ from vidrain.errors import UsageError
 from vidrain.events import OnEvent, TrainingDone, TrainingPlan, TrainingStep, ignore
 from vidrain.job import Device, device_of
 from vidrain.model.gate import CONFIGS, Gate
-from vidrain.model.planes import look
 from vidrain.outputs import claimed
 from vidrain.stream import prefetch
 from vidrain.train.balance import LossWeights
@@ -40,7 +39,7 @@ from vidrain.train.preview import preview
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
 from vidrain.train.run import Curve, State, describe, load_state, run_folder, save_state
 from vidrain.train.terms import Scene, discriminator_loss, nlcl_terms
-from vidrain.train.window import Window, layers_of
+from vidrain.train.window import Window, layers_of, look_at
 from vidrain.weights import packed_gate
 
 _BETAS = {"gate": (0.9, 0.99), "heads": (0.9, 0.99), "discriminator": (0.5, 0.999)}  # of Adam; the last as published
@@ -210,7 +209,8 @@ def learn(
 
     # The discriminator, on what is made now.
     if nets.discriminator is not None:
-        terms["discriminator"] = discriminator_loss(nets, scene_of(batch, config.batch))
+        whole = scene_of(batch, config.batch)
+        terms["discriminator"] = discriminator_loss(nets, whole, config.contrast.windows)
         judge = [optimizers["discriminator"]]
         descend(terms["discriminator"], judge, config.discriminator_rate, config.largest_gradient)
 
@@ -224,7 +224,7 @@ def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
     rain = batch.rain
     if teacher is not None:
         with torch.no_grad():
-            seen = look(batch.observed, batch.witnesses, batch.error, per_channel=teacher.config.per_channel)
+            seen = look_at(batch.observed, batch.window, teacher)
             rain = teacher(seen.planes).clamp(0, 1) * seen.excess
     return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
 

@@ -214,11 +214,13 @@ def gather_patches(features: Tensor, place: Tensor, *, patch: int, stride: int) 
     features: [N, T, D, h, w], one cell per `stride` pixels; place: [N, ..., 3]. Cells are (pixel // stride), at most
     the last one.
     """
+    clips, frames, _, height, width = features.shape
     frame, y, x = place.flatten(1, -2).unbind(-1)
     rows, columns = (((axis + patch // 2) // stride) for axis in (y, x))
-    clip = torch.arange(len(features), device=features.device)[:, None]
-    rows, columns = rows.clamp(max=features.shape[3] - 1), columns.clamp(max=features.shape[4] - 1)
-    return features.permute(0, 1, 3, 4, 2)[clip, frame, rows, columns].view(*place.shape[:-1], features.shape[2])
+    clip = torch.arange(clips, device=features.device)[:, None]
+    cell = ((clip * frames + frame) * height + rows.clamp(max=height - 1)) * width + columns.clamp(max=width - 1)
+    vectors = features.permute(0, 1, 3, 4, 2).flatten(0, 3)  # rows of a matrix: their gradients are summed much faster
+    return vectors.index_select(0, cell.flatten()).view(*place.shape[:-1], features.shape[2])
 
 
 def _led(

@@ -3,7 +3,7 @@
 Every window is seen from its own frame and from one of its neighbours, drawn, in the same coordinates (`window.py`).
 
     terms = nlcl_terms(nets, Scene(window, is_clean), generator, weights, options)   # name -> scalar
-    loss = discriminator_loss(nets, Scene(window, is_clean))
+    loss = discriminator_loss(nets, Scene(window, is_clean), 4)
 """
 
 from collections.abc import Sequence
@@ -74,11 +74,12 @@ def nlcl_terms(
     seen = _look_twice(nets, scene, generator)
     background, rain = (seen.frames(part) for part in (seen.layers.background, seen.layers.rain))
     aligned = (seen.error <= options.largest_error)[:, None]
+    made = nets.encoder(seen.layers.background, seen.window) if nets.heads else []
     terms: dict[str, Tensor] = {}
     if "location" in counted:
-        terms["location"] = _location(nets, seen, generator, options)
+        terms["location"] = _location(nets, seen, made, generator, options)
     if "layer" in counted:
-        terms["layer"] = _layer(nets, seen, generator, options)
+        terms["layer"] = _layer(nets, seen, made, generator, options)
     if "adversarial" in counted:
         terms["adversarial"] = _adversarial(_required(nets), background[:, 0][~scene.is_clean])
     if "decorrelation" in counted:
@@ -88,12 +89,13 @@ def nlcl_terms(
     return terms
 
 
-def discriminator_loss(nets: Nets, scene: Scene) -> Tensor:
-    """What the discriminator has to learn: backgrounds of rainy windows from clean ones."""
-    discriminator, rainy = _required(nets), ~scene.is_clean
+def discriminator_loss(nets: Nets, scene: Scene, most: int) -> Tensor:
+    """What the discriminator has to learn: backgrounds of `most` rainy windows from as many clean ones."""
+    discriminator = _required(nets)
+    rainy, clean = (which.nonzero().flatten()[:most] for which in (~scene.is_clean, scene.is_clean))
     with torch.no_grad():
         made = layers_of(nets.restorer, scene.window).background[rainy]
-    return adversarial_discriminator(*(_scores(discriminator, part) for part in (made, scene.window.observed[~rainy])))
+    return adversarial_discriminator(*(_scores(discriminator, part) for part in (made, scene.window.observed[clean])))
 
 
 def _required(nets: Nets) -> Discriminator:
@@ -128,10 +130,12 @@ def _view(seen: _Seen, frames: tuple[int, int]) -> View:
     return View(luma(floor)[:, :, None], background, rain, seen.error)
 
 
-def _location(nets: Nets, seen: _Seen, generator: torch.Generator, options: ContrastOptions) -> Tensor:
-    """B at a place with O there in both frames, against places unlike it; mean over taps."""
+def _location(
+    nets: Nets, seen: _Seen, made: Sequence[Tensor], generator: torch.Generator, options: ContrastOptions
+) -> Tensor:
+    """B, features `made`, with O at the same place in both frames, against places unlike it; mean over taps."""
     places = choose_locations(_view(seen, (0, 1)), generator, options)
-    ours = [seen.frames(tap) for tap in nets.encoder(seen.layers.background, seen.window)]
+    ours = [seen.frames(tap) for tap in made]
     theirs = [seen.frames(tap) for tap in of_fixed(nets.encoder, seen.window.observed, seen.window)]
     read = partial(_read, nets, "location", options.patch)
     compared = zip(read(ours, places.query), read(theirs, places.positive), read(theirs, places.negative), strict=True)
@@ -147,15 +151,17 @@ def _location(nets: Nets, seen: _Seen, generator: torch.Generator, options: Cont
     return torch.stack(losses).mean()
 
 
-def _layer(nets: Nets, seen: _Seen, generator: torch.Generator, options: ContrastOptions) -> Tensor:
-    """Backgrounds that are alike against rain, both over the same ground; mean over taps."""
+def _layer(
+    nets: Nets, seen: _Seen, made: Sequence[Tensor], generator: torch.Generator, options: ContrastOptions
+) -> Tensor:
+    """Backgrounds that are alike, features `made`, against rain, both over the same ground; mean over taps."""
     frames = (0, -1)  # the last is the one beside, where there is one
     places = choose_layers(_view(seen, frames), generator, options)
-    shown = (seen.layers.background, seen.layers.floor + seen.layers.rain)
-    made, fallen = ([seen.frames(tap)[:, frames] for tap in nets.encoder(layer, seen.window)] for layer in shown)
-    every = [[tap.flatten(0, 1)[None] for tap in taps] for taps in (made, fallen)]  # all windows as one clip
+    fallen = nets.encoder(seen.layers.floor + seen.layers.rain, seen.window)
+    ours, theirs = ([seen.frames(tap)[:, frames] for tap in taps] for taps in (made, fallen))
+    every = [[tap.flatten(0, 1)[None] for tap in taps] for taps in (ours, theirs)]  # all windows as one clip
     read = partial(_read, nets, "layer", options.patch)
-    groups, showers = read(made, places.background), read(every[1], places.rain)
+    groups, showers = read(ours, places.background), read(every[1], places.rain)
     edges = read(every[0], places.edges)
     weights = (places.background_weight.flatten(0, 1), places.rain_weight[0])
     count = len(weights[0])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vidrain.model.gate import Gate
-from vidrain.model.planes import look
+from vidrain.model.planes import Seen, look
 
 
 class Window(NamedTuple):
@@ -56,8 +56,13 @@ def stacked(views: Sequence[Window]) -> Window:
     return Window(*(torch.stack(part, dim=1).flatten(0, 1) for part in zip(*views, strict=True)))
 
 
+def look_at(picture: Tensor, window: Window, net: Gate) -> Seen:
+    """What `net` sees of a picture [N, 3, H, W] among the witnesses of a window: its own observation, or a layer."""
+    return look(picture, window.witnesses, window.error, per_channel=net.config.per_channel)
+
+
 def layers_of(net: Gate, window: Window) -> Layers:
     """What the restorer makes of windows, its gate as it is: in training it may leave [0, 1]."""
-    seen = look(*window, per_channel=net.config.per_channel)
+    seen = look_at(window.observed, window, net)
     rain = net(seen.planes).float() * seen.excess
     return Layers(window.observed - rain, rain, window.observed - seen.excess)
