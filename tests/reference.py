@@ -51,6 +51,45 @@ def nlcl_generator(state: Mapping[str, Array], signal: Array) -> Array:
     return conv("18", conv("17.conv.3", inner))
 
 
+def correlated(picture: Array, weight: Array, bias: Array | None = None, padding: int = 0) -> Array:
+    """Cross-correlation with zeros around. picture [C, H, W], weight [D, C, k, k], bias [D]."""
+    padded = np.pad(picture, ((0, 0), (padding, padding), (padding, padding)))
+    side = weight.shape[-1]
+    rows, columns = (size - side + 1 for size in padded.shape[1:])
+    out = np.zeros((len(weight), rows, columns))
+    for y in range(rows):
+        for x in range(columns):
+            out[:, y, x] = (weight * padded[:, y : y + side, x : x + side]).sum((1, 2, 3))
+    return out if bias is None else out + bias[:, None, None]
+
+
+def blurred(features: Array) -> Array:
+    """[1 2 1] / 4 down and across with a mirrored border, then every second sample."""
+    padded = np.pad(features, ((0, 0), (1, 1), (1, 1)), mode="reflect")
+    line = (1, 2, 1)
+    height, width = features.shape[1:]
+    whole = sum(
+        line[down] * line[right] / 16 * padded[:, down : down + height, right : right + width]
+        for down in range(3)
+        for right in range(3)
+    )
+    return np.asarray(whole)[:, ::2, ::2]
+
+
+def patch_discriminator(state: Mapping[str, Array], picture: Array) -> tuple[Array, list[Array]]:
+    """The published discriminator on [3, H, W]: scores [1, h, w], and picture and convolutions 0, 3, 7, 11."""
+    taps, features = [picture], picture
+    for number, place in enumerate((0, 3, 7, 11)):
+        features = correlated(features, state[f"layers.{place}.weight"], state[f"layers.{place}.bias"], padding=1)
+        taps.append(features)
+        if number:
+            features = instance_norm(features)
+        features = np.where(features > 0, features, 0.2 * features)
+        if number < 3:
+            features = blurred(features)
+    return correlated(features, state["layers.14.weight"], state["layers.14.bias"], padding=1), taps
+
+
 def squared_error(observed: Array, background: Array, rain: Array) -> float:
     every = zip(observed.flat, background.flat, rain.flat, strict=True)
     return sum((b + r - o) ** 2 for o, b, r in every) / observed.size

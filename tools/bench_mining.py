@@ -26,7 +26,7 @@ def step(*, size: int, frames: int, queries: int, radius: int) -> Callable[[], M
     query = sample_queries(guide.shape, queries, generator, patch=16)
     spatial = Spatial(radius=radius, exclusion=min(4, radius), stride=1)
     temporal = Temporal(refine=radius)
-    return lambda: mine_background(guide, query, flow, spatial=spatial, temporal=temporal)
+    return lambda: mine_background(guide, query, flow, patch=16, spatial=spatial, temporal=temporal)
 
 
 def timings(work: Callable[[], object], repeats: int) -> list[float]:

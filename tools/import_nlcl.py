@@ -32,7 +32,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: is no checkpoint of tensors alone ({said}); get the published file again") from error
     if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise ModelError(f"{path}: holds no plain dictionary of tensors; wanted is a published generator")
-    tensors = {str(name): tensor.detach().contiguous() for name, tensor in found.items()}
+    # Copies: parts of one storage, or one tensor under two names, could not be saved.
+    tensors = {
+        str(name): tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in found.items()
+    }
     check_generator(tensors, str(path))
     return tensors
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from tests import reference
 from vidrain.train.contrast import (
     Pull,
+    Weighted,
     asymmetric_layer_contrast,
     layer_contrast,
     location_contrast,
@@ -39,8 +40,7 @@ def asymmetric(background: Tensor, rain: Tensor, *both: Tensor) -> Tensor:
     return asymmetric_layer_contrast(
         background,
         rain,
-        background_pull=LOOSE,
-        rain_pull=TIGHT,
+        pulls=(LOOSE, TIGHT),
         background_weight=background_weight,
         rain_weight=rain_weight,
     )
@@ -119,11 +119,9 @@ def test_layers_by_hand() -> None:
     of_rain = math.log((math.exp(-1) + 2) / math.exp(-1))
     both = Pull(temperature=1.0)
     assert float(layer_contrast(background, rain, temperature=1.0)) == pytest.approx((of_background + of_rain) / 2)
-    found = asymmetric_layer_contrast(background, rain, background_pull=both, rain_pull=Pull(1.0, strength=3.0))
+    found = asymmetric_layer_contrast(background, rain, pulls=(both, Pull(1.0, strength=3.0)))
     assert float(found) == pytest.approx(of_background + 3 * of_rain)
-    near = asymmetric_layer_contrast(
-        background, rain, background_pull=Pull(1.0, radius=1.0), rain_pull=Pull(1.0, strength=0.0)
-    )
+    near = asymmetric_layer_contrast(background, rain, pulls=(Pull(1.0, radius=1.0), Pull(1.0, strength=0.0)))
     assert float(near) == pytest.approx(math.log((math.exp(0.5) + 2) / math.exp(0.5)))
 
 
@@ -143,7 +141,7 @@ def test_published_layer_loss_is_mostly_about_rain() -> None:
     )
     means = [reference.mean_over(part) for part in parts]
     assert float(layer_contrast(background, rain)) == pytest.approx((8 * means[0] + 128 * means[1]) / 136, rel=1e-9)
-    balanced = asymmetric_layer_contrast(background, rain, background_pull=Pull(), rain_pull=Pull())
+    balanced = asymmetric_layer_contrast(background, rain, pulls=(Pull(), Pull()))
     assert float(balanced) == pytest.approx(means[0] + means[1], rel=1e-9)
 
 
@@ -275,7 +273,7 @@ def test_no_pull_within_the_radius_but_push_all_the_same() -> None:
     background = torch.stack([torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64), second])[None]
     rain = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=torch.float64, requires_grad=True)
     for radius, attracts in ((0.05, True), (0.5, False)):
-        loss = asymmetric_layer_contrast(background, rain, background_pull=Pull(1.0, radius=radius), rain_pull=Pull())
+        loss = asymmetric_layer_contrast(background, rain, pulls=(Pull(1.0, radius=radius), Pull()))
         slope, push = torch.autograd.grad(loss, (angle, rain), retain_graph=True)
         assert (float(slope) > 1e-3) == attracts
         assert attracts or float(slope) == 0
@@ -312,9 +310,44 @@ def test_dimensions_that_are_none(dimensions: tuple[float, float]) -> None:
 
 
 def test_nearness() -> None:
+    """Two clips, each by its own scale, however different they are."""
     distance = torch.tensor([1.0, 2.0, 4.0, math.inf])
     valid = torch.tensor([True, True, True, False])
-    assert nearness(distance, valid).tolist() == pytest.approx([math.exp(-0.5), math.exp(-1), math.exp(-2), 0])
-    assert nearness(torch.tensor([0.0, 0.0]), torch.tensor([True, True])).tolist() == [1, 1]
-    assert nearness(distance, valid & False).tolist() == [0, 0, 0, 0]
+    due = [math.exp(-0.5), math.exp(-1), math.exp(-2), 0]
+    assert nearness(torch.stack([distance, distance * 1000]), torch.stack([valid, valid])).tolist() == [
+        pytest.approx(due),
+        pytest.approx(due),
+    ]
+    nested = nearness(distance.view(1, 2, 2), valid.view(1, 2, 2))
+    assert nested.flatten().tolist() == pytest.approx(due)
+    assert nearness(torch.tensor([[0.0, 0.0]]), torch.tensor([[True, True]])).tolist() == [[1, 1]]
+    assert nearness(distance[None], valid[None] & False).tolist() == [[0, 0, 0, 0]]
     assert nearness(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.bool)).shape == (0, 3)
+    assert nearness(torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.bool)).shape == (2, 0)
+
+
+@pytest.mark.parametrize("name", ["symmetric", "asymmetric"])
+def test_further_negatives_of_rain_equal_the_slow_twin(name: str) -> None:
+    """Rain anchors see them beside the backgrounds, background anchors do not, and they are no anchors themselves."""
+    (background, rain), (heavy, wet) = arguments(name), weighting(name)
+    edges, there = unit(4, 3, seed=9), weights(4, 3, seed=4)
+    given = {"background_weight": heavy, "rain_weight": wet, "rain_negative": Weighted(edges, there)}
+    if name == "symmetric":
+        found = layer_contrast(background, rain, **given)  # type: ignore[arg-type]
+    else:
+        found = asymmetric_layer_contrast(background, rain, pulls=(LOOSE, TIGHT), **given)  # type: ignore[arg-type]
+    heat, near = (0.07, 0.07), (1.0, 1.0)
+    if name == "asymmetric":
+        heat = (LOOSE.temperature, TIGHT.temperature)
+        near = (1 - LOOSE.radius**2 / 2, 1 - TIGHT.radius**2 / 2)
+    layers = (background.numpy(), rain.numpy())
+    more = (torch.cat([background, edges], 1).numpy(), rain.numpy())
+    own = reference.supervised_contrast(layers, (heavy.numpy(), wet.numpy()), heat, near)[0]
+    other = reference.supervised_contrast(more, (torch.cat([heavy, there], 1).numpy(), wet.numpy()), heat, near)[1]
+    means = [reference.mean_over(part) for part in (own, other)]
+    due = (
+        reference.mean_over(own + other)
+        if name == "symmetric"
+        else LOOSE.strength * means[0] + TIGHT.strength * means[1]
+    )
+    assert float(found) == pytest.approx(due, rel=1e-9)

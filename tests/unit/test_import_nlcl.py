@@ -43,6 +43,19 @@ def fails(capsys: pytest.CaptureFixture[str], code: int, said: str, *arguments: 
     assert sorted(folder.iterdir()) == before
 
 
+def test_tensors_that_share_their_storage_come_out(tmp_path: Path) -> None:
+    """Views of one long vector, and two names of one tensor: both are usual in checkpoints."""
+    plain = checkpoint(1)
+    vector = torch.cat([tensor.flatten() for tensor in plain.values()])
+    parts = vector.split([tensor.numel() for tensor in plain.values()])
+    shared = {name: part.view(tensor.shape) for (name, tensor), part in zip(plain.items(), parts, strict=True)}
+    shared["gen.2.model.0.conv.bias"] = shared["gen.1.model.0.conv.bias"]
+    back, target = saved(tmp_path / "back.pth", shared), tmp_path / "nlcl.safetensors"
+    assert main([str(back), "-o", str(target)]) == 0
+    state = load_model("nlcl", target).back.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in shared.items())
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_what_goes_in_comes_out(legacy: bool, tmp_path: Path) -> None:
     ordered = OrderedDict(checkpoint(1))

@@ -81,19 +81,19 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.in
     search=st.builds(
         Spatial,
         count=st.integers(0, 6),
-        patch=st.integers(1, 5),
         radius=st.integers(0, 20),  # often beyond the picture on all sides
         exclusion=st.integers(0, 5),
         stride=st.integers(1, 4),
         apart=st.integers(0, 6),
     ),
+    patch=st.integers(1, 5),
     seed=st.integers(0, 99),
 )
-def test_spatial_equals_brute_force(size: tuple[int, ...], search: Spatial, seed: int) -> None:
+def test_spatial_equals_brute_force(size: tuple[int, ...], search: Spatial, patch: int, seed: int) -> None:
     clip = clips(*size, seed=seed)
-    query = drawn(clip, 3, search.patch, seed)
-    due = brute(clip, query, lambda one, place, _: reference.spatial_matches(one, place, **asdict(search)))
-    assert_same(mine_spatial(clip, query, search), due, nothing=math.inf)
+    query = drawn(clip, 3, patch, seed)
+    due = brute(clip, query, lambda one, place, _: reference.spatial_matches(one, place, patch=patch, **asdict(search)))
+    assert_same(mine_spatial(clip, query, search, patch=patch), due, nothing=math.inf)
 
 
 @settings(max_examples=40)
@@ -102,23 +102,27 @@ def test_spatial_equals_brute_force(size: tuple[int, ...], search: Spatial, seed
     search=st.builds(
         Temporal,
         count=st.integers(0, 6),
-        patch=st.integers(1, 5),
         refine=st.integers(0, 15),
         apart=st.integers(0, 6),
         largest_error=st.sampled_from([0.0, 0.5, 1.0, math.inf]),
         cap=st.just(1.0),
     ),
+    patch=st.integers(1, 5),
     cap=st.sampled_from([None, 1.5, 4.0]),
     seed=st.integers(0, 99),
 )
-def test_temporal_equals_brute_force(size: tuple[int, ...], search: Temporal, cap: float | None, seed: int) -> None:
+def test_temporal_equals_brute_force(
+    size: tuple[int, ...], search: Temporal, patch: int, cap: float | None, seed: int
+) -> None:
     clip = clips(*size, seed=seed)
-    query, flow = drawn(clip, 3, search.patch, seed), flows(clip, seed)
-    found = mine_temporal(clip, query, flow, search, cap=None if cap is None else torch.full(query.shape[:2], cap))
+    query, flow = drawn(clip, 3, patch, seed), flows(clip, seed)
+    found = mine_temporal(
+        clip, query, flow, search, patch=patch, cap=None if cap is None else torch.full(query.shape[:2], cap)
+    )
     assert found.place.shape == (size[0], 3, (size[1] - 1) * search.count, 3)
     settings_ = {
         "count": search.count,
-        "patch": search.patch,
+        "patch": patch,
         "refine": search.refine,
         "apart": search.apart,
         "largest_error": search.largest_error,
@@ -141,8 +145,8 @@ def test_temporal_equals_brute_force_where_motion_decides(seed: int) -> None:
     """Small windows, so that where the flow leads, and whether it finds back, changes what is found."""
     clip = clips(1, 3, 1, 15, 17, seed=seed, levels=50)
     query, flow = drawn(clip, 8, 4, seed), flows(clip, seed)
-    search = Temporal(count=2, patch=4, refine=seed % 3, apart=seed % 4, largest_error=0.7)
-    found = mine_temporal(clip, query, flow, search)
+    search = Temporal(count=2, refine=seed % 3, apart=seed % 4, largest_error=0.7)
+    found = mine_temporal(clip, query, flow, search, patch=4)
     how = {"count": 2, "patch": 4, "refine": seed % 3, "apart": seed % 4, "largest_error": 0.7}
     look = reference.temporal_matches
     for q, place in enumerate(places(query[0])):
@@ -153,10 +157,10 @@ def test_temporal_equals_brute_force_where_motion_decides(seed: int) -> None:
 def test_a_match_as_good_as_the_cap_is_kept() -> None:
     clip = clips(1, 2, 1, 12, 12, seed=2)
     query, still = drawn(clip, 6, 3), torch.zeros(1, 2, 2, 12, 12, 2)
-    search = Temporal(count=1, patch=3, refine=2)
-    best = mine_temporal(clip, query, still, search).value[..., 0]
-    assert mine_temporal(clip, query, still, search, cap=best).valid.all()
-    assert not mine_temporal(clip, query, still, search, cap=best * 0.999).valid.any()
+    search = Temporal(count=1, refine=2)
+    best = mine_temporal(clip, query, still, search, patch=3).value[..., 0]
+    assert mine_temporal(clip, query, still, search, patch=3, cap=best).valid.all()
+    assert not mine_temporal(clip, query, still, search, patch=3, cap=best * 0.999).valid.any()
 
 
 def test_copies_in_real_numbers_are_found_and_no_distance_is_below_zero() -> None:
@@ -164,7 +168,7 @@ def test_copies_in_real_numbers_are_found_and_no_distance_is_below_zero() -> Non
     frame = torch.rand((1, 1, 3, 30, 30), generator=torch.Generator().manual_seed(4))
     clip = frame.expand(-1, 6, -1, -1, -1)
     query = drawn(clip, 40, 8)
-    found = mine_temporal(clip, query, torch.zeros(1, 6, 6, 30, 30, 2), Temporal(count=1, patch=8, refine=3))
+    found = mine_temporal(clip, query, torch.zeros(1, 6, 6, 30, 30, 2), Temporal(count=1, refine=3), patch=8)
     assert (found.place[..., 1:] == query[:, :, None, 1:]).all()
     assert float(found.value.min()) >= 0
     assert float(found.value.max()) < 1e-6
@@ -176,21 +180,21 @@ def test_matches_beyond_the_best_spatial_one_are_dropped() -> None:
     clip = torch.cat([clip, clip + 1, clips(2, 1, 2, 14, 15, seed=4) + 40], dim=1)
     query = torch.zeros(2, 5, 3, dtype=torch.int64)
     query[..., 1:] = drawn(clip, 5, 3)[..., 1:]
-    spatial = Spatial(count=3, patch=3, radius=6, exclusion=3, stride=1, apart=1)
-    temporal = Temporal(count=2, patch=3, apart=1, cap=1.0)
+    spatial = Spatial(count=3, radius=6, exclusion=3, stride=1, apart=1)
+    temporal = Temporal(count=2, apart=1, cap=1.0)
     still = torch.zeros(2, 3, 3, 14, 15, 2)
-    found = mine_background(clip, query, still, spatial=spatial, temporal=temporal)
+    found = mine_background(clip, query, still, patch=3, spatial=spatial, temporal=temporal)
     assert found.place.shape == (2, 5, 3 + 2 * 2, 3)
-    here = mine_spatial(clip, query, spatial)
-    there = mine_temporal(clip, query, still, temporal, cap=here.value[..., 0])
+    here = mine_spatial(clip, query, spatial, patch=3)
+    there = mine_temporal(clip, query, still, temporal, patch=3, cap=here.value[..., 0])
     for joined, first, second in zip(found, here, there, strict=True):
         assert torch.equal(joined, torch.cat([first, second], dim=2))
     assert found.valid[..., 3].all()  # one grey level away, at the same place
     assert not found.valid[..., 5:].any()
-    loose = mine_background(clip, query, still, spatial=spatial, temporal=replace(temporal, cap=math.inf))
+    loose = mine_background(clip, query, still, patch=3, spatial=spatial, temporal=replace(temporal, cap=math.inf))
     assert loose.valid.all()
     alone = mine_background(
-        clip, query, still, spatial=Spatial(count=2, patch=3, radius=2, exclusion=9), temporal=temporal
+        clip, query, still, patch=3, spatial=Spatial(count=2, radius=2, exclusion=9), temporal=temporal
     )
     assert not alone.valid[..., :2].any()
     assert alone.valid[..., 2:].all()  # without any spatial match nothing caps
@@ -205,13 +209,13 @@ def test_motion_is_followed() -> None:
         for b in range(3):
             flow[0, a, b] = torch.tensor([2.0, -3.0]) * (b - a)
     query = torch.tensor([[[1, 17, 15]]])
-    search = Temporal(count=1, patch=8, refine=0)
-    found = mine_temporal(clip, query, flow, search)
+    search = Temporal(count=1, refine=0)
+    found = mine_temporal(clip, query, flow, search, patch=8)
     assert places(found.place[0, 0]) == [(0, 20, 13), (2, 14, 17)]
     assert found.value.tolist() == [[[0, 0]]]
     flow[0, 2, 1] += 1.2  # does not find back any more
-    assert mine_temporal(clip, query, flow, search).valid.tolist() == [[[True, False]]]
-    assert mine_temporal(clip, query, torch.zeros_like(flow), search).value.min() > 0
+    assert mine_temporal(clip, query, flow, search, patch=8).valid.tolist() == [[[True, False]]]
+    assert mine_temporal(clip, query, torch.zeros_like(flow), search, patch=8).value.min() > 0
 
 
 @settings(max_examples=25)
@@ -271,12 +275,12 @@ def test_exclusion_keeps_the_query_itself_out() -> None:
     """On a flat picture all are equal, so the nearest ones in reading order come: none that overlaps the query."""
     flat = torch.full((1, 1, 1, 64, 64), 7.0)
     query = torch.tensor([[[0, 24, 24]]])
-    search = Spatial(count=200, patch=16, radius=24, exclusion=16, stride=4, apart=0)
-    found = mine_spatial(flat, query, search)
+    search = Spatial(count=200, radius=24, exclusion=16, stride=4, apart=0)
+    found = mine_spatial(flat, query, search, patch=16)
     picks = found.place[0, 0][found.valid[0, 0]]
     assert len(picks) == 13 * 13 - 7 * 7
     assert ((picks - query[0, 0]).abs().amax(1) >= 16).all()
-    assert mine_spatial(flat, query, Spatial(count=1, patch=16, radius=0, exclusion=0, stride=1)).place.tolist() == [
+    assert mine_spatial(flat, query, Spatial(count=1, radius=0, exclusion=0, stride=1), patch=16).place.tolist() == [
         [[[0, 24, 24]]]
     ]
 
@@ -286,7 +290,9 @@ def test_picks_are_different_places() -> None:
     slope = torch.arange(96.0).expand(1, 3, 1, 96, 96)
     query = drawn(slope, 8, 16)
     still = torch.zeros(1, 3, 3, 96, 96, 2)
-    alike = mine_background(slope, query, still, spatial=Spatial(), temporal=Temporal(count=2, refine=20, cap=math.inf))
+    alike = mine_background(
+        slope, query, still, patch=16, spatial=Spatial(), temporal=Temporal(count=2, refine=20, cap=math.inf)
+    )
     rain = mine_rain(slope + 1, query, drawn(slope, 60, 16, 3), patch=16, count=6, least_energy=0)
     assert alike.valid.sum() > 40
     assert rain.valid.sum() > 40
@@ -300,11 +306,11 @@ def test_picks_are_different_places() -> None:
 def test_autocast_and_gradients_do_not_reach_inside() -> None:
     clip = torch.rand((1, 3, 3, 40, 40), generator=torch.Generator().manual_seed(1)).requires_grad_()
     query, candidate, flow = drawn(clip, 5, 8), drawn(clip, 9, 8, 2), torch.zeros(1, 3, 3, 40, 40, 2)
-    spatial, temporal = Spatial(patch=8, radius=16, exclusion=8, stride=1, apart=8), Temporal(patch=8, cap=9)
+    spatial, temporal = Spatial(radius=16, exclusion=8, stride=1, apart=8), Temporal(cap=9)
 
     def mined() -> list[Mined]:
         return [
-            mine_background(clip, query, flow, spatial=spatial, temporal=temporal),
+            mine_background(clip, query, flow, patch=8, spatial=spatial, temporal=temporal),
             mine_rain(clip, query, candidate, patch=8, count=3, least_energy=0.1),
             mine_unlike(clip, query, candidate, patch=8, count=3),
             mine_edges(clip, candidate, patch=8, count=3),
@@ -322,9 +328,7 @@ def test_autocast_and_gradients_do_not_reach_inside() -> None:
 def test_no_queries(count: int) -> None:
     clip = clips(2, 3, 1, 9, 9, seed=1)
     query, flow = torch.zeros(2, 0, 3, dtype=torch.int64), flows(clip, 1)
-    found = mine_background(
-        clip, query, flow, spatial=Spatial(count=count, patch=3), temporal=Temporal(count=count, patch=3)
-    )
+    found = mine_background(clip, query, flow, patch=3, spatial=Spatial(count=count), temporal=Temporal(count=count))
     assert found.place.shape == (2, 0, 3 * count, 3)
     candidate = drawn(clip, 5, 3)
     assert mine_unlike(clip, query, candidate, patch=3, count=count).place.shape == (2, 0, count, 3)
@@ -334,27 +338,29 @@ def test_no_queries(count: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float16, torch.float64])
 def test_any_real_type(dtype: torch.dtype) -> None:
     clip = clips(1, 2, 3, 20, 20, seed=6)
-    query, search = drawn(clip, 6, 4), Spatial(count=5, patch=4, radius=9, exclusion=4, stride=1)
-    for one, other in zip(mine_spatial(clip.to(dtype), query, search), mine_spatial(clip, query, search), strict=True):
+    query, search = drawn(clip, 6, 4), Spatial(count=5, radius=9, exclusion=4, stride=1)
+    for one, other in zip(
+        mine_spatial(clip.to(dtype), query, search, patch=4), mine_spatial(clip, query, search, patch=4), strict=True
+    ):
         assert torch.equal(one, other)
 
 
 def test_eight_bit_pictures_are_compared_exactly() -> None:
     """The largest sums that 8 bits and a 16x16 patch can give."""
     clip = torch.randint(0, 2, (1, 1, 1, 40, 40), generator=torch.Generator().manual_seed(7)).float() * 255
-    query, search = drawn(clip, 4, 16), Spatial(count=9, patch=16, radius=12, exclusion=2, stride=1)
-    due = brute(clip, query, lambda one, place, _: reference.spatial_matches(one, place, **asdict(search)))
-    assert_same(mine_spatial(clip, query, search), due, nothing=math.inf)
+    query, search = drawn(clip, 4, 16), Spatial(count=9, radius=12, exclusion=2, stride=1)
+    due = brute(clip, query, lambda one, place, _: reference.spatial_matches(one, place, patch=16, **asdict(search)))
+    assert_same(mine_spatial(clip, query, search, patch=16), due, nothing=math.inf)
 
 
 def test_clips_do_not_see_each_other() -> None:
     both = clips(2, 3, 1, 16, 16, seed=8)
     query, flow = drawn(both, 4, 4), flows(both, 8)
-    spatial, temporal = Spatial(patch=4, radius=8, exclusion=4, stride=1), Temporal(patch=4, cap=9)
-    together = mine_background(both, query, flow, spatial=spatial, temporal=temporal)
+    spatial, temporal = Spatial(radius=8, exclusion=4, stride=1), Temporal(cap=9)
+    together = mine_background(both, query, flow, patch=4, spatial=spatial, temporal=temporal)
     for n in range(2):
         own = slice(n, n + 1)
-        alone = mine_background(both[own], query[own], flow[own], spatial=spatial, temporal=temporal)
+        alone = mine_background(both[own], query[own], flow[own], patch=4, spatial=spatial, temporal=temporal)
         assert all(torch.equal(one, part[own]) for one, part in zip(alone, together, strict=True))
 
 

@@ -206,6 +206,40 @@ def test_decomposer_measures_the_first_frames_of_each_shot() -> None:
         torch.testing.assert_close(found[index], as_picture(net(as_signal(frames[index][None])))[0], rtol=0, atol=1e-5)
 
 
+def test_two_decomposers_of_one_network_do_not_meet() -> None:
+    """Nor does the network remember: what is measured for one video is nobody else's."""
+    frames, shared = picture(17, count=2), model("frozen")
+    alone_first, alone_second = (NlclDecomposer(model("frozen"), NlclOptions())(alone(frame)) for frame in frames)
+    first, second = NlclDecomposer(shared, NlclOptions()), NlclDecomposer(shared, NlclOptions())
+    assert torch.equal(first(alone(frames[0])), alone_first)
+    assert torch.equal(second(alone(frames[1])), alone_second)
+    assert shared.back.frozen == ()
+    assert torch.equal(shared(frames), model("frozen")(frames))
+
+
+@pytest.mark.parametrize(("dtype", "kept"), [(torch.float64, torch.float64), (torch.bfloat16, torch.float32)])
+def test_frozen_moments_follow_the_network(dtype: torch.dtype, kept: torch.dtype) -> None:
+    net, observed = model("frozen"), picture(18)
+    due = net(observed)
+    moved = net.to(dtype)
+    assert {part.dtype for norm in moved.back.frozen for part in norm} == {kept}
+    assert moved(observed.to(dtype)).dtype == dtype
+    close = {"rtol": 0, "atol": 1e-5 if dtype == torch.float64 else 0.1}
+    torch.testing.assert_close(moved(observed.to(dtype)).float(), due, **close)
+    there = net.to("meta")
+    assert {part.device.type for norm in there.back.frozen for part in norm} == {"meta"}
+
+
+def test_in_autocast_moments_are_measured_in_full() -> None:
+    net, signal = generator(1), as_signal(picture(19, height=64, width=64))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net.measure(signal)
+        frozen = net(signal, found)
+    assert {part.dtype for norm in found for part in norm} == {torch.float32}
+    assert not torch.equal(found[0].mean, found[0].mean.bfloat16())  # not merely widened afterwards
+    torch.testing.assert_close(frozen.float(), net(signal), rtol=0, atol=0.2)
+
+
 def test_live_decomposer_ignores_what_came_before() -> None:
     frames = picture(15, count=2)
     decomposer = NlclDecomposer(model("live"), NlclOptions(statistics="live"))

@@ -62,8 +62,8 @@ def places_of(observed: Tensor, R: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     guide = observed.median(dim=1, keepdim=True).values.expand_as(observed)
     query, candidate = (sample_queries(guide.shape, count, generator, patch=PATCH) for count in (6, 40))
     still = torch.zeros(1, FRAMES, FRAMES, SIDE, SIDE, 2)
-    spatial, temporal = Spatial(patch=PATCH, radius=24, exclusion=8, stride=4), Temporal(patch=PATCH, refine=1)
-    alike = mine_background(guide, query, still, spatial=spatial, temporal=temporal)
+    spatial, temporal = Spatial(radius=24, exclusion=8, stride=4), Temporal(refine=1)
+    alike = mine_background(guide, query, still, patch=PATCH, spatial=spatial, temporal=temporal)
     rain = mine_rain(R, query, candidate, patch=PATCH, count=5, least_energy=0)
     found = {
         "query": query[:, :, None],
@@ -98,9 +98,7 @@ def contrasts(nets: Nets, observed: Tensor, B: Tensor, R: Tensor) -> Tensor:
     for background, edge, drop in zip(alike, edges, rain, strict=True):
         total = total + layer_contrast(torch.cat([background, edge], dim=1), drop)
         for first, second in ((loose, tight), (wide, narrow)):
-            total = total + asymmetric_layer_contrast(
-                background, drop, background_pull=first, rain_pull=second, background_weight=weight
-            )
+            total = total + asymmetric_layer_contrast(background, drop, pulls=(first, second), background_weight=weight)
     return total
 
 

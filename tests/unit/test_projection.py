@@ -1,9 +1,11 @@
 """Heads and discriminator: sizes as published, and what they do to features."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tests.reference import patch_discriminator
 from vidrain.train.discriminator import SMALLEST, TAP_CHANNELS, TAP_STRIDES, Blur, Discriminator
 from vidrain.train.projection import Projection, Projections
 
@@ -65,6 +67,23 @@ def test_taps_are_the_convolutions_in_turn() -> None:
     for tap, stride in zip(taps, TAP_STRIDES, strict=True):
         assert abs(tap.shape[2] - 64 // stride) <= 1
         assert abs(tap.shape[3] - 72 // stride) <= 1
+
+
+def test_discriminator_equals_the_slow_twin() -> None:
+    """With biases and weights of a size that makes every layer count."""
+    torch.manual_seed(3)
+    discriminator = Discriminator().double()
+    with torch.no_grad():
+        for parameter in discriminator.parameters():
+            parameter.copy_(torch.randn_like(parameter) * (0.1 if parameter.ndim > 1 else 0.5))
+    picture = torch.rand(1, 3, 26, 29, dtype=torch.float64) * 2 - 1
+    state = {name: tensor.numpy() for name, tensor in discriminator.state_dict().items()}
+    score, taps = patch_discriminator(state, picture[0].numpy())
+    with torch.no_grad():
+        found, features = discriminator(picture), discriminator.features(picture)
+    np.testing.assert_allclose(found[0].numpy(), score, rtol=1e-9, atol=1e-9)
+    for tap, due in zip(features, taps, strict=True):
+        np.testing.assert_allclose(tap[0].numpy(), due, rtol=1e-9, atol=1e-9)
 
 
 def test_a_score_sees_84_pixels() -> None:

@@ -64,9 +64,12 @@ class Generator(nn.Module):
         for bias in self._biases_before_norms():
             bias.requires_grad_(False)  # the norm takes every constant away again: they could never learn
 
-    def forward(self, signal: Tensor) -> Tensor:
-        """[N, 3, H, W] RGB in [-1, 1] to [N, 3, H, W], linear: in about the same range, not clamped."""
-        return deque(self._stages(signal, self._norms()), maxlen=1).pop()
+    def forward(self, signal: Tensor, moments: Sequence[Moments] = ()) -> Tensor:
+        """[N, 3, H, W] RGB in [-1, 1] to [N, 3, H, W], linear: in about the same range, not clamped.
+
+        moments: of the norms, for this call; without them those that are frozen, or live ones.
+        """
+        return deque(self._stages(signal, _steadily(moments) if moments else self._norms()), maxlen=1).pop()
 
     def features(self, signal: Tensor, taps: Sequence[int]) -> list[Tensor]:
         """What leaves the modules of these rising numbers, 0 to 18; the published contrast taps 0, 2, 4, 8 and 12.
@@ -87,6 +90,12 @@ class Generator(nn.Module):
 
         deque(self._stages(signal, normalise), maxlen=0)
         return tuple(found)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Generator":
+        """Frozen moments go where the parameters go (`to`, `cuda`, `double`), but keep 32 bits at least."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.frozen = tuple(Moments(*(_moved(part, fn) for part in norm)) for norm in self.frozen)
+        return self
 
     def _norms(self) -> Normalise:
         return _steadily(self.frozen) if self.frozen else _live
@@ -147,16 +156,21 @@ def _conv(channels: int, made: int) -> nn.Conv2d:
     return nn.Conv2d(channels, made, 3, padding=1)
 
 
+def _moved(part: Tensor, fn: Callable[[Tensor], Tensor]) -> Tensor:
+    there = fn(part)
+    return part.to(there.device, torch.promote_types(there.dtype, torch.float32))
+
+
 def _moments_of(features: Tensor) -> Moments:
-    """As torch.var_mean without correction, in a tenth of its time on a CPU."""
-    flat = features.flatten(2)
+    """As torch.var_mean without correction, in a tenth of its time on a CPU; in 32 bits at least, in autocast too."""
+    flat = features.flatten(2).to(torch.promote_types(features.dtype, torch.float32))
     mean = flat.mean(2, keepdim=True)
     variance = torch.linalg.vector_norm(flat - mean, dim=2, keepdim=True).square() / max(flat.shape[2], 1)
     return Moments(mean[..., None], variance[..., None])
 
 
 def _standardised(features: Tensor, moments: Moments) -> Tensor:
-    return (features - moments.mean) * torch.rsqrt(moments.variance + _EPS)
+    return ((features - moments.mean) * torch.rsqrt(moments.variance + _EPS)).to(features.dtype)
 
 
 def _live(features: Tensor) -> Tensor:
@@ -223,6 +237,7 @@ class NlclDecomposer:
         self._net, self._options = net, options
         self._shot: int | None = None
         self._measured: list[tuple[Moments, ...]] = []
+        self._moments: tuple[Moments, ...] = ()  # its own: the network may be another one's as well
 
     def __call__(self, aligned: Aligned) -> Tensor:
         """What to subtract from the observation. [3, H, W] float32, signed, in units of RGB in [0, 1]"""
@@ -230,7 +245,7 @@ class NlclDecomposer:
         net = self._net.to(signal.device)
         if self._options.statistics == "frozen":
             self._watch(aligned.shot, signal)
-        out: Tensor = net(signal)
+        out: Tensor = net(signal, self._moments)
         if self._options.output == "back":
             return aligned.observed - as_picture(out)[0]
         return _without_offset(out[0]) / 2
@@ -240,7 +255,7 @@ class NlclDecomposer:
             self._shot, self._measured = shot, []
         if len(self._measured) < _FIRST_FRAMES:
             self._measured.append(self._net.measure(signal))
-            self._net.frozen = pooled(self._measured)
+            self._moments = pooled(self._measured)
 
 
 def as_signal(picture: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ available here and nothing below is it.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +39,13 @@ class Pull:
     temperature: float = TEMPERATURE
     strength: float = 1.0
     radius: float = 0.0
+
+
+class Weighted(NamedTuple):
+    """Features [G, n, D] of patches and how much each is there, [G, n] >= 0."""
+
+    features: Tensor
+    weight: Tensor
 
 
 @in_full_precision
@@ -83,19 +91,22 @@ def layer_contrast(
     temperature: float = TEMPERATURE,
     background_weight: Tensor | None = None,
     rain_weight: Tensor | None = None,
+    rain_negative: Weighted | None = None,
 ) -> Tensor:
     """Supervised contrast (Khosla et al. 2020) of two layers in both directions, mean over all anchors of all groups.
 
     background: [G, P, D], rain: [G, M, D]; a group is one place in a picture (B patches alike, R patches from
     anywhere), and groups do not see each other. Weights [G, P] and [G, M] >= 0: as if so much of a patch was there,
-    as an anchor, as a positive and among those it is told from; 0 takes it out, and near 0 it is near that. A patch
-    that is alone in its layer has no positive and does not count as an anchor. The value depends on the scale of the
-    weights, so that only losses of one weighting compare; weights get no gradient.
+    as an anchor, as a positive and among those it is told from; 0 takes it out, and near 0 it is near that.
+    rain_negative: [G, E, D], backgrounds that rain is told from as well, such as edges that leak into it; no anchors.
+    A patch that is alone in its layer has no positive and does not count as an anchor. The value depends on the scale
+    of the weights, so that only losses of one weighting compare; weights get no gradient.
     With 8 and 128 patches as published 94 % of the anchors are rain; `asymmetric_layer_contrast` balances that.
     """
     layers = _weighed(background, rain, background_weight, rain_weight)
     pull = Pull(temperature=temperature)
-    found = [_anchors(layers[own], layers[1 - own], pull) for own in (0, 1)]
+    strangers = _strangers(layers, rain_negative)
+    found = [_anchors(layers[own], strangers[own], pull) for own in (0, 1)]
     losses, counted = (torch.cat([layer[part] for layer in found], dim=1) for part in (0, 1))
     return mean_of(losses, counted)
 
@@ -105,22 +116,23 @@ def asymmetric_layer_contrast(
     background: Tensor,
     rain: Tensor,
     *,
-    background_pull: Pull,
-    rain_pull: Pull,
+    pulls: tuple[Pull, Pull],
     background_weight: Tensor | None = None,
     rain_weight: Tensor | None = None,
+    rain_negative: Weighted | None = None,
 ) -> Tensor:
     """The contrast of layers with a pull of its own for each: sum over layers of strength times its mean over anchors.
 
-    Derived from the stated idea, not the authors' equation (see the head of this file). Shapes and weights as
-    `layer_contrast`. In a layer with a radius a pair within it counts as being at that distance, so nothing pulls it
-    closer; the other layer is pushed away all the same. `pulls_by_temperature` and `pulls_by_radius` take the pulls
-    from measured dimensions; two equal pulls give the class-balanced symmetric loss.
+    Derived from the stated idea, not the authors' equation (see the head of this file). pulls: of background and rain.
+    Shapes, weights and further negatives as `layer_contrast`. In a layer with a radius a pair within it counts as
+    being at that distance, so nothing pulls it closer; the other layer is pushed away all the same.
+    `pulls_by_temperature` and `pulls_by_radius` take the pulls from measured dimensions; two equal pulls give the
+    class-balanced symmetric loss.
     """
     layers = _weighed(background, rain, background_weight, rain_weight)
     total = background.new_zeros(())
-    for own, pull in enumerate((background_pull, rain_pull)):
-        total = total + pull.strength * mean_of(*_anchors(layers[own], layers[1 - own], pull))
+    for own, other, pull in zip(layers, _strangers(layers, rain_negative), pulls, strict=True):
+        total = total + pull.strength * mean_of(*_anchors(own, other, pull))
     return total
 
 
@@ -156,14 +168,15 @@ def pulls_by_radius(
 
 @torch.no_grad()
 def nearness(distance: Tensor, valid: Tensor) -> Tensor:
-    """Weights of mined positives: exp(-d^2 / h^2), where h^2 is the median d^2 of the valid ones; 0 for the others.
+    """Weights of mined positives: exp(-d^2 / h^2), h^2 the median d^2 of the valid ones of a clip; 0 for the others.
 
-    distance: mean squared differences d^2 of any shape, as `mining.py` gives them; valid: bool of that shape.
+    distance: mean squared differences d^2, [N, ...] of N clips, as `mining.py` gives them; valid: bool of that shape.
     """
-    if not bool(valid.any()):
+    if not distance.numel():
         return torch.zeros_like(distance)
-    scale = distance[valid].median().clamp(min=_tiny(distance))
-    return torch.where(valid, torch.exp(-distance / scale), 0)
+    known = distance.where(valid, math.nan).flatten(1)
+    scale = known.nanmedian(dim=1).values.nan_to_num(0).clamp(min=_tiny(distance))
+    return torch.where(valid, torch.exp(-distance / scale.view(-1, *[1] * (distance.ndim - 1))), 0)
 
 
 def _radii(background_dimension: float, rain_dimension: float, share: float) -> tuple[float, float]:
@@ -173,18 +186,24 @@ def _radii(background_dimension: float, rain_dimension: float, share: float) -> 
     return _UNRELATED * share ** (1 / background_dimension), _UNRELATED * share ** (1 / rain_dimension)
 
 
-_Layer = tuple[Tensor, Tensor]  # features [G, n, D], weights [G, n]
-
-
-def _weighed(background: Tensor, rain: Tensor, *weights: Tensor | None) -> tuple[_Layer, _Layer]:
+def _weighed(background: Tensor, rain: Tensor, *weights: Tensor | None) -> tuple[Weighted, Weighted]:
     first, second = (
-        (layer, layer.new_ones(layer.shape[:2]) if weight is None else weight.detach().to(layer.dtype))
+        Weighted(layer, layer.new_ones(layer.shape[:2]) if weight is None else weight.detach().to(layer.dtype))
         for layer, weight in zip((background, rain), weights, strict=True)
     )
     return first, second
 
 
-def _anchors(own: _Layer, other: _Layer, pull: Pull) -> tuple[Tensor, Tensor]:
+def _strangers(layers: tuple[Weighted, Weighted], rain_negative: Weighted | None) -> tuple[Weighted, Weighted]:
+    """What each layer is told from: the other one, rain from further backgrounds as well."""
+    background, rain = layers
+    if rain_negative is None:
+        return rain, background
+    further = (part.to(own.dtype) for part, own in zip(rain_negative, background, strict=True))
+    return rain, Weighted(*(torch.cat(parts, 1) for parts in zip(background, further, strict=True)))
+
+
+def _anchors(own: Weighted, other: Weighted, pull: Pull) -> tuple[Tensor, Tensor]:
     """The loss of every patch of `own` as an anchor [G, n], and how much it counts [G, n]."""
     (features, weight), (strangers, presence) = own, other
     similar = features @ features.mT

@@ -24,6 +24,7 @@ from vidrain.model.streaks import shrink_of
 from vidrain.shots import choose_witnesses
 from vidrain.stream import sliding_windows
 from vidrain.train.footage import Footage, Tell, clips_at, open_footage
+from vidrain.train.window import Window
 from vidrain.types import Aligned
 
 _TRIES = 50  # places in the clips, until one has all its witnesses
@@ -62,11 +63,15 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """What a batch is: windows of `radius` neighbours on each side, `patch` pixels square, `batch` of them."""
+    """What a batch is: windows of `radius` neighbours on each side, `patch` pixels square, `batch` of them.
+
+    beside: whether with each comes the window of a neighbouring frame, at the same place of the picture.
+    """
 
     radius: int
     patch: int
     batch: int
+    beside: bool = False
 
 
 class Batch(NamedTuple):
@@ -75,6 +80,7 @@ class Batch(NamedTuple):
     observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
     The witnesses are what the baseline left of the frames, as a gate will see them.
     rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. is_clean: [N] bool.
+    beside: windows of neighbouring frames, each in its own coordinates, where the cut asks for them.
     """
 
     observed: Tensor
@@ -82,14 +88,24 @@ class Batch(NamedTuple):
     error: Tensor
     rain: Tensor
     is_clean: Tensor
+    beside: Window | None = None
+
+    @property
+    def window(self) -> Window:
+        """The windows alone."""
+        return Window(self.observed, self.witnesses, self.error)
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
-        return Batch(*(part.to(device) for part in self))
+        observed, witnesses, error, rain, is_clean = (part.to(device) for part in self[:5])
+        beside = None if self.beside is None else Window(*(part.to(device) for part in self.beside))
+        return Batch(observed, witnesses, error, rain, is_clean, beside)
 
 
 class _Crop(NamedTuple):
-    aligned: Aligned
+    """Windows of one place, the one beside where it is wanted, and the rain of the first."""
+
+    aligned: tuple[Aligned, ...]
     rain: Tensor
 
 
@@ -124,19 +140,20 @@ class Windows:
         """The batch of this step, whatever was asked for before."""
         random = torch.Generator().manual_seed(self._seed_of(step))
         drawn = [self._window(step, random) for _ in range(self._cut.batch)]
-        parts = [torch.stack(part) for part in zip(*drawn, strict=True)]
-        return Batch(*parts)
+        observed, witnesses, error, rain, is_clean, *beside = (torch.stack(part) for part in zip(*drawn, strict=True))
+        return Batch(observed, witnesses, error, rain, is_clean, Window(*beside) if beside else None)
 
     def _window(self, step: int, random: torch.Generator) -> tuple[Tensor, ...]:
         """One window of a batch, mirrored or not."""
         slot = _below(self._options.readings, random)
         crops = self._reading(slot, step).crops
         crop = crops[_below(len(crops), random)]
-        patched = _cropped(crop, self._cut.patch, random)
-        aligned = patched.aligned
-        parts = (aligned.observed, aligned.witnesses, aligned.error, patched.rain)
+        (aligned, *beside), rain = _cropped(crop, self._cut.patch, random)
+        parts = [aligned.observed, aligned.witnesses, aligned.error, rain]
+        parts += [part for each in beside for part in (each.observed, each.witnesses, each.error)]
         mirrored = _below(2, random)
-        return *(part.flip(-1) if mirrored else part for part in parts), torch.tensor(self._is_clean(slot))
+        parts = [part.flip(-1) if mirrored else part for part in parts]
+        return *parts[:4], torch.tensor(self._is_clean(slot)), *parts[4:]
 
     def _is_clean(self, slot: int) -> bool:
         """Clean clips have the last slots."""
@@ -159,7 +176,7 @@ class Windows:
         for _ in range(_TRIES):
             clip = clips[_below(len(clips), random)]
             aligned = self._somewhere(clip, random)
-            if aligned is not None:
+            if aligned:
                 break
         else:
             names = ", ".join(clip.path.name for clip in clips)
@@ -167,12 +184,13 @@ class Windows:
             raise InputError(
                 f"{names}: no {needed} different frames in a row found in {_TRIES} places; use other clips"
             )
-        rain = Baseline(BaselineOptions(radius=self._cut.radius))(aligned)
+        rain = Baseline(BaselineOptions(radius=self._cut.radius))(aligned[0])
         whole = _Crop(aligned, rain)
         return [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]
 
-    def _somewhere(self, clip: Footage, random: torch.Generator) -> Aligned | None:
-        """A window of `clip` at a place and with a stride drawn, whole; None where witnesses are missing."""
+    def _somewhere(self, clip: Footage, random: torch.Generator) -> tuple[Aligned, ...]:
+        """A window of `clip` at a place and with a stride drawn, whole, and the one beside it where that is wanted;
+        nothing where witnesses are missing."""
         radius, length = self._cut.radius, len(clip)
         wanted = self._options.strides[_below(len(self._options.strides), random)]
         longest = max(1, (length - 1) // (2 * radius))
@@ -191,13 +209,19 @@ class Windows:
             raise InputError(
                 f"{clip.path}: its pictures are smaller than the patch of {self._cut.patch} pixels; use a smaller patch"
             )
-        seen, center = list(judged(pictures, options.shots)), position - first
-        chosen = choose_witnesses([item.step for item in seen[1:]], center, radius)
-        if len(chosen) < 2 * radius:
-            return None
+        seen, centers = list(judged(pictures, options.shots)), [position - first]
+        steps = [item.step for item in seen[1:]]
+        if self._cut.beside:
+            centers += choose_witnesses(steps, centers[0], 1)[:1]  # the frame before it, nearest first
+        chosen = [choose_witnesses(steps, center, radius) for center in centers]
+        if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + self._cut.beside:
+            return ()
         aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
-        dried = {i: dry(windows[i], before, aligner, options) for i in sorted((center, *chosen))}
-        return Aligner(options.align).align(dried[center].picture, [dried[i].witness for i in chosen])
+        dried = {i: dry(windows[i], before, aligner, options) for i in sorted({*centers, *chosen[0], *chosen[-1]})}
+        return tuple(
+            Aligner(options.align).align(dried[center].picture, [dried[i].witness for i in found])
+            for center, found in zip(centers, chosen, strict=True)
+        )
 
     def _seed_of(self, number: int) -> int:
         """Seeds that differ between numbers and between runs of other seeds."""
@@ -218,8 +242,8 @@ def _cropped(whole: _Crop, side: int, random: torch.Generator) -> _Crop:
     def cut(part: Tensor) -> Tensor:
         return part[..., top : top + side, left : left + side].clone()  # a view would keep the whole in memory
 
-    aligned = whole.aligned
-    return _Crop(Aligned(cut(aligned.observed), cut(aligned.witnesses), cut(aligned.error)), cut(whole.rain))
+    parts = ((cut(each.observed), cut(each.witnesses), cut(each.error)) for each in whole.aligned)
+    return _Crop(tuple(Aligned(*each) for each in parts), cut(whole.rain))
 
 
 def _below(end: int, random: torch.Generator) -> int:

@@ -11,13 +11,12 @@ the moving average that becomes the teacher. All draws of a step come from the s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,33 +27,25 @@ from vidrain.errors import UsageError
 from vidrain.events import OnEvent, TrainingDone, TrainingPlan, TrainingStep, ignore
 from vidrain.job import Device, device_of
 from vidrain.model.gate import CONFIGS, Gate
-from vidrain.model.planes import look
 from vidrain.outputs import claimed
 from vidrain.stream import prefetch
+from vidrain.train.balance import LossWeights
+from vidrain.train.choice import ContrastOptions
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.losses import rain_sparsity
+from vidrain.train.nets import Nets, make_nets, needs_discriminator
 from vidrain.train.players import parameters_of, require_all
 from vidrain.train.preview import preview
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
 from vidrain.train.run import Curve, State, describe, load_state, run_folder, save_state
+from vidrain.train.terms import Scene, discriminator_loss, nlcl_terms
+from vidrain.train.window import Window, look_at
 from vidrain.weights import packed_gate
 
+_BETAS = {"gate": (0.9, 0.99), "heads": (0.9, 0.99), "discriminator": (0.5, 0.999)}  # of Adam; the last as published
 _AHEAD = 2  # batches made while a step is computed
 _PASTE_SEED = 1 << 62  # draws of the recycling and of the windows never share a seed
 _REPORTED = 50  # last steps whose mean loss is reported
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossWeights:
-    """What the terms count.
-
-    recycling: |B - P| of recycled pairs. correction: mean excess times the square of how far the gate strays from what
-    looks like rain without training. sparsity: mean |R|, most of a picture is dry.
-    """
-
-    recycling: float = 1.0
-    correction: float = 0.3
-    sparsity: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +58,7 @@ class TrainConfig:
     batch: int = 8
     patch: int = 128
     rate: float = 1e-3
+    discriminator_rate: float = 2e-4
     warm_up: int = 50
     largest_gradient: float = 1.0
     average: float = 0.995
@@ -79,6 +71,7 @@ class TrainConfig:
     checkpoint_every: int = 200
     preview_every: int = 500
     weights: LossWeights = field(default_factory=LossWeights)
+    contrast: ContrastOptions = field(default_factory=ContrastOptions)
     recycle: RecycleOptions = field(default_factory=RecycleOptions)
     data: DataOptions = field(default_factory=DataOptions)
 
@@ -90,6 +83,10 @@ class TrainConfig:
             raise UsageError(f"seed={self.seed}: allowed: 0 to {(1 << 31) - 1}")
         if self.patch > self.data.crop:
             raise UsageError(f"patch={self.patch}: allowed: up to data.crop={self.data.crop}, of which it is cut")
+        if needs_discriminator(self.weights, self.contrast) and not self.data.clean:
+            raise UsageError(
+                "data.clean: names no videos; a discriminator (weights.adversarial, contrast.encoder) needs some"
+            )
         if not 0 <= self.dry <= 1:
             raise UsageError(f"dry={self.dry}: allowed: 0 to 1")
         if not (self.rate > 0 and self.softness > 0 and 0 <= self.average < 1):
@@ -118,12 +115,10 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
     device = _prepared(config)
 
     # Networks and optimizers.
-    net = Gate(CONFIGS[config.model]).to(device)
-    average = deepcopy(net).requires_grad_(False)
-    table = parameters_of({"gate": [net]})
-    require_all(table, {"gate": net})
-    optimizer = Adam(table["gate"].items(), lr=config.rate, betas=(0.9, 0.99))
-    state = State(nets={"net": net, "average": average}, optimizers={"gate": optimizer})
+    restorer = Gate(CONFIGS[config.model]).to(device)
+    learner = learner_of(restorer, config.rate, weights=config.weights, contrast=config.contrast)
+    net, average = learner.net, learner.average
+    state = State(nets=learner.nets.named, optimizers=learner.optimizers)
 
     weights = run_dir / f"{config.model}.safetensors"
     with run_folder(run_dir), claimed(weights, force=True) as claim:
@@ -131,35 +126,25 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
         first = load_state(run_dir, state, config)
         describe(run_dir, config, device)
         curve = Curve(run_dir / "curve.jsonl", first)
-        cut = Cut(radius=net.config.radius, patch=config.patch, batch=config.batch)
+        beside = "layer" in config.weights.counted and config.contrast.positives == "frames"
+        cut = Cut(radius=net.config.radius, patch=config.patch, batch=config.batch, beside=beside)
         windows = Windows(config.data, cut, seed=config.seed, tell=on_event)
         on_event(_plan(config, run_dir, windows, first))
 
         with closing(prefetch(windows.batches(range(first, config.steps)), _AHEAD, "windows")) as batches:
             for step, batch in zip(range(first, config.steps), batches, strict=True):
-                batch = batch.to(device)
-                generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
-
-                # Forward: a pair out of the teacher's rain, and the terms.
-                rain = teacher_rain(batch, None if step < config.baseline_steps else average)
-                pair = recycle(batch.observed, batch.witnesses, rain, generator, options=config.recycle)
-                background, terms = forward(net, pair, batch, config)
-                total = weighted_sum(terms, asdict(config.weights))
-
-                # Backward, clip, step, moving average.
-                size = descend(total, optimizer, rate_at(step, config), config.largest_gradient)
-                follow(average, net, min(config.average, (step + 1) / (step + 10)))
+                rate = rate_at(step, config)
+                teacher = None if step < config.baseline_steps else average
+                learned = learn(learner, batch.to(device), step, config, teacher=teacher, rate=rate)
 
                 # Tell.
                 done = step + 1
-                numbers = {name: term.item() for name, term in terms.items()}  # a sync point
-                numbers |= {"total": total.item(), "gradient": size, "rate": rate_at(step, config)}
-                curve.write(done, numbers)
+                curve.write(done, learned.numbers)
                 if done % config.preview_every == 0 or done == config.steps:
-                    preview(run_dir / "previews" / f"step_{done:06d}.png", pair, background.detach())
+                    preview(run_dir / "previews" / f"step_{done:06d}.png", learned.pair, learned.background)
                 if done % config.checkpoint_every == 0 or done == config.steps:
                     save_state(run_dir, state, config, done)
-                on_event(_step(done, config.steps, numbers["total"], (done - first) / (monotonic() - began)))
+                on_event(_step(done, config.steps, learned.numbers["total"], (done - first) / (monotonic() - began)))
 
         claim.partial.write_bytes(packed_gate(config.model, average.state_dict()))
         claim.publish()
@@ -168,19 +153,85 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
     return TrainReport(run_dir=run_dir, weights=weights, steps=config.steps, loss=loss, seconds=seconds)
 
 
+@dataclass(frozen=True)
+class Learner:
+    """A network that learns, its moving average, all that learns with it, and what moves each of them."""
+
+    nets: Nets
+    optimizers: dict[str, Optimizer]
+
+    @property
+    def net(self) -> Gate:
+        """The restorer."""
+        return self.nets.restorer
+
+    @property
+    def average(self) -> Gate:
+        """Its moving average."""
+        return self.nets.average
+
+
+class Learned(NamedTuple):
+    """One step: the pair learned from, its background [N, 3, H, W], and all terms, their sum and the rate by name."""
+
+    pair: Recycled
+    background: Tensor
+    numbers: dict[str, float]
+
+
+def learner_of(
+    net: Gate, rate: float, *, weights: LossWeights | None = None, contrast: ContrastOptions | None = None
+) -> Learner:
+    """Everything that a network needs to learn; each of its parameters is moved by one optimizer."""
+    nets = make_nets(net, weights or LossWeights(), contrast or ContrastOptions())
+    table = parameters_of(nets.players)
+    require_all(table, nets.named)
+    return Learner(nets, {name: Adam(rows.items(), lr=rate, betas=_BETAS[name]) for name, rows in table.items()})
+
+
+def learn(
+    learner: Learner, batch: Batch, step: int, config: TrainConfig, *, teacher: Gate | None, rate: float
+) -> Learned:
+    """One step of learning. teacher: whose rain is recycled, None for the baseline's; rate: of this step."""
+    # Forward: a pair out of the teacher's rain, and the terms; then those of windows as they are.
+    nets, optimizers = learner.nets, learner.optimizers
+    generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
+    pair = recycle(batch.observed, batch.witnesses, teacher_rain(batch, teacher), generator, options=config.recycle)
+    background, terms = forward(learner.net, pair, batch, config)
+    with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
+        terms |= nlcl_terms(nets, scene_of(batch, config.contrast.windows), generator, config.weights, config.contrast)
+    total = weighted_sum(terms, config.weights.counted)
+
+    # Backward, clip, step, moving average.
+    players = [player for name, player in optimizers.items() if name != "discriminator"]
+    size = descend(total, players, rate, config.largest_gradient)
+    follow(learner.average, learner.net, min(config.average, (step + 1) / (step + 10)))
+
+    # The discriminator, on what is made now.
+    if nets.discriminator is not None:
+        whole = scene_of(batch, config.batch)
+        terms["discriminator"] = discriminator_loss(nets, whole, config.contrast.windows)
+        judge = [optimizers["discriminator"]]
+        descend(terms["discriminator"], judge, config.discriminator_rate, config.largest_gradient)
+
+    numbers = {name: term.item() for name, term in terms.items()}  # a sync point
+    numbers |= {"total": total.item(), "gradient": size, "rate": rate}
+    return Learned(pair, background.detach(), numbers)
+
+
 def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
     """What the teacher (None: the baseline) takes for rain; none of a clean picture. [N, 3, H, W] >= 0"""
     rain = batch.rain
     if teacher is not None:
         with torch.no_grad():
-            seen = look(batch.observed, batch.witnesses, batch.error, per_channel=teacher.config.per_channel)
+            seen = look_at(batch.observed, batch.window, teacher)
             rain = teacher(seen.planes).clamp(0, 1) * seen.excess
     return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
 
 
 def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """The background of a pair made of the batch, and every term of the loss as a scalar."""
-    seen = look(pair.observed, pair.witnesses, batch.error, per_channel=net.config.per_channel)
+    seen = look_at(pair.observed, Window(pair.observed, pair.witnesses, batch.error), net)
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
         gate = net(seen.planes)
     rain = gate.float() * seen.excess
@@ -191,19 +242,31 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
         "correction": ((gate.float() - seen.planes[:, -1:]).square() * seen.excess).mean(),
         "sparsity": rain_sparsity(rain),
     }
-    return background, terms
+    return background, {name: term for name, term in terms.items() if name in config.weights.counted}
 
 
-def descend(total: Tensor, optimizer: Optimizer, rate: float, largest_gradient: float) -> float:
-    """One step of the optimizer down the gradient of `total`; returns the gradient's length before it was cut."""
-    moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad()
+def scene_of(batch: Batch, windows: int) -> Scene:
+    """The first windows of a batch as they are, for the terms of NLCL."""
+    beside = None if batch.beside is None else batch.beside.first(windows)
+    return Scene(batch.window.first(windows), batch.is_clean[:windows], beside)
+
+
+def descend(total: Tensor, players: Sequence[Optimizer], rate: float, largest_gradient: float) -> float:
+    """One step of every player down the gradient of `total`; returns the gradient's length for the first, uncut.
+
+    Each is cut by itself: contrast heads have gradients hundreds of times longer than those of a restorer.
+    """
+    for player in players:
+        player.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
-    length = clip_grad_norm_(moved, largest_gradient)
-    optimizer.step()
-    return length.item()
+    lengths = []
+    for player in players:
+        for group in player.param_groups:
+            group["lr"] = rate
+        moved = [parameter for group in player.param_groups for parameter in group["params"]]
+        lengths.append(clip_grad_norm_(moved, largest_gradient))
+        player.step()
+    return lengths[0].item()
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -9,7 +9,7 @@ on the observation: there the nearest patches are those with the same streaks. A
 the nearest patches would be the query again, moved by a pixel (in the published code 86 % of them).
 
     query = sample_queries(guide.shape, 64, generator, patch=16)
-    alike = mine_background(guide, query, flow, spatial=Spatial(), temporal=Temporal())
+    alike = mine_background(guide, query, flow, patch=16, spatial=Spatial(), temporal=Temporal())
     features = gather_patches(maps, alike.place, patch=16, stride=4)  # [N, Q, P, D]
 
 The hardest negative of a background query needs no search: it is the rain at the same place.
@@ -49,7 +49,6 @@ class Spatial:
     the patch all would be the same place, moved by a pixel."""
 
     count: int = 4
-    patch: int = 16
     radius: int = 40
     exclusion: int = 16
     stride: int = 4
@@ -65,7 +64,6 @@ class Temporal:
     """
 
     count: int = 1
-    patch: int = 16
     refine: int = 2
     apart: int = 16
     largest_error: float = 1.0
@@ -87,20 +85,22 @@ def sample_queries(shape: Sequence[int], count: int, generator: torch.Generator,
 
 @torch.no_grad()
 @in_full_precision
-def mine_background(guide: Tensor, query: Tensor, flow: Tensor, *, spatial: Spatial, temporal: Temporal) -> Mined:
+def mine_background(
+    guide: Tensor, query: Tensor, flow: Tensor, *, patch: int, spatial: Spatial, temporal: Temporal
+) -> Mined:
     """Positives of background queries: those of `mine_spatial`, then those of `mine_temporal`, capped by the former.
 
     Where no spatial match exists nothing caps. Shapes as there; P = spatial.count + (T - 1) * temporal.count.
     """
-    here = mine_spatial(guide, query, spatial)
+    here = mine_spatial(guide, query, spatial, patch=patch)
     best = here.value[..., 0] if spatial.count else here.value.new_full(query.shape[:2], math.inf)
-    there = mine_temporal(guide, query, flow, temporal, cap=best * temporal.cap)
+    there = mine_temporal(guide, query, flow, temporal, patch=patch, cap=best * temporal.cap)
     return Mined(*(torch.cat(parts, dim=2) for parts in zip(here, there, strict=True)))
 
 
 @torch.no_grad()
 @in_full_precision
-def mine_spatial(guide: Tensor, query: Tensor, search: Spatial) -> Mined:
+def mine_spatial(guide: Tensor, query: Tensor, search: Spatial, *, patch: int) -> Mined:
     """The patches of the same frame that are most alike, by (distance, y, x); value is the mean squared difference.
 
     guide: [N, T, C, H, W], any real type, compared in float32: exact for integers whose sum of squares over a patch
@@ -110,18 +110,20 @@ def mine_spatial(guide: Tensor, query: Tensor, search: Spatial) -> Mined:
     steps = search.radius // search.stride
     away = torch.arange(-steps, steps + 1, device=guide.device) * search.stride
     corner = (anchors - torch.tensor([0, steps, steps], device=guide.device) * search.stride)[:, None]
-    sums = _differences(guide, anchors, corner, patch=search.patch, span=len(away), stride=search.stride)
+    sums = _differences(guide, anchors, corner, patch=patch, span=len(away), stride=search.stride)
     near = away.abs() < search.exclusion
     sums.masked_fill_(near[:, None] & near, math.inf)
     sums = sums.view(*query.shape[:2], len(away), len(away))
     picks, found = _smallest_apart(sums, search.count, math.ceil(search.apart / search.stride))
     offset = torch.stack([torch.zeros_like(picks), away[picks // len(away)], away[picks % len(away)]], dim=-1)
-    return _mined(query[:, :, None] + offset, found / _size(guide, search.patch))
+    return _mined(query[:, :, None] + offset, found / _size(guide, patch))
 
 
 @torch.no_grad()
 @in_full_precision
-def mine_temporal(guide: Tensor, query: Tensor, flow: Tensor, search: Temporal, *, cap: Tensor | None = None) -> Mined:
+def mine_temporal(
+    guide: Tensor, query: Tensor, flow: Tensor, search: Temporal, *, patch: int, cap: Tensor | None = None
+) -> Mined:
     """The most alike patches along the motion, `search.count` from every other frame in the order of frames.
 
     Within a frame by (distance, y, x). flow: [N, T, T, H, W, 2]; `flow[n, a, b]` leads every pixel of frame a to frame
@@ -130,9 +132,9 @@ def mine_temporal(guide: Tensor, query: Tensor, flow: Tensor, search: Temporal, 
     P = (T - 1) * search.count, 0 for a single frame.
     """
     clips, frames = guide.shape[:2]
-    anchors, other, corner, is_led = _led(guide, query, flow, search)
-    sums = _differences(guide, anchors, corner, patch=search.patch, span=2 * search.refine + 1, stride=1)
-    size = _size(guide, search.patch)
+    anchors, other, corner, is_led = _led(guide, query, flow, search, patch=patch)
+    sums = _differences(guide, anchors, corner, patch=patch, span=2 * search.refine + 1, stride=1)
+    size = _size(guide, patch)
     sums.masked_fill_(~is_led[..., None, None], math.inf)
     if cap is not None:
         sums.masked_fill_(sums / size > cap.reshape(-1, 1, 1, 1), math.inf)
@@ -212,14 +214,18 @@ def gather_patches(features: Tensor, place: Tensor, *, patch: int, stride: int) 
     features: [N, T, D, h, w], one cell per `stride` pixels; place: [N, ..., 3]. Cells are (pixel // stride), at most
     the last one.
     """
+    clips, frames, _, height, width = features.shape
     frame, y, x = place.flatten(1, -2).unbind(-1)
     rows, columns = (((axis + patch // 2) // stride) for axis in (y, x))
-    clip = torch.arange(len(features), device=features.device)[:, None]
-    rows, columns = rows.clamp(max=features.shape[3] - 1), columns.clamp(max=features.shape[4] - 1)
-    return features.permute(0, 1, 3, 4, 2)[clip, frame, rows, columns].view(*place.shape[:-1], features.shape[2])
+    clip = torch.arange(clips, device=features.device)[:, None]
+    cell = ((clip * frames + frame) * height + rows.clamp(max=height - 1)) * width + columns.clamp(max=width - 1)
+    vectors = features.permute(0, 1, 3, 4, 2).flatten(0, 3)  # rows of a matrix: their gradients are summed much faster
+    return vectors.index_select(0, cell.flatten()).view(*place.shape[:-1], features.shape[2])
 
 
-def _led(guide: Tensor, query: Tensor, flow: Tensor, search: Temporal) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _led(
+    guide: Tensor, query: Tensor, flow: Tensor, search: Temporal, *, patch: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Where the motion leads: anchors [A, 3], the other frames [A, T - 1] (in the clip), the corners to search from
     [A, T - 1, 3] (over all clips), and whether it can be trusted [A, T - 1]."""
     frames, height, width = guide.shape[1], guide.shape[3], guide.shape[4]
@@ -228,7 +234,7 @@ def _led(guide: Tensor, query: Tensor, flow: Tensor, search: Temporal) -> tuple[
     own = (anchors[:, 0] % frames)[:, None]
     other = torch.arange(frames - 1, device=guide.device).expand(len(anchors), -1)
     other = other + (other >= own)
-    middle = (anchors[:, 1:] + search.patch // 2)[:, None]
+    middle = (anchors[:, 1:] + patch // 2)[:, None]
     forth = flow[clip, own, other, middle[..., 0], middle[..., 1]]  # [A, T - 1, 2], (x, y)
     target = middle + forth.flip(-1).round().long()
     limits = torch.tensor([height - 1, width - 1], device=guide.device)
@@ -236,7 +242,7 @@ def _led(guide: Tensor, query: Tensor, flow: Tensor, search: Temporal) -> tuple[
     reached = target.clamp(min=0).minimum(limits)
     back = flow[clip, other, own, reached[..., 0], reached[..., 1]]
     is_led = inside & (torch.linalg.vector_norm(forth + back, dim=-1) <= search.largest_error)
-    corner = reached - search.patch // 2 - search.refine
+    corner = reached - patch // 2 - search.refine
     return anchors, other, torch.cat([(clip * frames + other)[..., None], corner], dim=-1), is_led
 
 

@@ -1,0 +1,56 @@
+"""Windows seen from a neighbour: nothing is lost, errors add up, and the layers of each view are its own."""
+
+import math
+
+import torch
+
+from vidrain.model.gate import CONFIGS, Gate
+from vidrain.train.window import Window, layers_of, seen_from, stacked
+
+
+def window(count: int = 2, witnesses: int = 4, side: int = 12) -> Window:
+    generator = torch.Generator().manual_seed(0)
+    observed, others = (
+        torch.rand(shape, generator=generator) for shape in ((count, 3, side, side), (count, witnesses, 3, side, side))
+    )
+    error = torch.rand((count, witnesses, side, side), generator=generator)
+    error[0, 2, 3, 4] = math.inf
+    return Window(observed, others, error)
+
+
+def test_the_neighbour_and_the_frame_change_places() -> None:
+    plain, chosen = window(), torch.tensor([2, 0])
+    turned = seen_from(plain, chosen)
+    for n, k in enumerate(chosen.tolist()):
+        assert torch.equal(turned.observed[n], plain.witnesses[n, k])
+        assert torch.equal(turned.witnesses[n, k], plain.observed[n])
+        rest = [j for j in range(4) if j != k]
+        assert torch.equal(turned.witnesses[n, rest], plain.witnesses[n, rest])
+        assert torch.equal(turned.error[n, k], plain.error[n, k])
+        assert torch.equal(turned.error[n, rest], plain.error[n, rest] + plain.error[n, k])
+    assert torch.isinf(turned.error[0, :, 3, 4]).all()  # where the neighbour is not in the picture nobody is
+    back = seen_from(turned, chosen)
+    assert torch.equal(back.observed, plain.observed)
+    assert torch.equal(back.witnesses, plain.witnesses)
+
+
+def test_views_of_a_window_lie_next_to_each_other() -> None:
+    plain = window()
+    turned = seen_from(plain, torch.tensor([2, 0]))
+    both = stacked([plain, turned])
+    assert torch.equal(both.observed.view(2, 2, 3, 12, 12)[:, 0], plain.observed)
+    assert torch.equal(both.observed.view(2, 2, 3, 12, 12)[:, 1], turned.observed)
+    assert torch.equal(both.error[3], turned.error[1])
+    assert torch.equal(both.first(2).witnesses, both.witnesses[:2])
+
+
+def test_layers_add_up_and_each_view_has_its_own() -> None:
+    net = Gate(CONFIGS["gate-s"])
+    plain = window()
+    turned = seen_from(plain, torch.tensor([2, 0]))
+    both, alone = layers_of(net, stacked([plain, turned])), layers_of(net, turned)
+    observed = stacked([plain, turned]).observed
+    torch.testing.assert_close(both.background + both.rain, observed)
+    torch.testing.assert_close(both.background.view(2, 2, 3, 12, 12)[:, 1], alone.background)
+    assert (both.floor <= observed).all()
+    assert ((observed == both.floor) <= (both.rain == 0)).all()  # rain only where something exceeds the witnesses

@@ -1,0 +1,243 @@
+"""Trains variants of a recipe over seeds, scores them alike, and prints a table: which parts of NLCL earn their place.
+
+    python -m tools.ablate --steps 600                             # every variant, seeds 0, 1 and 2, development clips
+    python -m tools.ablate --steps 600 --variants "full; plain" --seeds 0 weights.layer=0.01
+    python -m tools.ablate --steps 600 --on test                   # the same weights on the clips that are only scored
+
+The recipe is `-c` (configs/ablation.yaml), and key=value changes it for all variants. Each run has a folder under `-o`,
+named by variant, seed and a hash of its settings; a run that was cut off goes on there. After every run the figures
+stand in dev.json or test.json: what is recorded with the same hash is not done again.
+
+`--on dev`, for all choices: rain of `tools/dev_rain.py`, rendered once, on two clips of clean/train that are left out
+of training. Gain in dB-Y, and harm: B against O of the same clips without rain. `--on test`, never for a choice: the
+gain on paired/, and what `tools/streaks.py` measures on yard and garden, filmed by a still camera.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from tools.dev_rain import render
+from tools.score import Model, paired, without_rain
+from tools.streaks import score_still
+from vidrain.baseline import BaselineOptions
+from vidrain.config import load_train
+from vidrain.decompose import DecomposeOptions
+from vidrain.errors import InputError, UsageError, VidrainError
+from vidrain.model.nlcl import NlclOptions
+from vidrain.outputs import claimed
+from vidrain.train.loop import TrainConfig, train
+from vidrain.weights import load_decomposer
+
+RAINY = ("field", "trees", "people", "campus", "night_path")
+LEFT_OUT = ("truck", "carpark")  # of clean/train: the development clips
+STILL = ("yard", "garden")
+FREE = ("device", "threads", "checkpoint_every", "preview_every")  # settings that change nothing that comes out
+
+_NO_CONTRAST = ("weights.location=0", "weights.layer=0")
+_NOTHING = (*_NO_CONTRAST, "weights.adversarial=0", "weights.decorrelation=0", "weights.consistency=0")
+POSITIVES = ("random", "published", "exclusion", "frames", "motion")
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "full": (),
+    "plain": _NOTHING,
+    "no contrast": _NO_CONTRAST,
+    **{
+        f"{positives}, {name}": (f"contrast.positives={positives}", f"contrast.asymmetry={asymmetry}")
+        for positives in POSITIVES
+        for name, asymmetry in (("symmetric", "none"), ("asymmetric", "temperature"))
+        if (positives, name) != ("motion", "asymmetric")  # that is `full`
+    },
+    "radius": ("contrast.asymmetry=radius",),
+    "no location": ("weights.location=0",),
+    "no layer": ("weights.layer=0",),
+    "no adversarial": ("weights.adversarial=0",),
+    "no decorrelation": ("weights.decorrelation=0",),
+    "no consistency": ("weights.consistency=0",),
+    "no reverse negatives": ("contrast.negatives=random",),
+    "no edges": ("contrast.edges=0",),
+    "no recycling": ("weights.recycling=0",),
+    "encoder discriminator": ("contrast.encoder=discriminator",),
+}
+
+Scores = dict[str, float]
+
+
+class Record:
+    """The figures of all runs so far in one JSON file, replaced as a whole after each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.runs: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def has(self, name: str, digest: str) -> bool:
+        """Whether this run is recorded with these settings."""
+        return self.runs.get(name, {}).get("hash") == digest
+
+    def add(self, name: str, run: dict[str, Any]) -> None:
+        """Add a run, or take the place of one of other settings."""
+        self.runs[name] = run
+        with claimed(self._path, force=True) as claim:
+            claim.partial.write_text(json.dumps(dict(sorted(self.runs.items())), indent=1) + "\n", encoding="utf-8")
+            claim.publish()
+
+
+def recipe(given: argparse.Namespace, variant: str, seed: int) -> TrainConfig:
+    """The settings of one run."""
+    clean = sorted(path for path in (given.data / "clean" / "train").glob("*.mp4") if path.stem not in LEFT_OUT)
+    rainy = [given.data / "real" / f"{name}.mp4" for name in RAINY]
+    named = [f"data.{kind}={','.join(map(str, clips))}" for kind, clips in (("rainy", rainy), ("clean", clean))]
+    pairs = (*named, f"steps={given.steps}", f"seed={seed}", *given.settings, *VARIANTS[variant])
+    return load_train(given.config, pairs)
+
+
+def digest_of(config: TrainConfig, **further: object) -> str:
+    """A hash of everything that a figure depends on, but the code."""
+    settings = {key: value for key, value in asdict(config).items() if key not in FREE} | further
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run(given: argparse.Namespace, name: str, config: TrainConfig, record: Record) -> None:
+    """Train and score one run, unless it is recorded."""
+    digest = digest_of(config, on=given.on, every=given.every, frames=given.frames)
+    if record.has(name, digest):
+        _say(f"{name}: recorded")
+        return
+    folder = given.output / "runs" / f"{re.sub('[^a-z0-9]+', '-', name)}-{digest_of(config)}"
+    report = train(config, folder)
+    decomposer = load_decomposer(config.model, report.weights, baseline=BaselineOptions(), nlcl=NlclOptions())
+    scores = scores_of(given, Model(decomposer, DecomposeOptions()))
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
+    settings = {
+        "steps": config.steps,
+        "seconds": round(curve[-1]["time"] - curve[0]["time"]),
+        "commit": facts["commit"],
+    }
+    record.add(name, {"hash": digest, **settings, "scores": scores})
+    _say(f"{name}: {scores}")
+
+
+def reference(given: argparse.Namespace, record: Record) -> None:
+    """The baseline, which has no seeds, scored alike."""
+    name, digest = "baseline / 0", f"every {given.every} of {given.frames} on {given.on}"
+    if not record.has(name, digest):
+        decomposer = load_decomposer("baseline", None, baseline=BaselineOptions(), nlcl=NlclOptions())
+        record.add(name, {"hash": digest, "scores": scores_of(given, Model(decomposer, DecomposeOptions()))})
+
+
+def scores_of(given: argparse.Namespace, model: Model) -> Scores:
+    """The columns of the table."""
+    return dict(_on_dev(given, model) if given.on == "dev" else _on_test(given, model))
+
+
+def _on_dev(given: argparse.Namespace, model: Model) -> Iterator[tuple[str, float]]:
+    folder = given.output / f"dev-{given.frames}"
+    for name in LEFT_OUT:
+        if not (folder / "clean" / "train" / f"{name}.mp4").exists():  # written last
+            render(given.data / "clean" / "train" / f"{name}.mp4", folder, seed=1, frames=given.frames, density=1.0)
+    yield from _gains(folder, model, given.every)
+    harm = [row for row in without_rain(folder, model, given.every) if "mean" not in row.name]
+    yield from ((f"harm {row.name.rpartition('/')[2]}", row.after.psnr_y) for row in harm)
+    yield "harm", fmean(row.after.psnr_y for row in harm)
+
+
+def _on_test(given: argparse.Namespace, model: Model) -> Iterator[tuple[str, float]]:
+    yield from _gains(given.data, model, given.every)
+    for name in STILL:
+        found = score_still(given.data / "real" / f"{name}.mp4", model, given.frames)
+        yield f"{name}: streaks gone %", found.removed
+        yield f"{name}: flicker", found.flicker
+        yield f"{name}: correlation", found.correlation
+
+
+def _gains(folder: Path, model: Model, every: int) -> Iterator[tuple[str, float]]:
+    rows = [row for row in paired(folder, model, every) if row.before is not None]
+    gains = {row.name: row.after.psnr_y - row.before.psnr_y for row in rows if row.before is not None}
+    mean = next((name for name in gains if name.startswith("mean of")), None)
+    yield from ((f"gain {name}", gain) for name, gain in gains.items() if name != mean)
+    if mean is not None:
+        yield "gain", gains[mean]
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Lines of Markdown: a row per variant, mean and standard deviation over its seeds."""
+    columns = list(dict.fromkeys(column for run_ in runs.values() for column in run_["scores"]))
+    yield "| ".join(["", "variant ", "seeds ", *(f"{column} " for column in columns), ""]).strip()
+    yield "|" + " --- |" * (2 + len(columns))
+    for variant in ("baseline", *VARIANTS):
+        found = [run_["scores"] for name, run_ in sorted(runs.items()) if name.rpartition(" / ")[0] == variant]
+        if found:
+            cells = [_mean_and_spread([scores[column] for scores in found]) for column in columns]
+            yield f"| {variant} | {len(found)} | " + " | ".join(cells) + " |"
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{fmean(values):.2f}{spread}"
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.ablate",
+        description=__doc__,
+        epilog="variants: " + "; ".join(VARIANTS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/ablation"), metavar="DIR")
+    parser.add_argument("-c", "--config", type=Path, default=Path("configs/ablation.yaml"))
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("VIDRAIN_DATA") or "../shared/data"))
+    parser.add_argument("--on", choices=("dev", "test"), default="dev")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
+    parser.add_argument("--variants", default=";".join(VARIANTS), help="separated by semicolons")
+    parser.add_argument("--every", type=int, default=6, metavar="N", help="score every Nth frame of pairs")
+    parser.add_argument("--frames", type=int, default=60, help="of the rendered clips, and of those of a still camera")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="such as weights.layer=0.01")
+    return parser.parse_intermixed_args(argv)
+
+
+def ablate(given: argparse.Namespace) -> Record:
+    """All runs that are asked for, seed by seed, so that every variant has figures early."""
+    variants = [name.strip() for name in given.variants.split(";")]
+    if unknown := [name for name in variants if name not in VARIANTS]:
+        raise UsageError(f"--variants {unknown[0]}: allowed: {'; '.join(VARIANTS)}")
+    if not all(seed.strip().isdigit() for seed in given.seeds.split(",")):
+        raise UsageError(f"--seeds {given.seeds}: allowed: whole numbers from 0, separated by commas")
+    if not (given.data / "real").is_dir():
+        raise InputError(f"{given.data}/real: no such folder; give --data")
+    runs = [(variant, seed) for seed in map(int, given.seeds.split(",")) for variant in variants]
+    recipes = [recipe(given, *run_) for run_ in runs]  # a mistake is told before the first one begins
+    given.output.mkdir(parents=True, exist_ok=True)
+    record = Record(given.output / f"{given.on}.json")
+    reference(given, record)
+    for (variant, seed), config in zip(runs, recipes, strict=True):
+        run(given, f"{variant} / {seed}", config, record)
+    return record
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; returns the exit code."""
+    try:
+        record = ablate(parsed(argv))
+    except VidrainError as error:
+        _say(str(error))
+        return error.exit_code
+    sys.stdout.writelines(f"{line}\n" for line in table(record.runs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
