@@ -53,9 +53,9 @@ def look(observed: Tensor, witnesses: Tensor, error: Tensor, *, per_channel: boo
     trust = torch.where(inside, 1 / (1 + error), 0).mean(1)
     difference = observed - middle
     spread, grey = brightest - darkest, luma(middle)
-    likely = [
-        share_of_rain(*luminances, doubts=_DOUBTS, shrink=shrink) for luminances in zip(own, grey, spread, strict=True)
-    ]
+    with torch.no_grad():  # a measure of the picture, nothing to learn through
+        luminances = zip(own, grey, spread, strict=True)
+        likely = [share_of_rain(*seen, doubts=_DOUBTS, shrink=shrink) for seen in luminances]
     main = (difference, middle) if per_channel else (luma(difference)[:, None], grey[:, None])
     planes = (
         main[0] * _DIFFERENCE,
