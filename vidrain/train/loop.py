@@ -17,16 +17,16 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer
 
+from vidrain.device import Device, device_of
 from vidrain.errors import UsageError
 from vidrain.events import OnEvent, TrainingDone, TrainingPlan, TrainingStep, ignore
-from vidrain.job import Device, device_of
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.model.planes import look
 from vidrain.outputs import claimed
@@ -113,12 +113,9 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
     device = _prepared(config)
 
     # Networks and optimizers.
-    net = Gate(CONFIGS[config.model]).to(device)
-    average = deepcopy(net).requires_grad_(False)
-    table = parameters_of({"gate": [net]})
-    require_all(table, {"gate": net})
-    optimizer = Adam(table["gate"].items(), lr=config.rate, betas=(0.9, 0.99))
-    state = State(nets={"net": net, "average": average}, optimizers={"gate": optimizer})
+    learner = learner_of(Gate(CONFIGS[config.model]).to(device), config.rate)
+    net, average = learner.net, learner.average
+    state = State(nets={"net": net, "average": average}, optimizers={"gate": learner.optimizer})
 
     weights = run_dir / f"{config.model}.safetensors"
     with run_folder(run_dir), claimed(weights, force=True) as claim:
@@ -132,35 +129,68 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
 
         with closing(prefetch(windows.batches(range(first, config.steps)), _AHEAD, "windows")) as batches:
             for step, batch in zip(range(first, config.steps), batches, strict=True):
-                batch = batch.to(device)
-                generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
-
-                # Forward: a pair out of the teacher's rain, and the terms.
-                rain = teacher_rain(batch, None if step < config.baseline_steps else average)
-                pair = recycle(batch.observed, batch.witnesses, rain, generator, options=config.recycle)
-                background, terms = forward(net, pair, batch, config)
-                total = weighted_sum(terms, asdict(config.weights))
-
-                # Backward, clip, step, moving average.
-                size = descend(total, optimizer, rate_at(step, config), config.largest_gradient)
-                follow(average, net, min(config.average, (step + 1) / (step + 10)))
+                rate = rate_at(step, config)
+                teacher = None if step < config.baseline_steps else average
+                learned = learn(learner, batch.to(device), step, config, teacher=teacher, rate=rate)
 
                 # Tell.
                 done = step + 1
-                numbers = {name: term.item() for name, term in terms.items()}  # a sync point
-                numbers |= {"total": total.item(), "gradient": size, "rate": rate_at(step, config)}
-                curve.write(done, numbers)
+                curve.write(done, learned.numbers)
                 if done % config.preview_every == 0 or done == config.steps:
-                    preview(run_dir / "previews" / f"step_{done:06d}.png", pair, background.detach())
+                    preview(run_dir / "previews" / f"step_{done:06d}.png", learned.pair, learned.background)
                 if done % config.checkpoint_every == 0 or done == config.steps:
                     save_state(run_dir, state, config, done)
-                on_event(_step(done, config.steps, numbers["total"], (done - first) / (monotonic() - began)))
+                on_event(_step(done, config.steps, learned.numbers["total"], (done - first) / (monotonic() - began)))
 
         claim.partial.write_bytes(packed_gate(config.model, average.state_dict()))
         claim.publish()
     seconds, loss = monotonic() - began, curve.mean("total", _REPORTED)
     on_event(TrainingDone(run_dir=str(run_dir), weights=str(weights), steps=config.steps, loss=loss, seconds=seconds))
     return TrainReport(run_dir=run_dir, weights=weights, steps=config.steps, loss=loss, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network that learns, its moving average, and what moves it."""
+
+    net: Gate
+    average: Gate
+    optimizer: Optimizer
+
+
+class Learned(NamedTuple):
+    """One step: the pair learned from, its background [N, 3, H, W], and all terms, their sum and the rate by name."""
+
+    pair: Recycled
+    background: Tensor
+    numbers: dict[str, float]
+
+
+def learner_of(net: Gate, rate: float) -> Learner:
+    """Everything that a network needs to learn; each of its parameters is moved by one optimizer."""
+    table = parameters_of({"gate": [net]})
+    require_all(table, {"gate": net})
+    optimizer = Adam(table["gate"].items(), lr=rate, betas=(0.9, 0.99))
+    return Learner(net, deepcopy(net).requires_grad_(False), optimizer)
+
+
+def learn(
+    learner: Learner, batch: Batch, step: int, config: TrainConfig, *, teacher: Gate | None, rate: float
+) -> Learned:
+    """One step of learning. teacher: whose rain is recycled, None for the baseline's; rate: of this step."""
+    # Forward: a pair out of the teacher's rain, and the terms.
+    generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
+    pair = recycle(batch.observed, batch.witnesses, teacher_rain(batch, teacher), generator, options=config.recycle)
+    background, terms = forward(learner.net, pair, batch, config)
+    total = weighted_sum(terms, asdict(config.weights))
+
+    # Backward, clip, step, moving average.
+    size = descend(total, learner.optimizer, rate, config.largest_gradient)
+    follow(learner.average, learner.net, min(config.average, (step + 1) / (step + 10)))
+
+    numbers = {name: term.item() for name, term in terms.items()}  # a sync point
+    numbers |= {"total": total.item(), "gradient": size, "rate": rate}
+    return Learned(pair, background.detach(), numbers)
 
 
 def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
