@@ -149,7 +149,6 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
     target = output or default_output(info)
     written = (target, options.rain, options.rain_preview, options.compare, options.keep_adapted)
     refuse_clashes(info.path, [path for path in written if path])
-    refuse_to_adapt(options.model or PRESETS[options.preset], options)
     return plan_into(target, video, options)
 
 
@@ -173,6 +172,7 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
     """The rest of `plan_job`, for a video whose depth and target are known to be good."""
     info = video.info
     model = options.model or PRESETS[options.preset]
+    refuse_to_adapt(model, options)
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
     span = span_of(video, kept, options)
     pace = pace_of(video, kept, options)

@@ -71,6 +71,8 @@ class Lines(AbstractContextManager["Lines"]):
                 self._latest = events.TrainingStep(
                     steps=event.first, total=event.steps, loss=None, steps_per_s=0.0, eta_s=None
                 )
+            if isinstance(event, events.AdaptationDone):
+                self._latest = None
             if isinstance(event, events.Progress | events.TrainingStep | events.AdaptationStep):
                 self._latest = event
                 if monotonic() - self._written < self._at_most_every_s and not event.is_last:

@@ -47,7 +47,7 @@ _LEAST_PASTED = 1e-3  # of the held-out pixels; with less there is nothing to le
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptOptions:
-    """How long and how a network is fitted. `configs/adapt.yaml` explains every key."""
+    """How long and how a network is fitted. `configs/clean.yaml` explains every key."""
 
     seconds: float | None = None
     steps: int | None = None
@@ -206,9 +206,9 @@ def _fitted(run: _Run, windows: Windows, held: Sequence[_Pair]) -> tuple[Gate, O
                 lowest = min(lowest, found.error)
                 if gain_of(before, found) >= max(options.least_gain, _LEAST) and found.benefit > best.benefit:
                     best, kept, kept_steps = found, deepcopy(learner.average), done
-                elif done - kept_steps >= options.patience * options.check_every:
-                    break
             run.tell(done, gain_of(before, best))
+            if checked - kept_steps >= options.patience * options.check_every:
+                break
     reason = None if kept_steps else _reason(options, before, lowest, checked)
     return kept.eval().requires_grad_(False), Outcome(
         steps=checked, kept_steps=kept_steps, before=before, after=best, reason=reason

@@ -12,9 +12,9 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from vidrain.errors import InputError
 from vidrain.types import Frame
 from vidrain.video.color import conversion_for, to_rgb, upright
 from vidrain.video.decode import Decoded, Video
@@ -53,13 +53,12 @@ class Stretch:
     def read(self, indices: Sequence[int]) -> list[Tensor]:
         """Frames in rising order, [3, H, W] float32 RGB, upright; for one that does not decode the one before it.
 
-        Raises InputError where none of them decodes, or where the source stalls.
+        Repeats never bear witness, so no window is taken where frames are lost. InputError where the source stalls.
         """
         wanted = [self._frames[index] for index in indices]
         found = {frame.index: self._picture(frame) for frame in self._decoded(wanted[0], wanted[-1], set(wanted))}
-        if not found:
-            raise InputError(f"{self.path}: none of the frames {wanted[0]} to {wanted[-1]} can be decoded")
-        picture = found[min(found)]
+        info = self._video.info
+        picture = found[min(found)] if found else upright(torch.zeros(3, info.height, info.width), info.display_matrix)
         return [picture := found.get(index, picture) for index in wanted]
 
     def _decoded(self, first: int, last: int, wanted: set[int]) -> Iterator[Frame]:
