@@ -81,13 +81,13 @@ def test_weights_are_fitted_to_clips(base: Path, samples: Path, out: Path, vidra
 @pytest.mark.proves("adapt --json", "adapt --seconds", "adapt --config", "adapt --device")
 def test_the_clock_and_the_events(base: Path, samples: Path, out: Path, vidrain: Vidrain) -> None:
     file, weights = out.with_name("my.yaml"), out.with_name("a.safetensors")
-    file.write_text("adapt: {patch: 48, batch: 4, readings: 3, refresh: 100, rate: 0.001}\ndevice: cuda\n")
+    file.write_text("adapt: {patch: 48, batch: 4, readings: 3, refresh: 100, rate: 0.001, patience: 2}\ndevice: cuda\n")
     common = ("adapt", samples / "street.mp4", "-o", weights, "--weights", base, "-c", file)
-    ran = vidrain(*common, "--seconds", "2", "--device", "cpu", "--json")
+    ran = vidrain(*common, "--seconds", "100", "--device", "cpu", "--json")
     assert ran.code == 0, ran.err
     kinds = [event["event"] for event in ran.events]
     assert kinds == ["adaptation_step"] * (len(kinds) - 1) + ["adaptation_done"]
-    assert {event["limit_s"] for event in ran.events[:-1]} == {2.0}
+    assert {event["limit_s"] for event in ran.events[:-1]} == {100.0}
     done = ran.events[-1]
     assert 0 < done["kept_steps"] <= done["steps"]
     assert done["gain"] == 1 - done["error_after"] / done["error_before"] > 0
@@ -141,7 +141,9 @@ def test_a_video_is_cleaned_with_weights_fitted_to_it(base: Path, street: Path, 
 
 @pytest.mark.proves("clean --adapt")
 def test_the_report_says_how_it_went(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
-    options = load_clean(None, SMALL, {"model": "gate-s", "weights": base, "adapt.seconds": "2"})
+    options = load_clean(
+        None, (*SMALL, "adapt.patience=1"), {"model": "gate-s", "weights": base, "adapt.seconds": "100"}
+    )
     report = package.clean(street, out, options=options)
     assert report.adaptation is not None
     assert report.adaptation.reason is None
@@ -228,7 +230,9 @@ def test_a_killed_run_need_not_adapt_again(base: Path, street: Path, out: Path, 
 @pytest.mark.fault(26)
 def test_stopped_while_it_adapts(base: Path, street: Path, out: Path) -> None:
     def attempt() -> float:
-        with started("clean", street, "-o", out, *GATE, base, "--adapt=60", "--json") as process:
+        with started(
+            "clean", street, "-o", out, *GATE, base, "--adapt=300", *SMALL, "adapt.patience=1000", "--json"
+        ) as process:
             events_until(process, lambda event: event["event"] == "adaptation_step" and event["steps"] > 0)
             sent = time.monotonic()
             process.send_signal(signal.SIGINT)
