@@ -34,8 +34,9 @@ import torch
 
 from vidrain.config import load_clean
 from vidrain.decompose import DecomposeOptions, decompose
+from vidrain.device import device_of
 from vidrain.errors import InputError, UsageError, VidrainError
-from vidrain.job import CleanOptions, device_of
+from vidrain.job import CleanOptions
 from vidrain.metrics import luma, psnr, ssim
 from vidrain.types import Decomposer, Frame, Planes, VideoInfo
 from vidrain.video.color import Conversion, conversion_for, to_rgb

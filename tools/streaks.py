@@ -24,8 +24,8 @@ import numpy.typing as npt
 from tools.score import Model, eight_bits
 from vidrain.config import load_clean
 from vidrain.decompose import DecomposeOptions, decompose
+from vidrain.device import device_of
 from vidrain.errors import InputError, VidrainError
-from vidrain.job import device_of
 from vidrain.metrics import luma
 from vidrain.video.color import conversion_for
 from vidrain.video.decode import open_video

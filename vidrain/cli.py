@@ -34,6 +34,10 @@ _VERIFY_EXITS = (
 _TRAIN_EXITS = (
     "Exit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 not writable, 6 busy, 130 Ctrl-C, 143 terminated."
 )
+_ADAPT_EXITS = (
+    "\b\nExit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 no space or output not writable, 6 busy,\n"
+    "7 weights unusable, 130 Ctrl-C, 143 terminated."
+)
 _NOTHING = "nothing was written under a final name"
 _STALL = click.option(
     "--stall-s", type=float, default=STALL_S, help=f"Give up after so many seconds without anything  [{STALL_S:g}]."
@@ -66,6 +70,16 @@ def command() -> None:
     raise SystemExit(code)
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The value of --adapt, for which `--adapt in.mp4` would take the name of the source."""
+    try:
+        float(value or 0)
+    except ValueError as error:
+        advice = "is no number of seconds; write --adapt=30, or --adapt alone behind all else"
+        raise click.BadParameter(f"{value} {advice}") from error
+    return value
+
+
 @main.command(epilog=_EXITS)
 @click.argument("source", metavar="INPUT", type=_FILE)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
@@ -76,6 +90,16 @@ def command() -> None:
 @click.option("--rain", type=_FILE, help="Also write what was removed: lossless, exact.")
 @click.option("--rain-preview", type=_FILE, help="Also write what was removed, three times as bright, to be looked at.")
 @click.option("--compare", type=_FILE, help="Also write before | after | 3 x removed, side by side.")
+@click.option(
+    "--adapt",
+    metavar="[=SECONDS]",
+    is_flag=False,
+    flag_value="30",
+    callback=_seconds,
+    help="First fit the weights to INPUT, for 30 seconds or so many: --adapt=60.",
+)
+@click.option("--adapt-steps", metavar="N", help="Fit them by N steps, whatever that takes; repeats a run exactly.")
+@click.option("--keep-adapted", type=_FILE, help="Also write the weights that were used, a safetensors file.")
 @click.option("--archive", is_flag=True, default=None, help="Lossless clean video: the same as --codec ffv1.")
 @click.option("--codec", type=click.Choice(["h264", "hevc", "av1", "ffv1"]), help="Codec  [that of INPUT, else h264].")
 @click.option("--crf", type=int, help="Quality of the encoder, less is better  [18].")
@@ -193,6 +217,38 @@ def train(pairs: tuple[str, ...], run_dir: Path, config: Path | None, as_json: b
     _run(work, as_json, stopped="the run goes on from its last checkpoint when it is started again")
 
 
+@main.command(epilog=_ADAPT_EXITS)
+@click.argument("arguments", metavar="CLIP... [KEY=VALUE]...", nargs=-1, required=True)
+@click.option("-o", "--output", type=_FILE, required=True, help="Adapted weights, a safetensors file.")
+@click.option("--weights", type=_FILE, help="Weights to begin with, such as vidrain train makes.")
+@click.option("--seconds", metavar="N", help="How long  [30].")
+@click.option("--steps", metavar="N", help="How many steps, whatever they take; repeats a run exactly.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs  [auto].")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+@click.option("--force", is_flag=True, default=None, help="Replace an output that exists.")
+@click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/clean.yaml.")
+def adapt(arguments: tuple[str, ...], output: Path, config: Path | None, as_json: bool, **given: Any) -> None:
+    """Fit a trained network to the footage of each CLIP, as far as that helps on frames held out.
+
+    KEY=VALUE sets any key of configs/clean.yaml, such as adapt.rate=0.0003. Where adapting does not help, the output
+    holds the base weights, and that is said.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.adaptation import adapt_clips
+        from vidrain.config import load_clean
+
+        clips = [text for text in arguments if "=" not in text or Path(text).exists()]
+        if not clips:
+            raise UsageError("no CLIP is named; name one video or more")
+        limits = {f"adapt.{name}": given.pop(name) for name in ("seconds", "steps")}
+        options = load_clean(config, [text for text in arguments if text not in clips], given | limits)
+        adapt_clips([Path(text) for text in clips], output, options, on_event=sink)
+        return OK
+
+    _run(work, as_json)
+
+
 @main.command(epilog="Exit codes: 0 all is well, 5 nothing can be written here, 7 no model runs here.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(as_json: bool) -> None:
@@ -232,13 +288,14 @@ def analyze_id(clip: Path, *, stall_s: float, as_json: bool) -> None:
 
 def _keys(given: dict[str, Any]) -> dict[str, Any]:
     """Options of the command line as keys of the configuration."""
-    encode = {f"encode.{name}": given.pop(name) for name in ("codec", "crf", "pix_fmt")}
+    nested = {f"encode.{name}": given.pop(name) for name in ("codec", "crf", "pix_fmt")}
+    nested |= {"adapt.seconds": given.pop("adapt"), "adapt.steps": given.pop("adapt_steps")}
     for pair in given.pop("encoder"):
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise UsageError(f"-e {pair}: is not KEY=VALUE, such as -e preset=slow")
-        encode[f"encode.options.{key}"] = value
-    return given | encode
+        nested[f"encode.options.{key}"] = value
+    return given | nested
 
 
 def _run(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True, stopped: str = _NOTHING) -> None:

@@ -13,7 +13,7 @@ class Plan:
     """Said once, before the first frame: what will be done, everything checked that can be."""
 
     source: str
-    outputs: dict[str, str]  # role (clean, rain, rain_preview, compare) -> path
+    outputs: dict[str, str]  # role (clean, rain, rain_preview, compare, adapted) -> path
     model: str
     made_by: str  # version, model, hashes of weights and options, as the outputs state them
     encoder: str
@@ -109,7 +109,61 @@ class TrainingDone:
     seconds: float
 
 
-Event = Plan | Progress | Notice | FileDone | VerifyPlan | TrainingPlan | TrainingStep | TrainingDone
+@dataclass(frozen=True, kw_only=True)
+class AdaptationStep:
+    """Said before the first step and after every one. total: most steps, limit_s: most seconds; one of them is None.
+
+    gain: by how much the best weights so far lower the error on held-out frames, as a share of it.
+    """
+
+    steps: int
+    total: int | None
+    seconds: float
+    limit_s: float | None
+    gain: float
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the work is done with this; a clock never tells beforehand."""
+        return self.steps == self.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptationDone:
+    """Said once, when weights are fitted to the footage, or the base weights kept.
+
+    steps: taken; kept_steps: after how many the weights were kept, 0 for the base weights. gain: by how much their
+    error on held-out frames is lower, as a share of it; error_before, error_after, benefit_before, benefit_after: what
+    `vidrain.train.adapt` measures there, None where it could not. reason: why the base weights were kept, else None.
+    is_reused: whether a run that was killed had fitted them. weights: the first digits of the SHA-256 of their file.
+    """
+
+    steps: int
+    kept_steps: int
+    gain: float
+    error_before: float | None
+    error_after: float | None
+    benefit_before: float | None
+    benefit_after: float | None
+    fell_back: bool
+    reason: str | None
+    is_reused: bool
+    weights: str
+    seconds: float
+
+
+Event = (
+    Plan
+    | Progress
+    | Notice
+    | FileDone
+    | VerifyPlan
+    | TrainingPlan
+    | TrainingStep
+    | TrainingDone
+    | AdaptationStep
+    | AdaptationDone
+)
 OnEvent = Callable[[Event], None]
 
 

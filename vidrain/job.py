@@ -9,21 +9,22 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from vidrain.align import AlignOptions
 from vidrain.baseline import BaselineOptions
 from vidrain.decompose import DecomposeOptions
+from vidrain.device import Device, device_of
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.export import Picked, background, padded, rain_archive, rain_preview
 from vidrain.foreseen import left_out, notices_for
+from vidrain.model.gate import CONFIGS
 from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import refuse_clashes
 from vidrain.pace import Pace, pace_for, rate_of
 from vidrain.provenance import made_by
 from vidrain.shots import ShotOptions
 from vidrain.span import kept_frames
+from vidrain.train.adapt import AdaptOptions
 from vidrain.types import VideoInfo
 from vidrain.video.carried import CopyPlan, plan_copy
 from vidrain.video.color import conversion_for
@@ -39,7 +40,6 @@ _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
 _ALL = 1_000_000  # seconds before the first frame: every packet of other streams is kept
 
 Preset = Literal["fast", "balanced", "quality"]
-Device = Literal["auto", "cpu", "cuda"]
 OnBadFrame = Literal["repeat", "drop", "fail"]
 
 
@@ -54,6 +54,7 @@ class CleanOptions:
     rain: Path | None = None
     rain_preview: Path | None = None
     compare: Path | None = None
+    keep_adapted: Path | None = None
     archive: bool = False
     pad: bool = False  # odd sizes to even ones
     start: str | None = None
@@ -69,6 +70,7 @@ class CleanOptions:
     nlcl: NlclOptions = field(default_factory=NlclOptions)
     align: AlignOptions = field(default_factory=AlignOptions)
     shots: ShotOptions = field(default_factory=ShotOptions)
+    adapt: AdaptOptions = field(default_factory=AdaptOptions)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class Job:
     clean: Output
     others: Mapping[str, Output]  # role (rain, rain_preview) -> output
     compare: Path | None
+    keep_adapted: Path | None
+    adapted: str | None  # hash of weights that were fitted to the footage, if these are used
     kept: range  # indices of the frames that go out
     span: Span | None  # the same in seconds, for the other streams; None keeps all
     pace: Pace | None  # a constant frame rate; None: every frame at its own time
@@ -123,7 +127,8 @@ class Job:
     def targets(self) -> dict[str, Path]:
         """Role -> final path of everything this job writes."""
         others = {role: output.target for role, output in self.others.items()}
-        return {"clean": self.clean.target, **others} | ({"compare": self.compare} if self.compare else {})
+        more = {"compare": self.compare, "adapted": self.keep_adapted}
+        return {"clean": self.clean.target, **others} | {role: path for role, path in more.items() if path}
 
 
 def default_output(info: VideoInfo) -> Path:
@@ -142,21 +147,40 @@ def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:
         )
     refuse_unwatchable(info)
     target = output or default_output(info)
-    refuse_clashes(info.path, [path for path in (target, options.rain, options.rain_preview, options.compare) if path])
+    written = (target, options.rain, options.rain_preview, options.compare, options.keep_adapted)
+    refuse_clashes(info.path, [path for path in written if path])
     return plan_into(target, video, options)
 
 
-def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
+def with_adapted(job: Job, options: CleanOptions, adapted: str | None) -> Job:
+    """`job` as it is once weights were fitted to its footage: their hash, if they are used, stands in its files."""
+    return plan_into(job.clean.target, job.video, options, adapted)
+
+
+def refuse_to_adapt(model: str, options: CleanOptions) -> None:
+    """UsageError for a model whose weights cannot be fitted, and for what asks to keep them without fitting any."""
+    if options.adapt.is_wanted and model not in CONFIGS:
+        names = ", ".join(CONFIGS)
+        raise UsageError(f"--adapt: {model} does not learn; allowed: {names}, chosen by --model and --weights")
+    if options.keep_adapted is not None and not options.adapt.is_wanted:
+        raise UsageError(f"--keep-adapted {options.keep_adapted}: no weights are adapted; add --adapt, or leave it out")
+    if options.keep_adapted is not None and options.weights is not None:
+        refuse_clashes(options.weights, [options.keep_adapted], "the weights")
+
+
+def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | None = None) -> Job:
     """The rest of `plan_job`, for a video whose depth and target are known to be good."""
     info = video.info
     model = options.model or PRESETS[options.preset]
+    refuse_to_adapt(model, options)
     kept = kept_frames(options.start, options.end, video.index, info.time_base)
     span = span_of(video, kept, options)
     pace = pace_of(video, kept, options)
     encode = clean_encoding(options)
     is_part = bool(options.start or options.end)
     settings = asdict(replace(options, encode=encode)) | {"model": model}
-    line = made_by(model, options.weights, settings | {"kept": [kept.start, kept.stop] if is_part else None})
+    settings["kept"] = [kept.start, kept.stop] if is_part else None
+    line = made_by(model, options.weights, settings, adapted=adapted)
     shown = info if pace is None else pace.of(info)
     picked = _sized(background(shown, line), options)
     clean = Output(target, picked, plan_encoder(picked.info, target, encode))
@@ -175,6 +199,8 @@ def plan_into(target: Path, video: Video, options: CleanOptions) -> Job:
         clean=clean,
         others=_other_outputs(shown, options, line),
         compare=options.compare,
+        keep_adapted=options.keep_adapted,
+        adapted=adapted,
         kept=kept,
         span=span,
         pace=pace,
@@ -192,14 +218,6 @@ def clean_encoding(options: CleanOptions) -> EncodeOptions:
     if options.encode.codec not in (None, "ffv1"):
         raise UsageError(f"--archive means --codec ffv1, but --codec {options.encode.codec} is asked for; drop one")
     return replace(options.encode, codec="ffv1")
-
-
-def device_of(wanted: Device) -> str:
-    """The torch device for `wanted`; UsageError for a GPU that is not here."""
-    here = torch.cuda.is_available()
-    if wanted == "cuda" and not here:
-        raise UsageError("--device cuda: torch finds no CUDA device here; use --device auto or cpu")
-    return "cuda" if here and wanted != "cpu" else "cpu"
 
 
 def _other_outputs(info: VideoInfo, options: CleanOptions, made_by: str) -> dict[str, Output]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from vidrain.errors import BusyError, OutputError, UsageError
 
 _LONGEST_NAME = 255  # bytes, on every common file system
-_open_claims: set[Path] = set()  # partial files of this process, for `abandon`
+_open_claims: set[Path] = set()  # files of this process that no end of it may leave behind, for `abandon`
 _past_return: set[Path] = set()  # targets of this process that have, or are about to get, their final name
 
 
@@ -28,6 +28,11 @@ class Claim:
 
     def __init__(self, target: Path, partial: Path, *, force: bool) -> None:
         self.target, self.partial, self._force = target, partial, force
+
+    def write(self, content: bytes) -> None:
+        """Write all of the partial file; OutputError where there is no room."""
+        with self._reported():
+            self.partial.write_bytes(content)
 
     def make_ready(self) -> None:
         """Put the finished partial file on the disk; OutputError if it could not get its final name."""
@@ -75,15 +80,15 @@ def is_past_return() -> bool:
     return bool(_past_return)
 
 
-def refuse_clashes(source: Path, targets: Iterable[Path]) -> None:
-    """Refuse targets that are the source or each other, under whatever name; UsageError."""
+def refuse_clashes(source: Path, targets: Iterable[Path], named: str = "the source") -> None:
+    """Refuse targets that are the source or each other, under whatever name; UsageError. named: what the source is."""
     origin = _found(source)
-    seen = {source.resolve(): "the source"}
+    seen = {source.resolve(): named}
     for target in targets:
         for path in (target, _partial_of(target)):
             found = _found(path)
             same = found is not None and origin is not None and os.path.samestat(found, origin)
-            other = "the source" if same else seen.get(path.resolve())
+            other = named if same else seen.get(path.resolve())
             if other is not None:
                 written = "" if path == target else f", written as {path.name} at first,"
                 raise UsageError(f"{target}{written} is {other}; every output needs a name of its own")
@@ -113,6 +118,17 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
             partial.unlink(missing_ok=True)
         _open_claims.discard(partial)
         os.close(lock)
+
+
+@contextmanager
+def kept_through_a_kill(path: Path) -> Iterator[None]:
+    """A file beside an output that holds work worth keeping: removed when the job ends, but for a kill."""
+    _open_claims.add(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        _open_claims.discard(path)
 
 
 def abandon() -> None:

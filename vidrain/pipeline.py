@@ -3,7 +3,6 @@
 report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -11,14 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+from vidrain.adaptation import adapted_for, journal_for
 from vidrain.conceal import refuse_damaged, refuse_missing, repeated, unbroken
 from vidrain.decompose import context_of, decompose, tolerated
 from vidrain.errors import InputError
 from vidrain.events import Meter, Notice, OnEvent, ignore
 from vidrain.export import VideoExport
-from vidrain.job import CleanOptions, Job, plan_job
+from vidrain.identity import Identity, identity_of
+from vidrain.job import CleanOptions, Job, plan_job, with_adapted
 from vidrain.missing import missing_in, missing_in_file
-from vidrain.outputs import claimed, publish_all
+from vidrain.model.gate import GateDecomposer
+from vidrain.outputs import claimed, kept_through_a_kill, publish_all
 from vidrain.pace import at_pace
 from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, report_of
 from vidrain.stream import prefetch
@@ -34,13 +36,11 @@ from vidrain.watchdog import Watchdog
 from vidrain.weights import load_decomposer
 
 Partials = Mapping[str, Path]  # role -> where it is written until it is finished
-Fingerprint = tuple[int, int, bytes]
 
 # Frames; with the window and the encoder's lookahead these bound the memory of a job.
 _DECODED_AHEAD = 4
 _COMPUTED_AHEAD = 2
 _PACKETS_AHEAD = 8  # of the other streams: tens of kilobytes
-_COMPARED = 1 << 16  # bytes at both ends of a source
 
 
 def clean(
@@ -59,7 +59,7 @@ def clean(
     options, path = options or CleanOptions(), Path(source)
     jobs, before = _planned(path, Path(output) if output is not None else None, options)
     # one for each video: what a model remembers of one is nothing to the next
-    decomposers = [
+    decomposers: list[Decomposer] = [
         load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl) for job in jobs
     ]
     with ExitStack() as stack:
@@ -69,12 +69,20 @@ def clean(
         partials = {role: claim.partial for role, claim in claims.items()}
         if len(jobs) > 1:
             partials["spare"] = stack.enter_context(claimed(spare_for(claims["clean"].target), force=True)).partial
+        stack.enter_context(kept_through_a_kill(journal_for(claims["clean"].target)))
+        adapted = adapted_for(jobs, options, before, on_event) if options.adapt.is_wanted else None
+        if adapted is not None:
+            jobs = [with_adapted(job, options, adapted.hash) for job in jobs]
+            decomposers = [GateDecomposer(adapted.net, first=each.first) for each in decomposers]
+            if "adapted" in claims:
+                claims["adapted"].write(adapted.content)
         on_event(plan_event(jobs))
-        notices = list(dict.fromkeys(notice for job in jobs for notice in job.notices))
+        own = adapted.notices if adapted is not None else ()
+        notices = list(dict.fromkeys((*own, *(notice for job in jobs for notice in job.notices))))
         for notice in notices:
             on_event(notice)
         done = _passes(jobs, partials, decomposers, options, on_event)
-        if jobs[0].watchdog.opened(lambda _: _fingerprint(path)) != before:
+        if jobs[0].watchdog.opened(lambda _: identity_of(path)) != before:
             raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
         # with frames lost, no other program pairs the rest as we do
         lost = any(each.missing.picture for each in done)
@@ -85,16 +93,17 @@ def clean(
     for notice in late:
         on_event(notice)
     outputs = {role: claim.target for role, claim in finished.items()}
-    report = report_of(done, outputs, (*notices, *late), seconds=monotonic() - began)
+    outcome = adapted.outcome if adapted is not None else None
+    report = report_of(done, outputs, (*notices, *late), adaptation=outcome, seconds=monotonic() - began)
     on_event(done_event(report))
     return report
 
 
-def _planned(source: Path, output: Path | None, options: CleanOptions) -> tuple[list[Job], Fingerprint]:
+def _planned(source: Path, output: Path | None, options: CleanOptions) -> tuple[list[Job], Identity]:
     """A plan for each video that is to be cleaned, and what the source looked like before it was read for them."""
     watchdog = Watchdog(source, options.stall_s)
     watchdog.opened(lambda _: video_tracks(source))  # says what is wrong with a file that cannot be opened
-    before = watchdog.opened(lambda _: _fingerprint(source))  # and only then is it read: it may change meanwhile
+    before = watchdog.opened(lambda _: identity_of(source))  # and only then is it read: it may change meanwhile
 
     def job_for(track: int) -> Job:
         video = watchdog.opened(lambda pulse: open_video(source, track=track, beat=pulse.beat))
@@ -233,16 +242,3 @@ def _compare(job: Job, target: Path, partials: Partials, clean: Expected) -> Non
 def _stale(target: Path) -> Notice:
     """Said of an output that was asked for and not made, where a file of its name lies: it would pass for ours."""
     return Notice(code="left_out", message=f"{target}: is from an earlier run; this one made none and left it as it is")
-
-
-def _fingerprint(path: Path) -> Fingerprint:
-    """Size, time of change, and a digest of both ends: some programs put the time back."""
-    try:
-        stat = path.stat()
-        with path.open("rb") as file:
-            ends = file.read(_COMPARED)
-            file.seek(max(stat.st_size - _COMPARED, 0))
-            ends += file.read(_COMPARED)
-    except OSError as error:
-        raise InputError(f"{path}: went away while it was read ({error.strerror}); nothing was kept") from error
-    return stat.st_size, stat.st_mtime_ns, hashlib.sha256(ends).digest()

@@ -28,6 +28,8 @@ _NAMES = {
     events.TrainingPlan: "training_plan",
     events.TrainingStep: "training_step",
     events.TrainingDone: "training_done",
+    events.AdaptationStep: "adaptation_step",
+    events.AdaptationDone: "adaptation_done",
 }
 
 
@@ -44,7 +46,7 @@ class Lines(AbstractContextManager["Lines"]):
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._written = monotonic()
-        self._latest: events.Progress | events.TrainingStep | None = None
+        self._latest: events.Progress | events.TrainingStep | events.AdaptationStep | None = None
         self._beat = threading.Thread(target=self._keep_alive, name="vidrain-heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -69,7 +71,9 @@ class Lines(AbstractContextManager["Lines"]):
                 self._latest = events.TrainingStep(
                     steps=event.first, total=event.steps, loss=None, steps_per_s=0.0, eta_s=None
                 )
-            if isinstance(event, events.Progress | events.TrainingStep):
+            if isinstance(event, events.AdaptationDone):
+                self._latest = None
+            if isinstance(event, events.Progress | events.TrainingStep | events.AdaptationStep):
                 self._latest = event
                 if monotonic() - self._written < self._at_most_every_s and not event.is_last:
                     return
@@ -131,9 +135,15 @@ class Bar(AbstractContextManager["Bar"]):
 
     def __call__(self, event: events.Event) -> None:
         match event:
+            case events.AdaptationStep():
+                self._adapting(event)
+            case events.AdaptationDone():
+                self._say(adaptation_summary(event))
             case events.Plan():
                 size = f"{event.width}x{event.height}"
                 self._say(f"{event.source}: {size}, {event.frames} frames; {event.model}, {event.encoder}")
+                if self._task is not None:
+                    self._bar.remove_task(self._task)
                 self._task = self._bar.add_task("cleaning", total=event.frames, rate="")
             case events.VerifyPlan():
                 self._task = self._bar.add_task("comparing", total=event.frames, rate="")
@@ -155,6 +165,15 @@ class Bar(AbstractContextManager["Bar"]):
     def failed(self, message: str, exit_code: int) -> None:
         """Last line of a run that failed."""
         self._say(_error_line(message))
+
+    def _adapting(self, event: events.AdaptationStep) -> None:
+        """The bar of the steps, or of the time where that is the limit; it makes room for the one of the frames."""
+        total = event.total if event.total is not None else event.limit_s
+        if self._task is None:
+            self._task = self._bar.add_task("adapting", total=total, rate="")
+        done = event.steps if event.total is not None else min(round(event.seconds), int(event.limit_s or 0))
+        rate = f"{event.steps} steps, {event.gain:.1%} less error"
+        self._bar.update(self._task, completed=done, rate=rate)
 
     def _say(self, line: str) -> None:
         """Print one line as it is: [brackets] in a file name are no markup, and long paths stay in one piece."""
@@ -195,6 +214,13 @@ def sink_for(as_json: bool, *, bar: bool = True) -> Sink:
 def _error_line(message: str) -> str:
     """One line, even for a file whose name has two."""
     return f"vidrain: {' '.join(message.splitlines())}"
+
+
+def adaptation_summary(done: events.AdaptationDone) -> str:
+    """The one line that says what adapting came to."""
+    what = "base weights kept" if done.fell_back else f"{done.gain:.1%} less error on held-out frames"
+    again = ", of a run that was killed" if done.is_reused else ""
+    return f"adapted: {done.kept_steps} of {done.steps} steps, {what}, weights {done.weights}{again}"
 
 
 def summary(done: events.FileDone) -> str:

@@ -1,8 +1,10 @@
 """What made a file: one line that is kept in it as a tag, in the report and in the events. No clock, no paths.
 
     0.1.0 baseline weights=none config=5c1f0e8a9b7d
+    0.1.0 gate-s weights=90ab12cd34ef adapted=12ab34cd56ef config=5c1f0e8a9b7d
 
-Version, model, weights and every option that can change a frame or its time; the same options give the same line.
+Version, model, weights and every option that can change a frame or its time; the same options give the same line. How
+weights were fitted to the footage is no such option: what became of them has a hash of its own.
 """
 
 import hashlib
@@ -18,15 +20,23 @@ _DIGITS = 12  # of SHA-256, in hexadecimal
 # Where things lie, how fast they come, and what stands for other keys: model, weights, encode.codec, kept.
 _NOT_IN_RESULT = {
     *("rain", "rain_preview", "compare", "force", "device", "preset", "weights", "archive", "start", "end", "stall_s"),
+    *("adapt", "keep_adapted"),
 }
 
 
-def made_by(model: str, weights: Path | None, options: Mapping[str, object]) -> str:
+def made_by(model: str, weights: Path | None, options: Mapping[str, object], *, adapted: str | None = None) -> str:
     """The line for a job. options: nested, of plain values; unknown keys count, so that none is forgotten.
 
-    Raises ModelError if the weights cannot be read.
+    adapted: `hash_of_content` of the weights that were made of `weights` for the footage, None if they are used as they
+    are. Raises ModelError if the weights cannot be read.
     """
-    return f"{__version__} {model} weights={_hash_of_file(weights)} config={config_hash(options)}"
+    used = f"weights={_hash_of_file(weights)}" + (f" adapted={adapted}" if adapted else "")
+    return f"{__version__} {model} {used} config={config_hash(options)}"
+
+
+def hash_of_content(content: bytes) -> str:
+    """The first digits of the SHA-256 of a file's bytes."""
+    return hashlib.sha256(content).hexdigest()[:_DIGITS]
 
 
 def config_hash(options: Mapping[str, object]) -> str:

@@ -12,6 +12,7 @@ from vidrain.decompose import failed_frames
 from vidrain.events import FileDone, Notice, Plan
 from vidrain.job import Job
 from vidrain.missing import Missing
+from vidrain.train.adapt import Outcome
 from vidrain.video.verify import Expected, Verified
 
 
@@ -26,11 +27,12 @@ class CleanReport:
     `partial` if there are any, or if sound or an unknown length is missing (see the notices). pts_equal: every frame
     has exactly the source's time (less the start of a range); false at a constant rate. copied, left_out: the other
     streams, in words, and what lies outside of them. made_by: version, model, hashes of weights and options, as the
-    files state it. exact: whether the clean file is lossless, so that it and the rain archive give O back.
+    files state it. adaptation: how weights were fitted to the footage, None where that was not asked for. exact:
+    whether the clean file is lossless, so that it and the rain archive give O back.
     """
 
     source: Path
-    outputs: dict[str, Path]  # role (clean, rain, rain_preview, compare) -> path
+    outputs: dict[str, Path]  # role (clean, rain, rain_preview, compare, adapted) -> path
     status: Literal["ok", "partial"]
     videos: tuple[int, ...]
     frames_in: int
@@ -45,6 +47,7 @@ class CleanReport:
     notices: tuple[Notice, ...]
     model: str
     made_by: str
+    adaptation: Outcome | None
     encoder: str
     pix_fmt: str
     exact: bool
@@ -105,7 +108,12 @@ class Pass:
 
 
 def report_of(
-    done: Sequence[Pass], outputs: dict[str, Path], notices: tuple[Notice, ...], *, seconds: float
+    done: Sequence[Pass],
+    outputs: dict[str, Path],
+    notices: tuple[Notice, ...],
+    *,
+    adaptation: Outcome | None,
+    seconds: float,
 ) -> CleanReport:
     """What to say of all passes over a file together."""
     first = done[0]
@@ -129,6 +137,7 @@ def report_of(
         notices=notices,
         model=first.job.model,
         made_by=first.job.made_by,
+        adaptation=adaptation,
         encoder=", ".join(dict.fromkeys(each.job.clean.plan.encoder for each in done)),
         pix_fmt=", ".join(dict.fromkeys(each.job.clean.plan.pix_fmt for each in done)),
         exact=all(each.job.clean.plan.lossless for each in done),

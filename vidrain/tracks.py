@@ -61,7 +61,7 @@ def continued(job: Job, made: Path, options: CleanOptions) -> Job:
     found = video.info
     info = replace(job.video.info, path=made, stream_index=found.stream_index, time_base=found.time_base)
     again = Video(replace(job.video.source, info=info, index=video.index), video.decoded)
-    return replace(plan_into(job.clean.target, again, options), notices=())
+    return replace(plan_into(job.clean.target, again, options, job.adapted), notices=())
 
 
 def spare_for(target: Path) -> Path:

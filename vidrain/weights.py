@@ -1,7 +1,8 @@
 """Choosing a model by name, reading its weights and writing them. Safetensors only: no file that could run code.
 
 Knows nothing of video. The head of a file of weights of a gate says what they are for: `model`, `config` (JSON),
-`version` of the planes they were trained on, and `hash` over the tensors.
+`version` of the planes they were trained on, and `hash` over the tensors; weights that were fitted to footage say
+besides how, under `adapted` (JSON).
 
     model = load_model("nlcl", weights=Path("nlcl.safetensors"), statistics="frozen")
     decomposer = load_model("gate-s", weights="gate-s.safetensors")
@@ -88,10 +89,10 @@ def check_generator(tensors: Mapping[str, Tensor], where: str) -> None:
     _require(tensors, _blank().state_dict(), where, "no NLCL generator has", _WANTED)
 
 
-def packed_gate(name: str, tensors: Mapping[str, Tensor]) -> bytes:
-    """The content of a file of weights of the gate called `name`, ready to be written."""
+def packed_gate(name: str, tensors: Mapping[str, Tensor], said: Mapping[str, str] | None = None) -> bytes:
+    """The content of a file of weights of the gate called `name`, ready to be written. said: more for its head."""
     held = {key: tensor.detach().cpu().contiguous() for key, tensor in sorted(tensors.items())}
-    head = {"model": name, "config": _config_of(name), "version": _VERSION, "hash": hash_of(held)}
+    head = {"model": name, "config": _config_of(name), "version": _VERSION, "hash": hash_of(held), **(said or {})}
     return _in_order(save(held, head))
 
 

@@ -135,7 +135,7 @@ def test_the_run_folder_explains_itself(samples: Path, tmp_path: Path) -> None:
     facts = json.loads((folder / "run.json").read_text())
     assert facts.keys() == {"vidrain", "commit", "torch", "python", "device", "threads"}
     rows = curve_of(folder)
-    assert rows[0].keys() == {"step", "recycling", "correction", "sparsity", "total", "gradient", "rate"}
+    assert rows[0].keys() == {"step", "recycling", "correction", "total", "gradient", "rate"}
     weights = settings.weights
     for row in rows:
         parts = [row[term] * weight for term, weight in asdict(weights).items()]

@@ -21,15 +21,16 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset(
         {
             *("layers", "stream", "metrics", "shots", "align", "span", "pace", "outputs", "events", "missing"),
-            *("conceal", "watchdog", "provenance", "video"),
+            *("conceal", "watchdog", "provenance", "identity", "device", "video"),
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
     frozenset({"baseline", "decompose", "export", "weights", "foreseen"}),
-    frozenset({"job", "tracks", "report", "pipeline", "archive"})
+    frozenset({"train.footage", "train.data", "train.preview", "train.run", "train.loop"})
+    | {"train.stretches", "train.adapt"},
+    frozenset({"job", "tracks", "adaptation", "report", "pipeline", "archive"})
     | {"inspection", "analysis", "doctor", "verification"},
-    frozenset({"train.footage", "train.data", "train.preview", "train.run", "train.loop"}),
     frozenset({"config", "progress", "listing", "verdict"}),
     frozenset({"cli"}),
 )
@@ -119,7 +120,14 @@ def test_video_knows_nothing_of_models(file: Path) -> None:
     assert tops <= {"video", "types", "errors"}
 
 
-USING = {"train.footage", "train.data", "train.run", "train.loop"}  # the loop and what feeds it
+USING = {
+    "train.footage",
+    "train.data",
+    "train.run",
+    "train.loop",
+    "train.stretches",
+    "train.adapt",
+}  # the loop and what feeds it
 LEARNED = [file for file in MODULES if module_of(file).startswith(("model", "train")) and module_of(file) not in USING]
 
 

@@ -10,8 +10,9 @@ import torch
 from tests import ffmpeg_says
 from tests.round_trip import SAMPLES, opened
 from vidrain.align import AlignOptions
+from vidrain.device import device_of
 from vidrain.errors import OutputError, UsageError, VidrainError
-from vidrain.job import CleanOptions, Job, clean_encoding, default_output, device_of, plan_job
+from vidrain.job import CleanOptions, Job, clean_encoding, default_output, plan_job
 from vidrain.shots import ShotOptions
 from vidrain.video.decode import open_video
 from vidrain.video.encoder import EncodeOptions

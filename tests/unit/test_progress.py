@@ -13,6 +13,8 @@ import pytest
 from rich.console import Console
 
 from vidrain.events import (
+    AdaptationDone,
+    AdaptationStep,
     Event,
     FileDone,
     Meter,
@@ -52,11 +54,29 @@ TRAINING = TrainingPlan(
 )
 TRAINED = TrainingDone(run_dir="runs/[1]", weights="runs/[1]/w.safetensors", steps=20, loss=0.0025, seconds=4.0)
 VERIFY = VerifyPlan(output="out.mp4", source="in.mp4", frames=20)
+ADAPTED = AdaptationDone(
+    steps=60,
+    kept_steps=45,
+    gain=0.125,
+    error_before=0.008,
+    error_after=0.007,
+    benefit_before=0.001,
+    benefit_after=0.002,
+    fell_back=False,
+    reason=None,
+    is_reused=False,
+    weights="0123456789ab",
+    seconds=31.0,
+)
 NOTICE = Notice(code="times", message="two times were moved")
 
 
 def progress(frames: int, total: int = 20) -> Progress:
     return Progress(frames=frames, total=total, fps=5.0, eta_s=(total - frames) / 5.0)
+
+
+def adapting(steps: int, *, total: int | None = None, limit_s: float | None = None) -> AdaptationStep:
+    return AdaptationStep(steps=steps, total=total, seconds=steps / 2, limit_s=limit_s, gain=0.034)
 
 
 def trained(steps: int, total: int = 20) -> TrainingStep:
@@ -196,6 +216,20 @@ class TestLines:
             assert stream.getvalue() == written
         assert [line["event"] for line in lines_of(stream)][:2] == ["verify_plan", "progress"]
 
+    def test_adapting_is_told_likewise(self) -> None:
+        stream = io.StringIO()
+        with Lines(stream, at_most_every_s=0.01, at_least_every_s=0.05) as sink:
+            sink(adapting(7, limit_s=30))
+            until(lambda: stream.getvalue().count("adaptation_step") >= 2)
+            sink(ADAPTED)
+            written = stream.getvalue().count("\n")
+            time.sleep(0.1)
+            assert stream.getvalue().count("\n") == written  # it is over
+        lines = lines_of(stream)
+        assert [line["event"] for line in lines[-2:]] == ["adaptation_step", "adaptation_done"]
+        assert (lines[0]["steps"], lines[0]["total"], lines[0]["limit_s"], lines[0]["gain"]) == (7, None, 30, 0.034)
+        assert (lines[-1]["kept_steps"], lines[-1]["weights"]) == (45, "0123456789ab")
+
     def test_a_step_that_takes_long_is_not_silence(self) -> None:
         stream = io.StringIO()
         with Lines(stream, at_most_every_s=0.01, at_least_every_s=0.05) as sink:
@@ -255,6 +289,17 @@ class TestBar:
         assert "5.0 steps/s, loss 0.01250" in text
         assert "7/20" in text
         assert "OK runs/[1]/w.safetensors  20 steps, loss 0.00250" in text
+
+    def test_shows_how_far_adapting_is_and_then_the_frames(self) -> None:
+        _, text = shown_by_bar(adapting(7, total=20), ADAPTED, PLAN, progress(3))
+        assert "7/20" in text
+        assert "7 steps, 3.4% less error" in text
+        assert "adapted: 45 of 60 steps, 12.5% less error on held-out frames, weights 0123456789ab" in text
+        last = [line for line in re.split(r"[\r\n]", text) if "3/20" in line][-1]
+        assert "cleaning" in last
+        _, text = shown_by_bar(adapting(14, limit_s=30.0), AdaptationDone(**{**vars(ADAPTED), "fell_back": True}))
+        assert "7/30" in text
+        assert "base weights kept" in text
 
     def test_failure_is_one_line(self) -> None:
         _, text = shown_by_bar(PLAN, failure="out.mp4: " + "long " * 60, width=40)

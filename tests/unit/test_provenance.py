@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from vidrain import __version__
 from vidrain.errors import ModelError
 from vidrain.job import CleanOptions
-from vidrain.provenance import config_hash, made_by
+from vidrain.provenance import config_hash, hash_of_content, made_by
+from vidrain.train.adapt import AdaptOptions
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -54,7 +55,8 @@ def test_every_option_is_plain_or_left_out_on_purpose() -> None:
 
 def test_what_does_not_change_the_result_is_not_counted() -> None:
     names = {field.name for field in fields(CleanOptions)}
-    own = {"rain": Path("r.mp4"), "rain_preview": Path("p.mp4"), "compare": Path("c.mp4"), "force": True}
+    files = {key: Path(key) for key in ("rain", "rain_preview", "compare", "keep_adapted")}
+    own = {**files, "adapt": AdaptOptions(steps=3), "force": True}
     others = {"device": "cuda", "preset": "fast"}
     assert own.keys() | others.keys() <= names
     assert config_hash(asdict(CleanOptions(**own, **others))) == config_hash(asdict(CleanOptions()))  # type: ignore[arg-type]
@@ -91,6 +93,14 @@ def test_weights_are_named_by_their_content(tmp_path: Path) -> None:
     assert f"weights={hashlib.sha256(b'the same').hexdigest()[:12]} " in made_by("m", one, options)
     two.write_bytes(b"others")
     assert made_by("m", one, options) != made_by("m", two, options)
+
+
+def test_adapted_weights_are_named_beside_those_they_were_made_of(tmp_path: Path) -> None:
+    path = tmp_path / "base"
+    path.write_bytes(b"base")
+    plain, fitted = made_by("m", path, {}), made_by("m", path, {}, adapted=hash_of_content(b"fitted"))
+    due = hashlib.sha256(b"fitted").hexdigest()[:12]
+    assert fitted == plain.replace(" config=", f" adapted={due} config=")
 
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:

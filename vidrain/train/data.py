@@ -8,7 +8,7 @@ goes on after an interruption sees the batches it would have seen. Memory is bou
     batch = windows.batch(step=17)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,12 +116,22 @@ class _Reading(NamedTuple):
     crops: list[_Crop]
 
 
-class Windows:
-    """Batches by the number of the step. Not for use by two threads at a time."""
+class NoWindow(InputError):
+    """Clips in which no place was found that has all its witnesses: too short, cut too often, or at a standstill."""
 
-    def __init__(self, options: DataOptions, cut: Cut, *, seed: int, tell: Tell) -> None:
+
+class Windows:
+    """Batches by the number of the step. Not for use by two threads at a time.
+
+    rainy: clips that are open already, in place of those that `options` name.
+    """
+
+    def __init__(
+        self, options: DataOptions, cut: Cut, *, seed: int, tell: Tell, rainy: Sequence[Footage] | None = None
+    ) -> None:
         self._options, self._cut, self._seed = options, cut, seed
-        self._rainy = [open_footage(path, tell) for path in clips_at(options.rainy)]
+        named = rainy if rainy is not None else [open_footage(path, tell) for path in clips_at(options.rainy)]
+        self._rainy = list(named)
         self._clean = [open_footage(path, tell) for path in clips_at(options.clean)]
         if not self._rainy:
             raise UsageError("data.rainy: names no videos; give files or folders, such as data.rainy=rain/,more.mp4")
@@ -179,11 +189,9 @@ class Windows:
             if aligned:
                 break
         else:
-            names = ", ".join(clip.path.name for clip in clips)
+            names = ", ".join(dict.fromkeys(clip.path.name for clip in clips))
             needed = 2 * self._cut.radius + 1
-            raise InputError(
-                f"{names}: no {needed} different frames in a row found in {_TRIES} places; use other clips"
-            )
+            raise NoWindow(f"{names}: no {needed} different frames in a row found in {_TRIES} places; use other clips")
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(aligned[0])
         whole = _Crop(aligned, rain)
         return [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer
 
+from vidrain.device import Device, device_of
 from vidrain.errors import UsageError
 from vidrain.events import OnEvent, TrainingDone, TrainingPlan, TrainingStep, ignore
-from vidrain.job import Device, device_of
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.outputs import claimed
 from vidrain.stream import prefetch

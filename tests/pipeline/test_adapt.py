@@ -1,0 +1,309 @@
+"""`vidrain adapt` and `clean --adapt`: what is written, what is said, and what outlives a kill."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import vidrain as package
+from tests import ffmpeg_says
+from tests.broken import wiped
+from tests.pipeline.conftest import Ran, Vidrain, in_time
+from tests.pipeline.test_exits import check_error, events_until, started
+from tests.pipeline.test_provenance import line_in
+from vidrain.adaptation import journal_for
+from vidrain.config import load_clean
+from vidrain.identity import identity_of
+from vidrain.model.gate import CONFIGS, Gate
+from vidrain.provenance import hash_of_content
+from vidrain.weights import load_model, packed_gate
+
+SMALL = ("adapt.patch=48", "adapt.batch=4", "adapt.readings=3", "adapt.refresh=100", "adapt.rate=0.001")
+GATE = ("--model", "gate-s", "--weights")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gate that never learned: half of all that exceeds the background."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "base.safetensors"
+    path.write_bytes(packed_gate("gate-s", Gate(CONFIGS["gate-s"]).state_dict()))
+    return path
+
+
+@pytest.fixture
+def street(samples: Path, tmp_path: Path) -> Path:
+    """Enough of a rainy street to adapt to, and little to clean."""
+    (tmp_path / "in").mkdir()
+    return ffmpeg_says.remux(samples / "street.mp4", tmp_path / "in" / "street.mp4", "-map", "0", "-t", "0.5")
+
+
+def said(weights: Path) -> dict[str, object]:
+    with safe_open(str(weights), framework="pt") as file:
+        return dict(json.loads(file.metadata()["adapted"]))
+
+
+def event_of(ran: Ran, kind: str) -> dict[str, Any]:
+    return next(event for event in ran.events if event["event"] == kind)
+
+
+def done_of(ran: Ran) -> dict[str, Any]:
+    return event_of(ran, "adaptation_done")
+
+
+def same(first: Path, second: Path) -> bool:
+    one, other = (load_model("gate-s", path).net.state_dict() for path in (first, second))  # type: ignore[union-attr]
+    return all(torch.equal(a, b) for a, b in zip(one.values(), other.values(), strict=True))
+
+
+@pytest.mark.proves("adapt", "adapt CLIP KEY=VALUE", "adapt --output", "adapt --weights", "adapt --steps")
+def test_weights_are_fitted_to_clips(base: Path, samples: Path, out: Path, vidrain: Vidrain) -> None:
+    first, second = out.with_name("a.safetensors"), out.with_name("b.safetensors")
+    common = ("adapt", samples / "street.mp4", samples / "vfr.mp4", "--weights", base, "--steps", "10")
+    assert vidrain(*common, "-o", first, *SMALL).code == 0
+    assert vidrain(*common, "-o", second, *SMALL).code == 0
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(out.parent.iterdir()) == [first, second]
+    assert not same(first, base)
+    found = said(first)
+    assert found["frames"] == [44, 36]
+    assert found["outcome"]["kept_steps"] == 10  # type: ignore[index]
+    assert found["settings"]["patch"] == 48  # type: ignore[index]
+    clean = out.with_name("clean.mp4")
+    assert vidrain("clean", samples / "odd.mp4", "-o", clean, *GATE, first).code == 0
+
+
+@pytest.mark.proves("adapt --json", "adapt --seconds", "adapt --config", "adapt --device")
+def test_the_clock_and_the_events(base: Path, samples: Path, out: Path, vidrain: Vidrain) -> None:
+    file, weights = out.with_name("my.yaml"), out.with_name("a.safetensors")
+    file.write_text("adapt: {patch: 48, batch: 4, readings: 3, refresh: 100, rate: 0.001, patience: 2}\ndevice: cuda\n")
+    common = ("adapt", samples / "street.mp4", "-o", weights, "--weights", base, "-c", file)
+    ran = vidrain(*common, "--seconds", "100", "--device", "cpu", "--json")
+    assert ran.code == 0, ran.err
+    kinds = [event["event"] for event in ran.events]
+    assert kinds == ["adaptation_step"] * (len(kinds) - 1) + ["adaptation_done"]
+    assert {event["limit_s"] for event in ran.events[:-1]} == {100.0}
+    done = ran.events[-1]
+    assert 0 < done["kept_steps"] <= done["steps"]
+    assert done["gain"] == 1 - done["error_after"] / done["error_before"] > 0
+    assert (done["fell_back"], done["reason"], done["is_reused"]) == (False, None, False)
+    assert done["weights"] == hash_of_content(weights.read_bytes())
+    assert said(weights)["settings"]["patch"] == 48  # type: ignore[index]
+    again = out.with_name("b.safetensors")
+    assert vidrain(*common[:2], "-o", again, *common[4:], "--device", "cpu", "--steps", str(done["steps"])).code == 0
+    assert again.read_bytes() == weights.read_bytes()
+
+
+@pytest.mark.proves("adapt --force")
+def test_what_falls_back_holds_the_base_weights(base: Path, samples: Path, out: Path, vidrain: Vidrain) -> None:
+    weights = out.with_name("a.safetensors")
+    weights.write_bytes(b"precious")
+    common = ("adapt", samples / "street.mp4", "-o", weights, "--weights", base, "--steps", "5", *SMALL)
+    assert vidrain(*common).code == 5
+    assert weights.read_bytes() == b"precious"
+    ran = vidrain(*common, "adapt.rate=1000", "--force")
+    assert ran.code == 0
+    assert ran.err.startswith("vidrain: note: the weights are not adapted to the footage: the error on held-out frames")
+    assert ran.err.endswith("; the base weights are used\n")
+    assert ran.err.count("\n") == 1
+    assert same(weights, base)
+    assert said(weights)["outcome"]["reason"]  # type: ignore[index]
+
+
+@pytest.mark.proves("clean --adapt-steps", "clean --keep-adapted")
+def test_a_video_is_cleaned_with_weights_fitted_to_it(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
+    kept, again = out.with_name("kept.safetensors"), out.with_name("again.safetensors")
+    steps = ("--adapt-steps", "10", *SMALL)
+    ran = vidrain("clean", street, "-o", out, *GATE, base, *steps, "--keep-adapted", kept, "--json")
+    assert ran.code == 0, ran.err
+    kinds = [event["event"] for event in ran.events]
+    assert kinds.index("adaptation_done") < kinds.index("plan") < kinds.index("progress")
+    assert sorted(out.parent.iterdir()) == [kept, out]
+    done, plan = done_of(ran), event_of(ran, "plan")
+    assert done["weights"] == hash_of_content(kept.read_bytes())
+    assert f"gate-s weights={hash_of_content(base.read_bytes())} adapted={done['weights']} config=" in plan["made_by"]
+    assert line_in(out) == plan["made_by"]
+    assert plan["outputs"]["adapted"] == str(kept)
+    # the same weights by themselves, and the same video by them
+    assert vidrain("adapt", street, "-o", again, "--weights", base, "--steps", "10", *SMALL).code == 0
+    assert again.read_bytes() == kept.read_bytes()
+    other, plain = out.with_name("other.mp4"), out.with_name("plain.mp4")
+    assert vidrain("clean", street, "-o", other, *GATE, kept).code == 0
+    assert vidrain("clean", street, "-o", plain, *GATE, base).code == 0
+    assert ffmpeg_says.tracks(out, "-map", "0:v") == ffmpeg_says.tracks(other, "-map", "0:v")
+    assert ffmpeg_says.tracks(out, "-map", "0:v") != ffmpeg_says.tracks(plain, "-map", "0:v")
+
+
+@pytest.mark.proves("clean --adapt")
+def test_the_report_says_how_it_went(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
+    options = load_clean(
+        None, (*SMALL, "adapt.patience=1"), {"model": "gate-s", "weights": base, "adapt.seconds": "100"}
+    )
+    report = package.clean(street, out, options=options)
+    assert report.adaptation is not None
+    assert report.adaptation.reason is None
+    assert 0 < report.adaptation.kept_steps <= report.adaptation.steps
+    assert report.adaptation.gain > 0
+    assert " adapted=" in report.made_by
+    ran = vidrain("clean", street, "-o", out, "--force", *GATE, base, *SMALL, "adapt.patience=1", "--json", "--adapt")
+    assert ran.code == 0, ran.err
+    assert {event["limit_s"] for event in ran.events if event["event"] == "adaptation_step"} == {30.0}
+
+
+def test_what_does_not_help_is_said_and_not_tagged(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
+    ran = vidrain(
+        "clean", street, "-o", out, *GATE, base, "--adapt-steps", "5", *SMALL, "--start", "3", "--end", "9", "--json"
+    )
+    assert ran.code == 0, ran.err
+    warned = event_of(ran, "warning")
+    assert warned["code"] == "adapt"
+    assert "it has 6 frames, 10 are needed; the base weights are used" in warned["message"]
+    done, plan = done_of(ran), event_of(ran, "plan")
+    assert "adapted=" not in plan["made_by"]
+    assert (done["fell_back"], done["steps"], done["error_before"]) == (True, 0, None)
+
+
+def test_a_range_adapts_to_the_range_alone(
+    samples: Path, base: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """Frames outside of it do not count: wiped out, they change nothing."""
+    coded = tmp_path / "coded.mov"
+    ffmpeg_says.quietly("-i", samples / "street.mp4", "-an", "-t", "0.8", "-c:v", "mjpeg", "-q:v", "2", coded)
+    broken = wiped(coded, coded.with_name("broken.mov"), range(15, 19))
+    files = []
+    for source in (coded, broken):
+        files.append(out.with_name(f"{source.stem}.safetensors"))
+        options = ("--adapt-steps", "5", *SMALL, "--end", "11", "--keep-adapted", files[-1])
+        assert vidrain("clean", source, "-o", out, "--force", *GATE, base, *options).code == 0
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert said(files[0])["frames"] == [11]
+
+
+def test_lost_frames_are_no_end_of_it(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
+    coded = street.with_name("coded.mov")
+    ffmpeg_says.quietly("-i", street, "-an", "-c:v", "mjpeg", "-q:v", "2", coded)
+    broken = wiped(coded, street.with_name("broken.mov"), range(1, 4))
+    ran = vidrain("clean", broken, "-o", out, *GATE, base, "--adapt-steps", "5", *SMALL, "--json")
+    assert (ran.code, ran.events[-1]["frames_repeated"]) == (4, 3)
+
+
+@pytest.mark.fault(26)
+def test_a_killed_run_need_not_adapt_again(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
+    command = ("clean", street, "-o", out, *GATE, base, "--adapt-steps", "10", *SMALL, "--json")
+    with started(*command) as process:
+        first = events_until(process, lambda event: event["event"] == "adaptation_done")
+        process.kill()
+        process.communicate()
+    journal = journal_for(out)
+    assert journal.exists()
+    assert not out.exists()
+    left = journal.read_bytes()
+    # other options: anew
+    ran = vidrain(*command, "adapt.seed=1")
+    assert (ran.code, [event["is_reused"] for event in ran.events if event["event"] == "adaptation_done"]) == (
+        0,
+        [False],
+    )
+    assert list(out.parent.iterdir()) == [out]
+    # the same: as it was left
+    out.unlink()
+    journal.write_bytes(left)
+    ran = vidrain(*command)
+    assert ran.code == 0
+    done = done_of(ran)
+    assert {**done, "ts": 0, "seconds": 0} == {**first, "ts": 0, "seconds": 0, "is_reused": True}
+    assert [event for event in ran.events if event["event"] == "adaptation_step"] == []
+    assert list(out.parent.iterdir()) == [out]
+    # another source of the same name, and a journal cut short: anew
+    for spoil in (lambda: street.write_bytes(street.read_bytes() + bytes(8)), lambda: journal.write_bytes(left[:999])):
+        journal.write_bytes(left)
+        spoil()
+        ran = vidrain(*command, "--force")
+        assert not done_of(ran)["is_reused"]
+
+
+@pytest.mark.fault(26)
+def test_stopped_while_it_adapts(base: Path, street: Path, out: Path) -> None:
+    def attempt() -> float:
+        with started(
+            "clean", street, "-o", out, *GATE, base, "--adapt=300", *SMALL, "adapt.patience=1000", "--json"
+        ) as process:
+            events_until(process, lambda event: event["event"] == "adaptation_step" and event["steps"] > 0)
+            sent = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            events_until(process, lambda event: event["event"] == "error")
+            took = time.monotonic() - sent
+            process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert list(out.parent.iterdir()) == []
+        return took
+
+    in_time(attempt, limit_s=2)
+
+
+@pytest.mark.fault(26)
+def test_stopped_after_it_adapted(base: Path, street: Path, out: Path) -> None:
+    """Only a kill leaves the weights behind."""
+    with started("clean", street, "-o", out, *GATE, base, "--adapt-steps", "5", *SMALL, "--json") as process:
+        events_until(process, lambda event: event["event"] == "plan")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert list(out.parent.iterdir()) == []
+
+
+def test_every_video_of_a_file_is_adapted_to(base: Path, samples: Path, out: Path, vidrain: Vidrain) -> None:
+    camera, kept = out.with_name("camera.mp4"), out.with_name("kept.safetensors")
+    ffmpeg_says.quietly(
+        *("-i", samples / "street.mp4", "-i", samples / "vfr.mp4", "-t", "0.7"),
+        *("-map", "0:v", "-map", "1:v", "-c", "copy", camera),
+    )
+    options = ("--video", "all", "--adapt-steps", "5", *SMALL, "--keep-adapted", kept, "--json")
+    ran = vidrain("clean", camera, "-o", out, *GATE, base, *options)
+    assert ran.code == 0, ran.err
+    assert len(said(kept)["frames"]) == 2  # type: ignore[arg-type]
+    plan = event_of(ran, "plan")
+    assert f"adapted={hash_of_content(kept.read_bytes())}" in plan["made_by"]
+
+
+def test_what_is_refused(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
+    steps = ("--adapt-steps", "5")
+    kept = out.with_name("kept.safetensors")
+    for code, text, arguments in (
+        (2, "--adapt: baseline does not learn; allowed: gate-s, gate-m, gate-l", steps),
+        (2, "--adapt: nlcl does not learn", ("--model", "nlcl", *steps)),
+        (7, "model gate-s needs weights", ("--model", "gate-s", *steps)),
+        (2, "seconds=5 steps=5: allowed: one of them", (*GATE, base, "--adapt=5", *steps)),
+        (2, "steps=0: allowed: at least 1", (*GATE, base, "--adapt-steps", "0")),
+        (2, "--keep-adapted", ("--keep-adapted", kept)),
+        (2, "is the weights; every output needs a name of its own", (*GATE, base, *steps, "--keep-adapted", base)),
+        (2, "is another output", (*GATE, base, *steps, "--keep-adapted", out)),
+    ):
+        check_error(vidrain("clean", street, "-o", out, *arguments), code, text)
+    ran = vidrain("clean", "--adapt", street)  # takes its name for the seconds
+    assert (ran.code, "street.mp4 is no number of seconds; write --adapt=30" in ran.err) == (2, True)
+    for code, text, arguments in (
+        (2, "no CLIP is named", ("adapt.rate=1",)),
+        (7, "needs weights", (street,)),
+        (2, "is the base weights", (street, "--weights", base, "-o", base)),
+        (2, "is the source", (street, "--weights", base, "-o", street)),
+        (3, "no such file", (street.with_name("none.mp4"), "--weights", base)),
+        (7, "no such weights file", (street, "--weights", kept)),
+        (2, "adapt.rat=1", (street, "--weights", base, "adapt.rat=1")),
+    ):
+        check_error(vidrain("adapt", "-o", kept, *arguments), code, text)
+    assert list(out.parent.iterdir()) == []
+
+
+def test_identity_sees_a_change_that_keeps_the_size(street: Path) -> None:
+    before = identity_of(street)
+    data = bytearray(street.read_bytes())
+    data[-1] ^= 1
+    street.write_bytes(data)
+    assert identity_of(street).size == before.size
+    assert identity_of(street).ends != before.ends

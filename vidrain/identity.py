@@ -1,0 +1,30 @@
+"""What a source looks like before it is read, so that one that changes meanwhile, or another one, is known."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from vidrain.errors import InputError
+
+_COMPARED = 1 << 16  # bytes at both ends
+
+
+class Identity(NamedTuple):
+    """Size, time of change in nanoseconds, and SHA-256 of both ends: some programs put the time back."""
+
+    size: int
+    changed: int
+    ends: str
+
+
+def identity_of(path: Path) -> Identity:
+    """What is at `path` now; InputError if nothing is."""
+    try:
+        stat = path.stat()
+        with path.open("rb") as file:
+            ends = file.read(_COMPARED)
+            file.seek(max(stat.st_size - _COMPARED, 0))
+            ends += file.read(_COMPARED)
+    except OSError as error:
+        raise InputError(f"{path}: went away while it was read ({error.strerror}); nothing was kept") from error
+    return Identity(stat.st_size, stat.st_mtime_ns, hashlib.sha256(ends).hexdigest())
