@@ -4,23 +4,18 @@ Everything heavy is imported inside the commands, so `vidrain --help` answers at
 """
 
 import json
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vidrain import __version__
-from vidrain.errors import INTERRUPTED, OK, PARTIAL, TERMINATED, UsageError, VidrainError
+from vidrain.errors import OK, PARTIAL, UsageError
+from vidrain.running import run_command
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
 
-_PATIENCE_S = 1.2  # a frame of 4K takes seconds: an interrupt does not wait for it
 _FILE = click.Path(path_type=Path)
 _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but parts of the source were lost,\n"
@@ -33,12 +28,7 @@ _VERIFY_EXITS = (
 _TRAIN_EXITS = (
     "Exit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 not writable, 6 busy, 130 Ctrl-C, 143 terminated."
 )
-_NOTHING = "nothing was written under a final name"
 _INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived: unwind like Ctrl-C, so that partial files are removed."""
 
 
 @click.group(epilog="Start with: vidrain clean rainy.mp4")
@@ -109,7 +99,7 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bo
         report = run(source, output, options=options, on_event=sink)
         return PARTIAL if report.status == "partial" else OK
 
-    _run(work, as_json)
+    run_command(work, as_json)
 
 
 @main.command(epilog=_INSPECT_EXITS)
@@ -133,7 +123,7 @@ def inspect(source: Path, frames: bool, as_json: bool) -> None:
             click.echo(json.dumps(facts) if as_json else "\n".join(listing.file_lines(facts)))
         return OK if found.is_whole else PARTIAL
 
-    _run(work, as_json, bar=False)
+    run_command(work, as_json, bar=False)
 
 
 @main.command(epilog=_VERIFY_EXITS)
@@ -159,7 +149,7 @@ def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: An
         click.echo(json.dumps(facts) if as_json else "\n".join(verdict.verification_lines(facts)))
         return found.exit_code
 
-    _run(work, as_json, bar=False)
+    run_command(work, as_json, bar=False)
 
 
 @main.command(epilog=_TRAIN_EXITS)
@@ -180,7 +170,7 @@ def train(pairs: tuple[str, ...], run_dir: Path, config: Path | None, as_json: b
         run(load_train(config, pairs), run_dir, on_event=sink)
         return OK
 
-    _run(work, as_json, stopped="the run goes on from its last checkpoint when it is started again")
+    run_command(work, as_json, stopped="the run goes on from its last checkpoint when it is started again")
 
 
 @main.command(epilog="Exit codes: 0 all is well, 5 nothing can be written here, 7 no model runs here.")
@@ -216,7 +206,7 @@ def analyze_id(clip: Path, as_json: bool) -> None:
         click.echo(json.dumps(analysis.as_facts(found)) if as_json else "\n".join(analysis.as_lines(found)))
         return OK
 
-    _run(work, as_json, bar=False)
+    run_command(work, as_json, bar=False)
 
 
 def _keys(given: dict[str, Any]) -> dict[str, Any]:
@@ -228,61 +218,3 @@ def _keys(given: dict[str, Any]) -> dict[str, Any]:
             raise UsageError(f"-e {pair}: is not KEY=VALUE, such as -e preset=slow")
         encode[f"encode.options.{key}"] = value
     return given | encode
-
-
-def _run(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True, stopped: str = _NOTHING) -> None:
-    """Do the work and end the process with its exit code; every error is one line. stopped: what a stop leaves."""
-    # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
-    # a job took five times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # All that is heavy, before an interrupt can raise: inside an import it would be lost.
-    import vidrain.config
-    import vidrain.pipeline  # noqa: F401
-    from vidrain.progress import sink_for
-
-    with sink_for(as_json, bar=bar) as sink:
-        try:
-            with _stoppable(stopped):
-                code = work(sink)
-        except VidrainError as error:
-            code = error.exit_code
-            sink.failed(str(error), code)
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-            sink.failed(f"interrupted; {stopped}", code)
-        except Terminated:
-            code = TERMINATED
-            sink.failed(f"terminated; {stopped}", code)
-    raise SystemExit(code)
-
-
-@contextmanager
-def _stoppable(stopped: str) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into exceptions; a job that does not unwind in time is ended.
-
-    Once outputs get their names the job is as good as done: it ends as it would have, not with some of them missing.
-    """
-    from vidrain.outputs import abandon, is_past_return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if is_past_return():
-            return
-
-        def give_up(again: int, frame: FrameType | None) -> None:
-            abandon()
-            os.write(2, f"vidrain: stopped; {stopped}\n".encode())
-            os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
-
-        for other in handlers:
-            signal.signal(other, give_up)
-        signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-
-    handlers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-    before = {number: signal.signal(number, stop) for number in handlers}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,8 +16,8 @@ from vidrain.baseline import BaselineOptions
 from vidrain.decompose import DecomposeOptions
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
-from vidrain.export import Picked, background, padded, rain_archive, rain_preview
 from vidrain.foreseen import left_out, notices_for
+from vidrain.layer_videos import Picked, background, padded, rain_archive, rain_preview
 from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import refuse_clashes
 from vidrain.pace import Pace, pace_for, rate_of

@@ -26,11 +26,12 @@ ROWS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
-    frozenset({"baseline", "decompose", "export", "weights", "foreseen"}),
+    frozenset({"baseline", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
     frozenset({"job", "tracks", "report", "pipeline", "archive"})
     | {"inspection", "analysis", "doctor", "verification"},
     frozenset({"train.footage", "train.data", "train.preview", "train.run", "train.loop"}),
     frozenset({"config", "progress", "listing", "verdict"}),
+    frozenset({"running"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
