@@ -4,6 +4,8 @@ Everything heavy is imported inside the commands, so `vidrain --help` answers at
 """
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,11 @@ _VERIFY_EXITS = (
 _TRAIN_EXITS = (
     "Exit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 not writable, 6 busy, 130 Ctrl-C, 143 terminated."
 )
+_EXPORT_EXITS = (
+    "\b\nExit codes: 0 done, 2 wrong usage or a library is missing, 3 input unusable, 4 done but frames are lost,\n"
+    "5 no space or output not writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+)
+_LAYERS: tuple[Any, ...] = ("observed", "background", "rain")
 _INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."
 
 
@@ -152,6 +159,52 @@ def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: An
     run_command(work, as_json, bar=False)
 
 
+@main.command(epilog=_EXPORT_EXITS)
+@click.argument("source", metavar="CLIP", type=_FILE)
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option(
+    "-o", "--output", metavar="DIR", type=_FILE, required=True, help="Folder of the export; one begun goes on."
+)
+@click.option("--observed", is_flag=True, help="Export O, the frames as decoded. Without a layer: all three.")
+@click.option("--background", is_flag=True, help="Export B, the frames without rain.")
+@click.option("--rain", is_flag=True, help="Export R = O - B, signed.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["png16", "tiff", "npz", "zarr", "hdf5", "exr", "ffv1"]),
+    default="zarr",
+    help="How the arrays are stored  [zarr].",
+)
+@click.option("--space", type=click.Choice(["rgb", "yuv"]), default="rgb", help="RGB codes or stored planes  [rgb].")
+@click.option("--start", metavar="T", help="First frame: 250 (a frame), 12.5s or 0:01:02.5.")
+@click.option("--end", metavar="T", help="First frame not exported any more, likewise.")
+@click.option("--model", help="Choose the model by its name, as for clean.")
+@click.option("--weights", type=_FILE, help="Weights of the model, a safetensors file.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+@click.option("--force", is_flag=True, default=None, help="Replace an export that exists, drop one that was begun.")
+def export(
+    source: Path, pairs: tuple[str, ...], output: Path, *, form: Any, space: Any, as_json: bool, **given: Any
+) -> None:
+    """Store O, B and R of every frame of CLIP as arrays of integers with a frame table: O = B + R, exactly.
+
+    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as baseline.radius=3, device or video.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.config import load_clean
+        from vidrain.export.plan import ExportOptions
+        from vidrain.export.run import export_clip
+
+        layers = tuple(layer for layer in _LAYERS if given.pop(layer))
+        options = ExportOptions(
+            layers=layers or _LAYERS, format=form, space=space, clean=load_clean(None, pairs, given)
+        )
+        report = export_clip(source, output, options=options, command=_command(), on_event=sink)
+        return OK if report.status == "ok" else PARTIAL
+
+    run_command(work, as_json, stopped="the export goes on where it stopped when it is started again")
+
+
 @main.command(epilog=_TRAIN_EXITS)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-o", "--output", "run_dir", type=_FILE, required=True, help="Folder of the run; one begun goes on.")
@@ -207,6 +260,11 @@ def analyze_id(clip: Path, as_json: bool) -> None:
         return OK
 
     run_command(work, as_json, bar=False)
+
+
+def _command() -> str:
+    """The command as it could be given again."""
+    return shlex.join(["vidrain", *sys.argv[1:]])
 
 
 def _keys(given: dict[str, Any]) -> dict[str, Any]:

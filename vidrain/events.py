@@ -100,7 +100,35 @@ class TrainingDone:
     seconds: float
 
 
-Event = Plan | Progress | Notice | FileDone | TrainingPlan | TrainingStep | TrainingDone
+@dataclass(frozen=True, kw_only=True)
+class ExportStart:
+    """Said once, before the first frame. resumed: frames that an earlier run had done, of `frames`."""
+
+    source: str
+    output: str
+    model: str
+    made_by: str
+    format: str
+    space: str
+    layers: list[str]
+    width: int
+    height: int
+    resumed: int
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportDone:
+    """Said once, after the folder has its name."""
+
+    status: str  # ok or partial
+    output: str
+    frames: int
+    resumed: int
+    seconds: float
+
+
+Event = Plan | Progress | Notice | FileDone | ExportStart | ExportDone | TrainingPlan | TrainingStep | TrainingDone
 OnEvent = Callable[[Event], None]
 
 

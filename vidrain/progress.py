@@ -24,6 +24,8 @@ _NAMES = {
     events.Progress: "progress",
     events.Notice: "warning",
     events.FileDone: "file_done",
+    events.ExportStart: "export_plan",
+    events.ExportDone: "export_done",
     events.TrainingPlan: "training_plan",
     events.TrainingStep: "training_step",
     events.TrainingDone: "training_done",
@@ -60,6 +62,9 @@ class Lines(AbstractContextManager["Lines"]):
         with self._lock:
             if isinstance(event, events.Plan):
                 self._latest = events.Progress(frames=0, total=event.frames, fps=0.0, eta_s=None)
+            if isinstance(event, events.ExportStart):
+                left = event.frames - event.resumed
+                self._latest = events.Progress(frames=0, total=left, fps=0.0, eta_s=None)
             if isinstance(event, events.TrainingPlan):
                 self._latest = events.TrainingStep(
                     steps=event.first, total=event.steps, loss=None, steps_per_s=0.0, eta_s=None
@@ -126,6 +131,13 @@ class Bar(AbstractContextManager["Bar"]):
                 size = f"{event.width}x{event.height}"
                 self._say(f"{event.source}: {size}, {event.frames} frames; {event.model}, {event.encoder}")
                 self._task = self._bar.add_task("cleaning", total=event.frames, rate="")
+            case events.ExportStart():
+                size = f"{event.width}x{event.height}"
+                going_on = f", {event.resumed} done before" if event.resumed else ""
+                self._say(f"{event.source}: {size}, {event.frames} frames{going_on}; {event.model}, {event.format}")
+                self._task = self._bar.add_task("exporting", total=event.frames - event.resumed, rate="")
+            case events.ExportDone():
+                self._say(f"{event.status.upper()} {event.output}  {event.frames} frames")
             case events.Progress() if self._task is not None:
                 self._bar.update(self._task, completed=event.frames, rate=f"{event.fps:.1f} frames/s")
             case events.TrainingPlan():

@@ -21,7 +21,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset(
         {
             *("layers", "stream", "metrics", "shots", "align", "span", "pace", "outputs", "events", "missing"),
-            *("conceal", "watchdog", "provenance", "video"),
+            *("conceal", "watchdog", "provenance", "tables", "amount", "video"),
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
@@ -30,6 +30,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"job", "tracks", "report", "pipeline", "archive"})
     | {"inspection", "analysis", "doctor", "verification"},
     frozenset({"train.footage", "train.data", "train.preview", "train.run", "train.loop"}),
+    frozenset({"export"}),
     frozenset({"config", "progress", "listing", "verdict"}),
     frozenset({"running"}),
     frozenset({"cli"}),
@@ -51,18 +52,24 @@ DOORS = {
             "streams",
             "facts",
             "verify",
+            "join",
         )
     },
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
-    "cv2": {"align.py", "shots.py"},
+    "cv2": {"align.py", "shots.py", "export/png_store.py"},
     "omegaconf": {"config.py"},
     "click": {"cli.py"},
     "rich": {"progress.py"},
     "safetensors": {"weights.py"},
+    "pyarrow": {"tables.py"},
+    "zarr": {"export/zarr_store.py"},
+    "h5py": {"export/hdf5_store.py"},
+    "tifffile": {"export/tiff_store.py"},
+    "OpenEXR": {"export/exr_store.py"},
 }
-LATE = ("torch", "av", "cv2", "decord", "omegaconf", "ffmpeg")
+LATE = ("torch", "av", "cv2", "decord", "omegaconf", "ffmpeg", "pyarrow", "zarr", "h5py", "tifffile", "OpenEXR")
 
 LONGEST_FILE, LONGEST_FUNCTION, MOST_ARGUMENTS = 400, 60, 6
 NAMELESS = {"utils.py", "util.py", "misc.py", "common.py", "helpers.py"}
