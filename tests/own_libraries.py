@@ -5,6 +5,7 @@ Knows nothing of vidrain: what a researcher without it would write.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,10 @@ def _of_video(folder: Path, manifest: dict[str, Any], array: dict[str, Any]) -> 
         return np.stack([np.stack((red, green, blue), axis=-1) for green, blue, red in frames])
     names = [other["name"] for other in manifest["arrays"] if other["layer"] == array["layer"]]
     return np.stack([frame[names.index(array["name"])] for frame in frames])
+
+
+def checksums_at(layers: dict[str, list[npt.NDArray[Any]]], place: int) -> list[str]:
+    """SHA-256 of every layer of one frame: over its arrays, one after the other."""
+    return [
+        hashlib.sha256(b"".join(array[place].tobytes() for array in parts)).hexdigest() for parts in layers.values()
+    ]

@@ -112,15 +112,16 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bo
 @main.command(epilog=_INSPECT_EXITS)
 @click.argument("source", metavar="INPUT", type=_FILE)
 @click.option("--frames", is_flag=True, help="One line per frame: index, time in ticks, seconds, whether a key frame.")
+@click.option("--access", is_flag=True, help="Also fetch 200 random frames by number and compare, with decord too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --frames one per frame.")
-def inspect(source: Path, frames: bool, as_json: bool) -> None:
+def inspect(source: Path, frames: bool, access: bool, as_json: bool) -> None:
     """Tell what is in INPUT, what is damaged, and what clean would do."""
 
     def work(sink: "Sink") -> int:
         from vidrain import listing
         from vidrain.inspection import inspect as look
 
-        found = look(source)
+        found = look(source, access=access)
         if frames:
             each = listing.frame_facts(found.source.index, found.source.info.time_base)
             for facts in each:
