@@ -263,6 +263,44 @@ def analyze_id(clip: Path, as_json: bool) -> None:
     run_command(work, as_json, bar=False)
 
 
+@analyze.command("rain", epilog="Exit codes: 0 measured, 2 wrong usage, 3 the file cannot be read, 5 not writable.")
+@click.argument("clip", metavar="CLIP", type=_FILE)
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("-o", "--output", metavar="DIR", type=_FILE, help="Folder for tables (CSV, Parquet) and charts (SVG).")
+@click.option("--start", metavar="T", help="First frame: 250 (a frame), 12.5s or 0:01:02.5.")
+@click.option("--end", metavar="T", help="First frame not measured any more, likewise.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--force", is_flag=True, default=None, help="Replace such a folder that exists.")
+def analyze_rain(clip: Path, pairs: tuple[str, ...], output: Path | None, as_json: bool, **given: Any) -> None:
+    """Tell how much it rains in CLIP, which way and how long its streaks are, and the intrinsic dimension of R.
+
+    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=gate-s.
+    """
+
+    def work(sink: "Sink") -> int:
+        from contextlib import nullcontext
+
+        from vidrain import rain_listing
+        from vidrain.config import load_clean
+        from vidrain.outputs import claimed_folder
+        from vidrain.rain_analysis import rain_in
+        from vidrain.tables import require_parquet
+
+        options = load_clean(None, pairs, given)
+        if output is not None:
+            require_parquet()
+        claim = claimed_folder(output, force=options.force, mark=rain_listing.SUMMARY) if output else nullcontext(None)
+        with claim as claimed:
+            found = rain_in(clip, options)
+            if claimed is not None:
+                rain_listing.write_rain(found, claimed)
+        facts = rain_listing.rain_facts(found)
+        click.echo(json.dumps(facts) if as_json else "\n".join(rain_listing.rain_lines(facts)))
+        return OK
+
+    run_command(work, as_json, bar=False)
+
+
 def _command() -> str:
     """The command as it could be given again."""
     return shlex.join(["vidrain", *sys.argv[1:]])

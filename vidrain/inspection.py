@@ -1,6 +1,6 @@
 """What is known of a file before anything is done to it: facts, streams, damage, and what `clean` would do.
 
-Nothing is written and, unless random access is to be tried, one frame decoded. Says nothing in words: `listing.py` does.
+Nothing is written and, unless random access is tried, one frame decoded. Says nothing in words: `listing.py` does.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset(
         {
             *("layers", "stream", "metrics", "shots", "align", "span", "pace", "outputs", "events", "missing"),
-            *("conceal", "watchdog", "provenance", "tables", "amount", "video"),
+            *("conceal", "watchdog", "provenance", "tables", "amount", "streaks", "charts", "video"),
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
@@ -29,9 +29,11 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"baseline", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
     frozenset({"job", "tracks", "report", "pipeline", "archive"})
     | {"inspection", "analysis", "doctor", "verification"},
+    frozenset({"part"}),
+    frozenset({"rain_analysis"}),
     frozenset({"train.footage", "train.data", "train.preview", "train.run", "train.loop"}),
     frozenset({"export"}),
-    frozenset({"config", "progress", "listing", "verdict"}),
+    frozenset({"config", "progress", "listing", "rain_listing", "verdict"}),
     frozenset({"running"}),
     frozenset({"cli"}),
 )
@@ -58,7 +60,7 @@ DOORS = {
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
-    "cv2": {"align.py", "shots.py", "export/png_store.py"},
+    "cv2": {"align.py", "shots.py", "streaks.py", "export/png_store.py"},
     "omegaconf": {"config.py"},
     "click": {"cli.py"},
     "rich": {"progress.py"},

@@ -17,7 +17,7 @@ import numpy as np
 
 from vidrain.amount import rain_amount
 from vidrain.conceal import refuse_missing, unbroken
-from vidrain.decompose import DecomposeOptions, failed_frames, tolerated
+from vidrain.decompose import failed_frames, tolerated
 from vidrain.errors import InputError, OutputError
 from vidrain.events import ExportDone, ExportStart, Meter, Notice, OnEvent, ignore
 from vidrain.export.formats import open_store
@@ -25,16 +25,13 @@ from vidrain.export.journal import Journal
 from vidrain.export.plan import COLUMNS, MANIFEST, TABLE, ExportOptions, ExportPlan, plan_export
 from vidrain.export.space import LAYERS, Samples, rain_of
 from vidrain.export.stores import Shard, Shelf, Store, Times
-from vidrain.job import CleanOptions, device_of
+from vidrain.job import CleanOptions
 from vidrain.missing import Missing, missing_in
 from vidrain.outputs import claimed_folder, sync
 from vidrain.provenance import TAG
-from vidrain.separate import separated
 from vidrain.tables import require_parquet, write_csv, write_parquet
 from vidrain.types import Layers
 from vidrain.video.color import conversion_for
-from vidrain.watchdog import Watchdog
-from vidrain.weights import load_decomposer
 
 Row = dict[str, Any]
 
@@ -68,23 +65,22 @@ def export_clip(
     """
     began, options, path, target = monotonic(), options or ExportOptions(), Path(source), Path(folder)
     require_parquet()
-    watchdog = Watchdog(path, options.clean.stall_s)
-    plan = plan_export(path, options, watchdog)
+    plan = plan_export(path, options)
     read_at = path.stat().st_mtime_ns
     with claimed_folder(target, force=options.clean.force, mark=MANIFEST) as claim:
         journal = _begun(claim.partial, plan, target)
         resumed = journal.begin() * plan.per_shard
         on_event(_start_event(plan, target, resumed))
         shelf = Shelf(
-            *(claim.partial, plan.arrays, plan.per_shard, len(plan.kept)),
-            info=plan.video.info,
-            tags={TAG: plan.made_by},
+            *(claim.partial, plan.arrays, plan.per_shard, len(plan.part.kept)),
+            info=plan.part.video.info,
+            tags={TAG: plan.part.made_by},
         )
         store = open_store(options.format, shelf, "w")
-        _fill(plan, store, journal, watchdog, on_event)
+        _fill(plan, store, journal, on_event)
         if path.stat().st_mtime_ns != read_at:
             raise InputError(f"{path}: changed while it was read; start again with --force")
-        missing = missing_in(plan.video, plan.kept)
+        missing = missing_in(plan.part.video, plan.part.kept)
         if options.clean.on_bad_frame == "fail":
             refuse_missing(path, missing)
         frames = _finish(claim.partial, plan, store, journal, {"command": command, "missing": missing.picture})
@@ -125,26 +121,24 @@ def _begun(partial: Path, plan: ExportPlan, target: Path) -> Journal:
     return Journal(partial, plan.facts)
 
 
-def _fill(plan: ExportPlan, store: Store, journal: Journal, watchdog: Watchdog, on_event: OnEvent) -> None:
+def _fill(plan: ExportPlan, store: Store, journal: Journal, on_event: OnEvent) -> None:
     """Decode, decompose and store all shards that the journal does not have."""
-    decoded, following, place = plan.video.decoded, plan.kept.start, 0
+    decoded, following, place = plan.part.video.decoded, plan.part.kept.start, 0
     for row in journal.rows():
         decoded.frames[row["frame"]] = True
         following, place = row["frame"] + 1, place + 1
-    wanted = range(following, plan.kept.stop)
+    wanted = range(following, plan.part.kept.stop)
     meter = Meter(len(wanted))
     if not wanted:
         return
     clean = plan.options.clean
-    decomposer = load_decomposer(plan.model, clean.weights, baseline=clean.baseline, nlcl=clean.nlcl)
     # what a model remembers of a shot begins with the export, not with what is left of it
-    computed = plan.kept if _remembers(clean, plan.model) else wanted
-    options = DecomposeOptions(clean.align, clean.shots, device_of(clean.device))
-    with separated(plan.video, computed, decomposer, options=options, watchdog=watchdog) as layers:
+    computed = plan.part.kept if _remembers(clean, plan.part.model) else wanted
+    with plan.part.separated(computed) as layers:
         found: Iterator[Layers] = (item for item in layers if item.frame.index in wanted)
         if clean.on_bad_frame == "fail":
-            found = unbroken(found, plan.video.info, plan.video.index, wanted)
-        found = tolerated(found, len(plan.kept), [])
+            found = unbroken(found, plan.part.video.info, plan.part.video.index, wanted)
+        found = tolerated(found, len(plan.part.kept), [])
         for shard, rows in _shards(found, plan, place):
             for file in store.write(shard):
                 sync(file)
@@ -159,7 +153,7 @@ def _remembers(clean: CleanOptions, model: str) -> bool:
 
 def _shards(layers: Iterator[Layers], plan: ExportPlan, place: int) -> Iterator[tuple[Shard, list[Row]]]:
     """Shards in order and the rows of their frames; holds one."""
-    keys = np.isin(plan.video.index.pts, plan.video.index.keys)
+    keys = np.isin(plan.part.video.index.pts, plan.part.video.index.keys)
     while batch := list(islice(_measured(layers, plan, keys), plan.per_shard)):
         samples, rows = zip(*batch, strict=True)
         blocks = {array.name: np.stack([each[number] for each in samples]) for number, array in enumerate(plan.arrays)}
@@ -171,7 +165,7 @@ def _measured(
     layers: Iterator[Layers], plan: ExportPlan, keys: np.ndarray[Any, np.dtype[np.bool_]]
 ) -> Iterator[tuple[list[Samples], Row]]:
     """Samples of every frame in the order of the arrays, and its row of the table."""
-    conversion, base = conversion_for(plan.video.info), plan.video.info.time_base
+    conversion, base = conversion_for(plan.part.video.info), plan.part.video.info.time_base
     for item in layers:
         observed, background = plan.space.samples(item.frame.planes), plan.space.samples(item.background)
         parts = dict(zip(LAYERS, (observed, background, rain_of(observed, background)), strict=True))
@@ -202,8 +196,8 @@ def _finish(folder: Path, plan: ExportPlan, store: Store, journal: Journal, more
     """Tables, what the store leaves to the end, and the manifest; returns how many frames there are."""
     shown = [(int(row["pts"]), int(row["duration"])) for row in journal.rows()]
     if not shown:
-        raise InputError(f"{plan.video.info.path}: none of its {len(plan.kept)} frames could be decoded")
-    times = Times([pts for pts, _ in shown], [duration for _, duration in shown], plan.video.info.time_base)
+        raise InputError(f"{plan.part.video.info.path}: none of its {len(plan.part.kept)} frames could be decoded")
+    times = Times([pts for pts, _ in shown], [duration for _, duration in shown], plan.part.video.info.time_base)
     store.finish(times)
     write_csv(journal.rows(), COLUMNS, folder / f"{TABLE}.csv")
     write_parquet(journal.rows(), COLUMNS, folder / f"{TABLE}.parquet")
@@ -215,19 +209,19 @@ def _finish(folder: Path, plan: ExportPlan, store: Store, journal: Journal, more
 
 
 def _start_event(plan: ExportPlan, target: Path, resumed: int) -> ExportStart:
-    info = plan.video.info
+    info = plan.part.video.info
     return ExportStart(
         source=str(info.path),
         output=str(target),
-        model=plan.model,
-        made_by=plan.made_by,
+        model=plan.part.model,
+        made_by=plan.part.made_by,
         format=plan.options.format,
         space=plan.options.space,
         layers=list(plan.options.layers),
         width=info.width,
         height=info.height,
         resumed=resumed,
-        frames=len(plan.kept),
+        frames=len(plan.part.kept),
     )
 
 
