@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from vidrain.verification import Verification, verify_against
     from vidrain.video.clips import ClipReader, open_clips
     from vidrain.video.decode import open_video
+    from vidrain.viewer.preview import write_preview
+    from vidrain.viewer.report import write_report
     from vidrain.weights import load_model
 
 __version__ = "0.1.0"
@@ -41,6 +43,8 @@ __all__ = [
     "open_video",
     "recompose",
     "verify_against",
+    "write_preview",
+    "write_report",
 ]
 
 _HOMES = {
@@ -59,6 +63,8 @@ _HOMES = {
     "open_video": "vidrain.video.decode",
     "recompose": "vidrain.archive",
     "verify_against": "vidrain.verification",
+    "write_preview": "vidrain.viewer.preview",
+    "write_report": "vidrain.viewer.report",
 }
 
 

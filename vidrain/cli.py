@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so `vidrain --help` answers at
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ _EXPORT_EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage or a library is missing, 3 input unusable, 4 done but frames are lost,\n"
     "5 no space or output not writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
 )
+_REPORT_EXITS = "Exit codes: 0 done, 2 wrong usage, 3 IN or OUT cannot be read, 5 not writable, 6 busy."
 _LAYERS: tuple[Any, ...] = ("observed", "background", "rain")
 _INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."
 
@@ -69,6 +71,7 @@ def command() -> None:
 @click.option("--rain", type=_FILE, help="Also write what was removed: lossless, exact.")
 @click.option("--rain-preview", type=_FILE, help="Also write what was removed, three times as bright, to be looked at.")
 @click.option("--compare", type=_FILE, help="Also write before | after | 3 x removed, side by side.")
+@click.option("--report", "page", type=_FILE, help="Also write an HTML page to look at, when all is done.")
 @click.option("--archive", is_flag=True, default=None, help="Lossless clean video: the same as --codec ffv1.")
 @click.option("--codec", type=click.Choice(["h264", "hevc", "av1", "ffv1"]), help="Codec  [that of INPUT, else h264].")
 @click.option("--crf", type=int, help="Quality of the encoder, less is better  [18].")
@@ -91,7 +94,9 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
 @click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/clean.yaml.")
-def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bool, **given: Any) -> None:
+def clean(
+    source: Path, pairs: tuple[str, ...], output: Path | None, page: Path | None, as_json: bool, **given: Any
+) -> None:
     """Take the rain out of INPUT.
 
     KEY=VALUE sets any key of configs/clean.yaml, such as baseline.radius=3. What is given here wins over KEY=VALUE,
@@ -101,9 +106,15 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bo
     def work(sink: "Sink") -> int:
         from vidrain.config import load_clean
         from vidrain.pipeline import clean as run
+        from vidrain.viewer.report import refuse_page, write_report
 
         options = load_clean(given.pop("config"), pairs, _keys(given))
+        if page is not None:
+            refuse_page(page, source, output, options)
         report = run(source, output, options=options, on_event=sink)
+        if page is not None:
+            settings = json.dumps(asdict(options), indent=2, default=str)
+            write_report(report.outputs["clean"], source, page, options=options, settings=settings, on_event=sink)
         return PARTIAL if report.status == "partial" else OK
 
     run_command(work, as_json)
@@ -206,6 +217,57 @@ def export(
     run_command(work, as_json, stopped="the export goes on where it stopped when it is started again")
 
 
+@main.command(epilog=_EXPORT_EXITS)
+@click.argument("clip", metavar="CLIP", type=_FILE)
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--at", metavar="T", default="0", help="First frame: 250 (a frame), 12.5s or 1:12  [0].")
+@click.option("--seconds", type=float, default=5.0, help="How much to show, up to 60  [5].")
+@click.option("-o", "--output", type=_FILE, help="The page  [CLIP.preview.html].")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+@click.option("--force", is_flag=True, default=None, help="Replace a page that exists.")
+def preview(clip: Path, pairs: tuple[str, ...], at: str, seconds: float, output: Path | None, **given: Any) -> None:
+    """Clean a few seconds of CLIP and write one HTML file to look at them, before and after.
+
+    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=gate-s.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.config import load_clean
+        from vidrain.viewer.preview import write_preview
+
+        options = load_clean(None, pairs, {"force": given["force"]})
+        page = write_preview(clip, output, at=at, seconds=seconds, options=options, on_event=sink)
+        _named(page, given["as_json"])
+        return OK
+
+    run_command(work, given["as_json"])
+
+
+@main.command(epilog=_REPORT_EXITS)
+@click.argument("clean_file", metavar="OUT", type=_FILE)
+@click.option("--against", "source", metavar="IN", type=_FILE, help="What OUT was made from  [beside it, less .clean].")
+@click.option("-o", "--output", type=_FILE, help="The page  [OUT.report.html].")
+@click.option("--start", metavar="T", help="If only a part was cleaned: its start, as given to clean.")
+@click.option("--end", metavar="T", help="Its end, likewise.")
+@click.option("--keep-pts", is_flag=True, help="If it was cleaned with --keep-pts.")
+@click.option("--cfr", metavar="N", help="If it was cleaned with --cfr: its frame rate.")
+@click.option("--video", metavar="N", default="0", help="Which video, as given to clean  [0].")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+@click.option("--force", is_flag=True, help="Replace a page that exists.")
+def report(clean_file: Path, source: Path | None, output: Path | None, *, as_json: bool, **given: Any) -> None:
+    """Write one HTML file about the clean video OUT: before and after, rain over time, facts kept and lost."""
+
+    def work(sink: "Sink") -> int:
+        from vidrain.job import CleanOptions
+        from vidrain.viewer.report import write_report
+
+        page = write_report(clean_file, source, output, options=CleanOptions(**given), on_event=sink)
+        _named(page, as_json)
+        return OK
+
+    run_command(work, as_json)
+
+
 @main.command(epilog=_TRAIN_EXITS)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-o", "--output", "run_dir", type=_FILE, required=True, help="Folder of the run; one begun goes on.")
@@ -299,6 +361,12 @@ def analyze_rain(clip: Path, pairs: tuple[str, ...], output: Path | None, as_jso
         return OK
 
     run_command(work, as_json, bar=False)
+
+
+def _named(page: Path, as_json: bool) -> None:
+    """Say where a page lies; events have said so already."""
+    if not as_json:
+        click.echo(page)
 
 
 def _command() -> str:

@@ -128,7 +128,25 @@ class ExportDone:
     seconds: float
 
 
-Event = Plan | Progress | Notice | FileDone | ExportStart | ExportDone | TrainingPlan | TrainingStep | TrainingDone
+@dataclass(frozen=True, kw_only=True)
+class PagePlan:
+    """Said once, before the first frame of a preview or a report."""
+
+    source: str
+    output: str
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageDone:
+    """Said once, after the page has its name. size: bytes."""
+
+    output: str
+    size: int
+
+
+Training = TrainingPlan | TrainingStep | TrainingDone
+Event = Plan | Progress | Notice | FileDone | ExportStart | ExportDone | PagePlan | PageDone | Training
 OnEvent = Callable[[Event], None]
 
 

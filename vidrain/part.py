@@ -26,15 +26,19 @@ _MEANINGLESS = ("rain", "rain_preview", "compare", "archive", "pad", "keep_pts",
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """kept: indices of its frames; config: what of the options can change a layer; made_by: the same in a line."""
+    """kept: indices of its frames; config: what of the options can change a layer, ready for JSON."""
 
     video: Video
     kept: range
     options: CleanOptions
     model: str
     config: dict[str, Any]
-    made_by: str
     watchdog: Watchdog
+
+    @property
+    def made_by(self) -> str:
+        """Provenance in a line; ModelError where the weights cannot be read."""
+        return made_by(self.model, self.options.weights, self.config | {"kept": [self.kept.start, self.kept.stop]})
 
     def separated(self, wanted: range | None = None) -> AbstractContextManager[Iterator[Layers]]:
         """Layers of the part, or of the frames `wanted` of it. Raises ModelError, InputError."""
@@ -62,13 +66,11 @@ def plan_part(path: str | Path, options: CleanOptions, *, what: str) -> Part:
     model = options.model or PRESETS[options.preset]
     own = ("align", "shots", "video", *([model] if model in ("baseline", "nlcl") else []))
     config = {name: value for name, value in asdict(options).items() if name in own} | {"model": model}
-    line = made_by(model, options.weights, config | {"kept": [kept.start, kept.stop]})
     return Part(
         video=video,
         kept=kept,
         options=options,
         model=model,
         config=config,
-        made_by=line,
         watchdog=watchdog,
     )
