@@ -26,7 +26,8 @@
 
   function draw() {
     const excerpt = shown();
-    if (!excerpt || video.readyState < 2) return;
+    // While it seeks the video shows the frame before; `seeked` comes once it shows the one that was asked for.
+    if (!excerpt || video.seeking || video.readyState < 2) return;
     const [w, h] = excerpt.size;
     const part = (number, x = 0, width = w) => width > 0 && context.drawImage(video, x, number * h, width, h, x, 0, width, h);
     context.globalCompositeOperation = "source-over";
@@ -40,7 +41,7 @@
       context.globalCompositeOperation = "lighter";
       for (let i = 0; i < 2; i++) context.drawImage(canvas, 0, 0);
     }
-    canvas.dataset.frame = excerpt.frames[state.frame][INDEX];
+    canvas.dataset.frame = excerpt.frames[frameAt(video.currentTime)][INDEX];
   }
 
   function tell() {
@@ -94,11 +95,12 @@
   }
   const jump = (seconds) => { const [e, i] = nearest(seconds); go(e, i); };
 
+  function frameAt(time) {
+    const { starts } = shown(), later = starts.findIndex((start) => start > time + 1e-4);
+    return (later < 0 ? starts.length : Math.max(later, 1)) - 1;
+  }
   function played() {
-    const excerpt = shown(), time = video.currentTime;
-    let frame = excerpt.starts.length - 1;
-    while (frame > 0 && excerpt.starts[frame] > time + 1e-4) frame--;
-    state.frame = frame;
+    state.frame = frameAt(video.currentTime);
     draw();
     tell();
     if (!video.paused) requestAnimationFrame(played);
@@ -254,6 +256,7 @@
     const worst = found.largest_time_error;
     add("kept", "kept", "frames and times", `${found.frames_in} in, ${found.frames_out} out, ${worst ? `times within ${(worst * 1000).toFixed(3)} ms` : "every time exact"}`);
     for (const stream of found.same_streams) add("kept", "kept", "stream", stream);
+    add("kept", "kept", "all else", "what is not named above: size, pixel format, colour, rotation, shape of samples, fields, chapters, tags");
   }
 
   new ResizeObserver(() => { drawChart(); tell(); }).observe(chart);
