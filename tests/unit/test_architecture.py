@@ -35,6 +35,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"export"}),
     frozenset({"config", "progress", "listing", "rain_listing", "verdict"}),
     frozenset({"running"}),
+    frozenset({"viewer"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
