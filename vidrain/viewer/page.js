@@ -212,8 +212,9 @@
 
   function drawHistogram() {
     const { edges, counts } = data.histogram, top = Math.log10(Math.max(...counts, 1) + 1);
-    const root = svg("svg", { viewBox: "0 0 480 220", role: "img", "aria-label": "Histogram of changes of luma in grey levels, logarithmic" });
-    const x = (value) => 40 + ((value - edges[0]) / (edges[edges.length - 1] - edges[0])) * 430;
+    const wide = Math.min(Math.max($("histogram").clientWidth, 280), 480);
+    const root = svg("svg", { viewBox: `0 0 ${wide} 220`, role: "img", "aria-label": "Histogram of changes of luma in grey levels, logarithmic" });
+    const x = (value) => 40 + ((value - edges[0]) / (edges[edges.length - 1] - edges[0])) * (wide - 50);
     counts.forEach((count, i) => {
       const height = (Math.log10(count + 1) / top) * 170;
       const bar = svg("rect", { class: "bar", x: x(edges[i]) + 0.5, y: 190 - height, width: x(edges[i + 1]) - x(edges[i]) - 1, height });
