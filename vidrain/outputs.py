@@ -151,7 +151,7 @@ def claimed_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderCl
         if not (is_free or (is_ours and force)):
             advice = "use --force to replace it, or another -o" if is_ours else "choose another -o"
             raise OutputError(f"{target}: exists already; {advice}")
-    partial = _partial_of(target)
+    partial = _partial_of(target, suffix="")
     try:
         partial.mkdir(exist_ok=True)
     except OSError as error:
@@ -170,9 +170,9 @@ def abandon() -> None:
         partial.unlink(missing_ok=True)
 
 
-def _partial_of(target: Path) -> Path:
-    """Where `target` is written until it is finished: a hidden file beside it."""
-    name = f".{target.name}.partial{target.suffix}"
+def _partial_of(target: Path, suffix: str | None = None) -> Path:
+    """Where `target` is written until it is finished: hidden, beside it. suffix: by default that of the target."""
+    name = f".{target.name}.partial{target.suffix if suffix is None else suffix}"
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.partial"
     return target.with_name(name)

@@ -296,17 +296,17 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_folder_stays_until_it_is_published(tmp_path: Path) -> None:
-    target = tmp_path / "out"
+    target = tmp_path / "out.zarr"
     with pytest.raises(ValueError, match="stop"), claimed_folder(target, force=False, mark="done") as claim:
         (claim.partial / "a").write_text("1")
         raise ValueError("stop")
-    assert not target.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [".out.zarr.partial"]
     with claimed_folder(target, force=False, mark="done") as claim:
         assert (claim.partial / "a").read_text() == "1"
         (claim.partial / "done").touch()
         claim.publish()
     assert {path.name for path in target.iterdir()} == {"a", "done"}
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
 
 
 def test_folder_is_filled_by_one_process_alone(tmp_path: Path) -> None:
