@@ -35,22 +35,25 @@ class Claim:
         """Put the finished partial file on the disk; OutputError if it could not get its final name."""
         if _found(self.target) is not None and not self._force:
             raise OutputError(f"{self.target}: appeared while this ran; it is kept, use --force to replace it")
-        with self._reported():
+        with written(self.target):
             sync(self.partial)
 
     def publish(self) -> None:
         """Give the finished partial file its final name, durably; replaces an older file in one step."""
         self.make_ready()
-        with self._reported():
+        with written(self.target):
             self.partial.replace(self.target)
             sync(self.target.parent)
 
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"{self.target}: cannot be written ({error.strerror}); check space and rights") from error
+
+@contextmanager
+def written(target: Path) -> Iterator[None]:
+    """Around what writes `target`: a failure of the system, such as a full disk, is an OutputError of one line."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or " ".join(str(error).split())
+        raise OutputError(f"{target}: cannot be written ({why}); check space and rights") from error
 
 
 def publish_all(claims: Collection[Claim]) -> None:
@@ -127,15 +130,13 @@ class FolderClaim:
         """Give the finished folder its final name; an older one is replaced."""
         _past_return.add(self.target)
         old = self.partial.with_name(f"{self.partial.name}.old")
-        try:
+        with written(self.target):
             self.partial.joinpath(_LOCK).unlink()
             if self.target.exists():
                 self.target.rename(old)
             self.partial.rename(self.target)
             sync(self.target.parent)
             shutil.rmtree(old, ignore_errors=True)
-        except OSError as error:
-            raise OutputError(f"{self.target}: cannot be written ({error.strerror}); check space and rights") from error
 
 
 @contextmanager
@@ -159,7 +160,8 @@ def claimed_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderCl
     lock = _locked(partial / _LOCK, target)
     _past_return.clear()
     try:
-        yield FolderClaim(target, partial)
+        with written(target):
+            yield FolderClaim(target, partial)
     finally:
         os.close(lock)
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import importlib.util
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -235,6 +236,22 @@ def test_what_means_nothing_is_refused(samples: Path, tmp_path: Path, vidrain: V
         assert said in ran.err
     with pytest.raises(InputError, match="is no finished export"):
         library.open_export(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["zarr", "hdf5", "exr", "ffv1"])  # whose libraries write files by themselves
+def test_a_full_disk_is_one_line_and_what_is_done_stays(form: str, tmp_path: Path, vidrain: Vidrain) -> None:
+    """No file may grow beyond a few kilobytes: every library meets an error of the system in the middle of a write."""
+    program = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
+        "from vidrain.cli import main; main(sys.argv[1:])"
+    )
+    arguments = ("export", SAMPLES / "full_range.mp4", "-o", tmp_path / "out", "--format", form, "--end", "2")
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1), done.stderr
+    assert "cannot be written" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {".out.partial"}
+    assert vidrain(*arguments).code == 0
 
 
 def test_lost_frames_leave_no_gap_but_their_numbers(tmp_path: Path, samples: Path, vidrain: Vidrain) -> None:

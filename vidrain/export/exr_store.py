@@ -26,7 +26,7 @@ class ExrStore:
             for number, samples in zip(shard.numbers, floats, strict=True):
                 path = self._path(name, number)
                 with OpenEXR.File(dict(head), {channel: np.ascontiguousarray(samples)}) as file:
-                    file.write(str(path))
+                    _write(file, path)
                 written.append(path)
         return written
 
@@ -44,6 +44,13 @@ class ExrStore:
 
     def _path(self, name: str, number: int) -> Path:
         return self._shelf.folder / name / f"{number:08d}.exr"
+
+
+def _write(file: OpenEXR.File, path: Path) -> None:
+    try:
+        file.write(str(path))
+    except RuntimeError as error:  # what its C++ knows of a full disk
+        raise OSError(str(error)) from error
 
 
 def _channel(dimensions: int) -> str:

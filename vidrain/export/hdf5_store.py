@@ -1,8 +1,12 @@
 """Arrays as HDF5: a chunk per frame, a file per shard, one file in front that shows them whole. The only door to h5py.
 
-A file per shard, because HDF5 files do not survive a kill while they are open.
+A file per shard, because HDF5 files do not survive a kill while they are open; made in memory, because the library ends
+the process where a disk is full.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -24,7 +28,7 @@ class Hdf5Store:
         """A shard is one file for all arrays."""
         path = self._path(shard.first)
         path.parent.mkdir(exist_ok=True)
-        with h5py.File(path, "w") as file:
+        with _made(path) as file:
             for name, block in shard.blocks.items():
                 file.create_dataset(
                     name, data=block, chunks=(1, *block.shape[1:]), compression="gzip", compression_opts=1, shuffle=True
@@ -34,7 +38,7 @@ class Hdf5Store:
     def finish(self, times: Times) -> None:
         """Write the file in front."""
         shelf, count = self._shelf, len(times.pts)
-        with h5py.File(shelf.folder / _FRONT, "w") as front:
+        with _made(shelf.folder / _FRONT) as front:
             for array in shelf.arrays:
                 whole = h5py.VirtualLayout((count, *array.shape), array.dtype)
                 for first in range(0, count, shelf.per_shard):
@@ -53,3 +57,12 @@ class Hdf5Store:
 
     def _path(self, first: int) -> Path:
         return self._shelf.folder / _SHARDS / f"{shard_name(first)}.h5"
+
+
+@contextmanager
+def _made(path: Path) -> Iterator[h5py.File]:
+    """A file that is written at once when it is complete."""
+    memory = BytesIO()
+    with h5py.File(memory, "w") as file:
+        yield file
+    path.write_bytes(memory.getbuffer())

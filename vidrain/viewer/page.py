@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from vidrain.outputs import written
 from vidrain.viewer.figures import EDGES, Figures, Shown
 
 # Nothing may be fetched, from anywhere: whatever a file name or a tag says, it can be shown only.
@@ -61,7 +62,8 @@ def page_of(content: Content) -> str:
 
 def write_page(content: Content, path: Path) -> None:
     """Write the page to `path`."""
-    path.write_text(page_of(content), encoding="utf-8")
+    with written(path):
+        path.write_text(page_of(content), encoding="utf-8")
 
 
 def _as_script(data: dict[str, Any]) -> str:
