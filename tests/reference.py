@@ -318,3 +318,25 @@ def two_neighbour_dimension(points: Array) -> float:
         over += ratio * -np.log(1 - rank / (count + 1))
         under += ratio * ratio
     return over / under
+
+
+def rgb_codes(
+    planes: tuple[Array, ...], family: str, fixed: Mapping[str, int], shift: tuple[int, int], depth: int
+) -> Array:
+    """Stored planes to RGB codes by integers, pixel by pixel. fixed: coefficients, offsets, shift."""
+    height, width = planes[0].shape
+    found = np.zeros((height, width, 3), planes[0].dtype)
+    for y in range(height):
+        for x in range(width):
+            if family == "gbrp":
+                found[y, x] = planes[2][y, x], planes[0][y, x], planes[1][y, x]
+                continue
+            luma = fixed["luma"] * (int(planes[0][y, x]) - fixed["black"])
+            u = v = 0
+            if family != "gray":
+                u, v = (int(plane[y >> shift[1], x >> shift[0]]) - fixed["neutral"] for plane in planes[1:])
+            added = (fixed["r_v"] * v, fixed["g_u"] * u + fixed["g_v"] * v, fixed["b_u"] * u)
+            for channel in range(3):
+                code = (luma + added[channel] + fixed["half"]) // (1 << fixed["shift"])
+                found[y, x, channel] = min(max(code, 0), (1 << depth) - 1)
+    return found

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vidrain.archive import recompose
     from vidrain.decompose import decompose
+    from vidrain.export.plan import ExportOptions
+    from vidrain.export.reader import Export, open_export
+    from vidrain.export.run import export_clip
     from vidrain.job import CleanOptions
     from vidrain.pipeline import clean
     from vidrain.report import CleanReport
     from vidrain.verification import Verification, verify_against
     from vidrain.video.clips import ClipReader, open_clips
     from vidrain.video.decode import open_video
+    from vidrain.viewer.preview import write_preview
+    from vidrain.viewer.report import write_report
     from vidrain.weights import load_model
 
 __version__ = "0.1.0"
@@ -26,28 +31,40 @@ __all__ = [
     "CleanOptions",
     "CleanReport",
     "ClipReader",
+    "Export",
+    "ExportOptions",
     "Verification",
     "clean",
     "decompose",
+    "export_clip",
     "load_model",
     "open_clips",
+    "open_export",
     "open_video",
     "recompose",
     "verify_against",
+    "write_preview",
+    "write_report",
 ]
 
 _HOMES = {
     "CleanOptions": "vidrain.job",
     "CleanReport": "vidrain.report",
     "ClipReader": "vidrain.video.clips",
+    "Export": "vidrain.export.reader",
+    "ExportOptions": "vidrain.export.plan",
     "Verification": "vidrain.verification",
     "clean": "vidrain.pipeline",
     "decompose": "vidrain.decompose",
+    "export_clip": "vidrain.export.run",
     "load_model": "vidrain.weights",
     "open_clips": "vidrain.video.clips",
+    "open_export": "vidrain.export.reader",
     "open_video": "vidrain.video.decode",
     "recompose": "vidrain.archive",
     "verify_against": "vidrain.verification",
+    "write_preview": "vidrain.viewer.preview",
+    "write_report": "vidrain.viewer.report",
 }
 
 

@@ -6,7 +6,7 @@ noise of a few grey levels has more dimensions than any picture. So every layer 
     print(*as_lines(dimensions("rainy.mp4")), sep="\\n")
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,7 +91,7 @@ def dimensions(path: str | Path, *, stall_s: float = STALL_S) -> Dimensions:
             pass
     if not sampler.noises:
         raise InputError(f"{video.info.path}: no frame has a neighbour that differs; take a clip that moves on")
-    rows = tuple(_row(layer, side, sampler.kept[layer, side]) for layer in LAYERS for side in SIDES)
+    rows = tuple(estimated(layer, side, sampler.kept[layer, side]) for layer in LAYERS for side in SIDES)
     if rows[0].levina_bickel is None:
         raise InputError(
             f"{video.info.path}: {rows[0].patches} different patches of background; "
@@ -111,7 +111,7 @@ class _Sampler:
         self._generator = torch.Generator().manual_seed(0)
         self.kept: dict[tuple[str, int], list[Patches]] = {(layer, side): [] for layer in LAYERS for side in SIDES}
         self.noises: list[float] = []
-        self._taken: dict[int, Tensor] = {}  # side -> how often each cell gave a rain patch
+        self._strongest = Strongest(per_frame)
         self._before: Guide | None = None
 
     @property
@@ -144,10 +144,21 @@ class _Sampler:
             streaks = self._strongest(denoised, side)
             for layer, picture in zip(LAYERS, pictures, strict=True):
                 corners = streaks if layer.startswith("rain") else places
-                self.kept[layer, side].append(_patches(picture, corners, side))
+                self.kept[layer, side].append(patches_at(picture, corners, side))
 
-    def _strongest(self, rain: Tensor, side: int) -> Tensor:
-        """Corners of the patches, side by side, that hold most rain; dry ones never. [at most per frame, 2]"""
+
+class Strongest:
+    """Corners of the patches, side by side, that hold most rain; dry ones never, and one place at most three times.
+
+    per_frame: how many at most.
+    """
+
+    def __init__(self, per_frame: int) -> None:
+        self._per_frame = per_frame
+        self._taken: dict[int, Tensor] = {}  # side -> how often each cell gave a patch
+
+    def __call__(self, rain: Tensor, side: int) -> Tensor:
+        """Corners (y, x) of patches of `side` pixels in `rain` [H, W]. [at most per frame, 2]"""
         if min(rain.shape) < side:
             return torch.zeros((0, 2), dtype=torch.int64)
         energy = torch.nn.functional.avg_pool2d(rain.square()[None], side)[0].cpu()
@@ -159,9 +170,9 @@ class _Sampler:
         return torch.stack([order // energy.shape[1], order % energy.shape[1]], dim=1) * side
 
 
-def _row(layer: str, side: int, kept: list[Patches]) -> Row:
-    """Estimates from the different patches that vary at all."""
-    every = np.concatenate(kept)
+def estimated(layer: str, side: int, kept: Sequence[Patches]) -> Row:
+    """Estimates of one layer from its different patches [n, side * side] that vary at all."""
+    every = np.concatenate(kept) if kept else np.empty((0, side * side), np.float32)
     different = np.unique(every[np.ptp(every, axis=1) > 0], axis=0)
     if len(different) < _LEAST:
         return Row(layer, side, len(different), None, None)
@@ -176,7 +187,7 @@ def _anywhere(picture: Tensor, side: int, count: int, generator: torch.Generator
     return torch.stack([torch.randint(end, (count,), generator=generator) for end in ends], dim=1)
 
 
-def _patches(picture: Tensor, corners: Tensor, side: int) -> Patches:
+def patches_at(picture: Tensor, corners: Tensor, side: int) -> Patches:
     """Patches less their own mean. [n, side * side] float32"""
     steps = torch.arange(side)
     rows, columns = corners[:, 0, None, None] + steps[:, None], corners[:, 1, None, None] + steps

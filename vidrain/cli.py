@@ -1,28 +1,27 @@
-"""The command line: options in, one call of the library, an exit code out. The only user of click.
+"""The command line: options in, one call of the library, an exit code out.
+
+The commands for research are in `cli_research.py`; click is used in these modules alone.
 
 Everything heavy is imported inside the commands, so `vidrain --help` answers at once.
 """
 
 import json
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vidrain import __version__
-from vidrain.errors import INTERRUPTED, OK, PARTIAL, TERMINATED, UsageError, VidrainError
+from vidrain.cli_options import FILE, LAYERS_EXITS, STALL
+from vidrain.cli_research import analyze, export
+from vidrain.errors import OK, PARTIAL, UsageError
+from vidrain.running import run_command
 from vidrain.watchdog import STALL_S
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
 
-_PATIENCE_S = 1.2  # a frame of 4K takes seconds: an interrupt does not wait for it
-_FILE = click.Path(path_type=Path)
 _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but parts of the source were lost,\n"
     "5 no space or output not writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
@@ -38,15 +37,8 @@ _ADAPT_EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 no space or output not writable, 6 busy,\n"
     "7 weights unusable, 130 Ctrl-C, 143 terminated."
 )
-_NOTHING = "nothing was written under a final name"
-_STALL = click.option(
-    "--stall-s", type=float, default=STALL_S, help=f"Give up after so many seconds without anything  [{STALL_S:g}]."
-)
+_REPORT_EXITS = "Exit codes: 0 done, 2 wrong usage, 3 IN or OUT cannot be read, 5 not writable, 6 busy."
 _INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived: unwind like Ctrl-C, so that partial files are removed."""
 
 
 @click.group(epilog="Start with: vidrain clean rainy.mp4")
@@ -81,15 +73,15 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 
 
 @main.command(epilog=_EXITS)
-@click.argument("source", metavar="INPUT", type=_FILE)
+@click.argument("source", metavar="INPUT", type=FILE)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("-o", "--output", type=_FILE, help="Clean video, .mp4, .mov or .mkv  [INPUT.clean.mp4].")
+@click.option("-o", "--output", type=FILE, help="Clean video, .mp4, .mov or .mkv  [INPUT.clean.mp4].")
 @click.option("--preset", type=click.Choice(["fast", "balanced", "quality"]), help="Choose the model  [balanced].")
 @click.option("--model", help="Choose the model by its name: baseline, nlcl, gate-s, gate-m or gate-l.")
-@click.option("--weights", type=_FILE, help="Weights of the model, a safetensors file.")
-@click.option("--rain", type=_FILE, help="Also write what was removed: lossless, exact.")
-@click.option("--rain-preview", type=_FILE, help="Also write what was removed, three times as bright, to be looked at.")
-@click.option("--compare", type=_FILE, help="Also write before | after | 3 x removed, side by side.")
+@click.option("--weights", type=FILE, help="Weights of the model, a safetensors file.")
+@click.option("--rain", type=FILE, help="Also write what was removed: lossless, exact.")
+@click.option("--rain-preview", type=FILE, help="Also write what was removed, three times as bright, to be looked at.")
+@click.option("--compare", type=FILE, help="Also write before | after | 3 x removed, side by side.")
 @click.option(
     "--adapt",
     metavar="[=SECONDS]",
@@ -99,7 +91,8 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
     help="First fit the weights to INPUT, for 30 seconds or so many: --adapt=60.",
 )
 @click.option("--adapt-steps", metavar="N", help="Fit them by N steps, whatever that takes; repeats a run exactly.")
-@click.option("--keep-adapted", type=_FILE, help="Also write the weights that were used, a safetensors file.")
+@click.option("--keep-adapted", type=FILE, help="Also write the weights that were used, a safetensors file.")
+@click.option("--report", "page", type=FILE, help="Also write an HTML page to look at, when all is done.")
 @click.option("--archive", is_flag=True, default=None, help="Lossless clean video: the same as --codec ffv1.")
 @click.option("--codec", type=click.Choice(["h264", "hevc", "av1", "ffv1"]), help="Codec  [that of INPUT, else h264].")
 @click.option("--crf", type=int, help="Quality of the encoder, less is better  [18].")
@@ -124,8 +117,10 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
-@click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/clean.yaml.")
-def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bool, **given: Any) -> None:
+@click.option("-c", "--config", type=FILE, help="YAML file with any of the keys of configs/clean.yaml.")
+def clean(
+    source: Path, pairs: tuple[str, ...], output: Path | None, page: Path | None, as_json: bool, **given: Any
+) -> None:
     """Take the rain out of INPUT.
 
     KEY=VALUE sets any key of configs/clean.yaml, such as baseline.radius=3. What is given here wins over KEY=VALUE,
@@ -135,27 +130,34 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, as_json: bo
     def work(sink: "Sink") -> int:
         from vidrain.config import load_clean
         from vidrain.pipeline import clean as run
+        from vidrain.viewer.report import refuse_page, write_report
 
         options = load_clean(given.pop("config"), pairs, _keys(given))
+        if page is not None:
+            refuse_page(page, source, output, options)
         report = run(source, output, options=options, on_event=sink)
+        if page is not None:
+            settings = json.dumps(asdict(options), indent=2, default=str)
+            write_report(report.outputs["clean"], source, page, options=options, settings=settings, on_event=sink)
         return PARTIAL if report.status == "partial" else OK
 
-    _run(work, as_json)
+    run_command(work, as_json)
 
 
 @main.command(epilog=_INSPECT_EXITS)
-@click.argument("source", metavar="INPUT", type=_FILE)
+@click.argument("source", metavar="INPUT", type=FILE)
 @click.option("--frames", is_flag=True, help="One line per frame: index, time in ticks, seconds, whether a key frame.")
-@_STALL
+@STALL
+@click.option("--access", is_flag=True, help="Also fetch 200 random frames by number and compare, with decord too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --frames one per frame.")
-def inspect(source: Path, *, frames: bool, stall_s: float, as_json: bool) -> None:
+def inspect(source: Path, *, frames: bool, access: bool, stall_s: float, as_json: bool) -> None:
     """Tell what is in INPUT, what is damaged, and what clean would do."""
 
     def work(sink: "Sink") -> int:
         from vidrain import listing
         from vidrain.inspection import inspect as look
 
-        found = look(source, stall_s=stall_s)
+        found = look(source, stall_s=stall_s, access=access)
         if frames:
             each = listing.frame_facts(found.source.index, found.source.info.time_base)
             for facts in each:
@@ -165,19 +167,19 @@ def inspect(source: Path, *, frames: bool, stall_s: float, as_json: bool) -> Non
             click.echo(json.dumps(facts) if as_json else "\n".join(listing.file_lines(facts)))
         return OK if found.is_whole else PARTIAL
 
-    _run(work, as_json, bar=False)
+    run_command(work, as_json, bar=False)
 
 
 @main.command(epilog=_VERIFY_EXITS)
-@click.argument("output", metavar="OUT", type=_FILE)
-@click.option("--against", "source", metavar="IN", type=_FILE, required=True, help="The video OUT was made from.")
+@click.argument("output", metavar="OUT", type=FILE)
+@click.option("--against", "source", metavar="IN", type=FILE, required=True, help="The video OUT was made from.")
 @click.option("--full", is_flag=True, help="Decode every frame of both, compare every time and every picture.")
 @click.option("--start", metavar="T", help="If only a part was cleaned: its start, as given to clean.")
 @click.option("--end", metavar="T", help="Its end, likewise.")
 @click.option("--keep-pts", is_flag=True, help="If it was cleaned with --keep-pts.")
 @click.option("--cfr", metavar="N", help="If it was cleaned with --cfr: its frame rate.")
 @click.option("--video", metavar="N|all", default="0", help="Which video was cleaned, as given to clean  [0].")
-@_STALL
+@STALL
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --full progress before it, a line each.")
 def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: Any) -> None:
     """Tell whether OUT is IN in everything but the rain."""
@@ -193,13 +195,64 @@ def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: An
         click.echo(json.dumps(facts) if as_json else "\n".join(verdict.verification_lines(facts)))
         return found.exit_code
 
-    _run(work, as_json, bar=full)
+    run_command(work, as_json, bar=full)
+
+
+@main.command(epilog=LAYERS_EXITS)
+@click.argument("clip", metavar="CLIP", type=FILE)
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--at", metavar="T", default="0", help="First frame: 250 (a frame), 12.5s or 1:12  [0].")
+@click.option("--seconds", type=float, default=5.0, help="How much to show, up to 60  [5].")
+@click.option("-o", "--output", type=FILE, help="The page  [CLIP.preview.html].")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+@click.option("--force", is_flag=True, default=None, help="Replace a page that exists.")
+def preview(clip: Path, pairs: tuple[str, ...], at: str, seconds: float, output: Path | None, **given: Any) -> None:
+    """Clean a few seconds of CLIP and write one HTML file to look at them, before and after.
+
+    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=gate-s.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.config import load_clean
+        from vidrain.viewer.preview import write_preview
+
+        options = load_clean(None, pairs, {"force": given["force"]})
+        page = write_preview(clip, output, at=at, seconds=seconds, options=options, on_event=sink)
+        _named(page, given["as_json"])
+        return OK
+
+    run_command(work, given["as_json"])
+
+
+@main.command(epilog=_REPORT_EXITS)
+@click.argument("clean_file", metavar="OUT", type=FILE)
+@click.option("--against", "source", metavar="IN", type=FILE, help="What OUT was made from  [beside it, less .clean].")
+@click.option("-o", "--output", type=FILE, help="The page  [OUT.report.html].")
+@click.option("--start", metavar="T", help="If only a part was cleaned: its start, as given to clean.")
+@click.option("--end", metavar="T", help="Its end, likewise.")
+@click.option("--keep-pts", is_flag=True, help="If it was cleaned with --keep-pts.")
+@click.option("--cfr", metavar="N", help="If it was cleaned with --cfr: its frame rate.")
+@click.option("--video", metavar="N", default="0", help="Which video, as given to clean  [0].")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+@click.option("--force", is_flag=True, help="Replace a page that exists.")
+def report(clean_file: Path, source: Path | None, output: Path | None, *, as_json: bool, **given: Any) -> None:
+    """Write one HTML file about the clean video OUT: before and after, rain over time, facts kept and lost."""
+
+    def work(sink: "Sink") -> int:
+        from vidrain.job import CleanOptions
+        from vidrain.viewer.report import write_report
+
+        page = write_report(clean_file, source, output, options=CleanOptions(**given), on_event=sink)
+        _named(page, as_json)
+        return OK
+
+    run_command(work, as_json)
 
 
 @main.command(epilog=_TRAIN_EXITS)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("-o", "--output", "run_dir", type=_FILE, required=True, help="Folder of the run; one begun goes on.")
-@click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/train.yaml.")
+@click.option("-o", "--output", "run_dir", type=FILE, required=True, help="Folder of the run; one begun goes on.")
+@click.option("-c", "--config", type=FILE, help="YAML file with any of the keys of configs/train.yaml.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 def train(pairs: tuple[str, ...], run_dir: Path, config: Path | None, as_json: bool) -> None:
     """Train a network on rainy clips; no clean picture is needed.
@@ -214,19 +267,19 @@ def train(pairs: tuple[str, ...], run_dir: Path, config: Path | None, as_json: b
         run(load_train(config, pairs), run_dir, on_event=sink)
         return OK
 
-    _run(work, as_json, stopped="the run goes on from its last checkpoint when it is started again")
+    run_command(work, as_json, stopped="the run goes on from its last checkpoint when it is started again")
 
 
 @main.command(epilog=_ADAPT_EXITS)
 @click.argument("arguments", metavar="CLIP... [KEY=VALUE]...", nargs=-1, required=True)
-@click.option("-o", "--output", type=_FILE, required=True, help="Adapted weights, a safetensors file.")
-@click.option("--weights", type=_FILE, help="Weights to begin with, such as vidrain train makes.")
+@click.option("-o", "--output", type=FILE, required=True, help="Adapted weights, a safetensors file.")
+@click.option("--weights", type=FILE, help="Weights to begin with, such as vidrain train makes.")
 @click.option("--seconds", metavar="N", help="How long  [30].")
 @click.option("--steps", metavar="N", help="How many steps, whatever they take; repeats a run exactly.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs  [auto].")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace an output that exists.")
-@click.option("-c", "--config", type=_FILE, help="YAML file with any of the keys of configs/clean.yaml.")
+@click.option("-c", "--config", type=FILE, help="YAML file with any of the keys of configs/clean.yaml.")
 def adapt(arguments: tuple[str, ...], output: Path, config: Path | None, as_json: bool, **given: Any) -> None:
     """Fit a trained network to the footage of each CLIP, as far as that helps on frames held out.
 
@@ -246,7 +299,7 @@ def adapt(arguments: tuple[str, ...], output: Path, config: Path | None, as_json
         adapt_clips([Path(text) for text in clips], output, options, on_event=sink)
         return OK
 
-    _run(work, as_json)
+    run_command(work, as_json)
 
 
 @main.command(epilog="Exit codes: 0 all is well, 5 nothing can be written here, 7 no model runs here.")
@@ -260,30 +313,10 @@ def doctor(as_json: bool) -> None:
     raise SystemExit(found.exit_code)
 
 
-@main.group()
-def analyze() -> None:
-    """Measure what a video is made of."""
-
-
-@analyze.command("id", epilog="Exit codes: 0 measured, 3 the file cannot be read, or is too short.")
-@click.argument("clip", metavar="CLIP", type=_FILE)
-@_STALL
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def analyze_id(clip: Path, *, stall_s: float, as_json: bool) -> None:
-    """Tell the intrinsic dimension of background patches and of rain patches of CLIP.
-
-    Levina-Bickel, two-nearest-neighbour estimate in brackets, of 8x8 and 16x16 patches: whether rain is the simpler
-    layer here, raw and once it is denoised.
-    """
-
-    def work(sink: "Sink") -> int:
-        from vidrain import analysis
-
-        found = analysis.dimensions(clip, stall_s=stall_s)
-        click.echo(json.dumps(analysis.as_facts(found)) if as_json else "\n".join(analysis.as_lines(found)))
-        return OK
-
-    _run(work, as_json, bar=False)
+def _named(page: Path, as_json: bool) -> None:
+    """Say where a page lies; events have said so already."""
+    if not as_json:
+        click.echo(page)
 
 
 def _keys(given: dict[str, Any]) -> dict[str, Any]:
@@ -298,59 +331,5 @@ def _keys(given: dict[str, Any]) -> dict[str, Any]:
     return given | nested
 
 
-def _run(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True, stopped: str = _NOTHING) -> None:
-    """Do the work and end the process with its exit code; every error is one line. stopped: what a stop leaves."""
-    # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
-    # a job took five times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # All that is heavy, before an interrupt can raise: inside an import it would be lost.
-    import vidrain.config
-    import vidrain.pipeline  # noqa: F401
-    from vidrain.progress import sink_for
-
-    with sink_for(as_json, bar=bar) as sink:
-        try:
-            with _stoppable(stopped):
-                code = work(sink)
-        except VidrainError as error:
-            code = error.exit_code
-            sink.failed(str(error), code)
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-            sink.failed(f"interrupted; {stopped}", code)
-        except Terminated:
-            code = TERMINATED
-            sink.failed(f"terminated; {stopped}", code)
-    raise SystemExit(code)
-
-
-@contextmanager
-def _stoppable(stopped: str) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into exceptions; a job that does not unwind in time is ended.
-
-    Once outputs get their names the job is as good as done: it ends as it would have, not with some of them missing.
-    """
-    from vidrain.outputs import abandon, is_past_return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if is_past_return():
-            return
-
-        def give_up(again: int, frame: FrameType | None) -> None:
-            abandon()
-            os.write(2, f"vidrain: stopped; {stopped}\n".encode())
-            os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
-
-        for other in handlers:
-            signal.signal(other, give_up)
-        signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-
-    handlers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-    before = {number: signal.signal(number, stop) for number in handlers}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+main.add_command(export)
+main.add_command(analyze)

@@ -152,18 +152,56 @@ class AdaptationDone:
     seconds: float
 
 
-Event = (
-    Plan
-    | Progress
-    | Notice
-    | FileDone
-    | VerifyPlan
-    | TrainingPlan
-    | TrainingStep
-    | TrainingDone
-    | AdaptationStep
-    | AdaptationDone
-)
+@dataclass(frozen=True, kw_only=True)
+class ExportStart:
+    """Said once, before the first frame. resumed: frames that an earlier run had done, of `frames`."""
+
+    source: str
+    output: str
+    model: str
+    made_by: str
+    format: str
+    space: str
+    layers: list[str]
+    width: int
+    height: int
+    resumed: int
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportDone:
+    """Said once, after the folder has its name."""
+
+    status: str  # ok or partial
+    output: str
+    frames: int
+    resumed: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PagePlan:
+    """Said once, before the first frame of a preview or a report."""
+
+    source: str
+    output: str
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageDone:
+    """Said once, after the page has its name. size: bytes."""
+
+    output: str
+    size: int
+
+
+Training = TrainingPlan | TrainingStep | TrainingDone
+Adaptation = AdaptationStep | AdaptationDone
+Exporting = ExportStart | ExportDone
+Looking = PagePlan | PageDone
+Event = Plan | Progress | Notice | FileDone | VerifyPlan | Exporting | Looking | Training | Adaptation
 OnEvent = Callable[[Event], None]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vidrain.events import Notice
-from vidrain.export import crop_tag
+from vidrain.layer_videos import crop_tag
 from vidrain.pace import Pace
 from vidrain.types import VideoInfo
 from vidrain.video.carried import CopyPlan

@@ -1,6 +1,6 @@
 """What is known of a file before anything is done to it: facts, streams, damage, and what `clean` would do.
 
-Nothing is written and only one frame is decoded. Says nothing in words: `listing.py` does.
+Nothing is written and, unless random access is tried, one frame decoded. Says nothing in words: `listing.py` does.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from pathlib import Path
 from vidrain.errors import VidrainError
 from vidrain.job import CleanOptions, Job, plan_job
 from vidrain.missing import Missing, missing_in_file
+from vidrain.video.access import Access, compare_access
 from vidrain.video.decode import open_video
 from vidrain.video.index import Source
 from vidrain.video.streams import Contents, contents
@@ -17,7 +18,10 @@ from vidrain.watchdog import STALL_S, Watchdog
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of one file. job: what `clean` would do by default; where it would refuse, refusal says why."""
+    """What is known of one file. job: what `clean` would do by default; where it would refuse, refusal says why.
+
+    access: of its frames by their numbers, if that was looked into.
+    """
 
     size: int  # bytes
     source: Source
@@ -25,6 +29,7 @@ class Inspection:
     missing: Missing
     job: Job | None
     refusal: str | None
+    access: Access | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -32,8 +37,11 @@ class Inspection:
         return not (self.missing or self.source.structure.damages)
 
 
-def inspect(path: str | Path, *, stall_s: float = STALL_S) -> Inspection:
-    """Look at the file at `path`; InputError if no video in it can be read or nothing comes for `stall_s` seconds."""
+def inspect(path: str | Path, *, stall_s: float = STALL_S, access: bool = False) -> Inspection:
+    """Look at the file at `path`; InputError if no video in it can be read or nothing comes for `stall_s` seconds.
+
+    access: also fetch 200 random frames by their numbers, which decodes the first video whole.
+    """
     watchdog = Watchdog(Path(path), stall_s)
     video = watchdog.opened(lambda pulse: open_video(path, beat=pulse.beat))
     source, path = video.source, video.info.path
@@ -44,4 +52,5 @@ def inspect(path: str | Path, *, stall_s: float = STALL_S) -> Inspection:
         refusal = str(error)
     copy = None if job is None else job.copy
     listed = watchdog.opened(lambda _: contents(path, source.info.stream_index, copy))
-    return Inspection(path.stat().st_size, source, listed, missing_in_file(source), job, refusal)
+    tried = compare_access(path) if access else None
+    return Inspection(path.stat().st_size, source, listed, missing_in_file(source), job, refusal, tried)

@@ -15,8 +15,8 @@ from vidrain.decompose import DecomposeOptions
 from vidrain.device import Device, device_of
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
-from vidrain.export import Picked, background, padded, rain_archive, rain_preview
 from vidrain.foreseen import left_out, notices_for
+from vidrain.layer_videos import Picked, background, padded, rain_archive, rain_preview
 from vidrain.model.gate import CONFIGS
 from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import refuse_clashes

@@ -13,6 +13,7 @@ import numpy as np
 from vidrain.inspection import Inspection
 from vidrain.provenance import TAG
 from vidrain.types import FrameIndex, VideoInfo
+from vidrain.video.access import Access
 from vidrain.video.index import Source
 
 # Rec. ITU-T H.273, tables 2 to 4, by the names that FFmpeg has for them.
@@ -103,8 +104,13 @@ def file_facts(found: Inspection) -> dict[str, Any]:
         "missing_besides": list(found.missing.other),
         "remarks": list(structure.notes),
         "gps": None if structure.gps is None else {"kind": structure.gps.kind, "points": structure.gps.points},
+        "access": None if found.access is None else _access_facts(found.access),
         "clean": plan,
     }
+
+
+def _access_facts(access: Access) -> dict[str, Any]:
+    return {"frames": access.frames, "wrong": list(access.wrong), "decord": access.decord}
 
 
 def made_by(tags: dict[str, str]) -> str | None:
@@ -207,6 +213,10 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         points = "positions" if facts["gps"]["points"] is None else f"{facts['gps']['points']} positions"
         yield f"  gps       {facts['gps']['kind']}, {points}, outside of all streams: left out"
     yield from _damage_lines(facts)
+    if (access := facts["access"]) is not None:
+        wrong = f"{len(access['wrong'])} of them wrong" if access["wrong"] else "all as in order"
+        yield f"  access    {access['frames']} random frames by PyAV: {wrong}"
+        yield f"            decord: {access['decord'] or 'gives the same frames'}"
     yield from _plan_lines(facts["clean"])
 
 

@@ -11,6 +11,7 @@ partial file left by a kill is simply taken over. POSIX only (flock). Knows noth
 import fcntl
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from vidrain.errors import BusyError, OutputError, UsageError
 
+_LOCK = ".lock"
 _LONGEST_NAME = 255  # bytes, on every common file system
 _open_claims: set[Path] = set()  # files of this process that no end of it may leave behind, for `abandon`
 _past_return: set[Path] = set()  # targets of this process that have, or are about to get, their final name
@@ -31,29 +33,32 @@ class Claim:
 
     def write(self, content: bytes) -> None:
         """Write all of the partial file; OutputError where there is no room."""
-        with self._reported():
+        with written(self.target):
             self.partial.write_bytes(content)
 
     def make_ready(self) -> None:
         """Put the finished partial file on the disk; OutputError if it could not get its final name."""
         if _found(self.target) is not None and not self._force:
             raise OutputError(f"{self.target}: appeared while this ran; it is kept, use --force to replace it")
-        with self._reported():
-            _sync(self.partial)
+        with written(self.target):
+            sync(self.partial)
 
     def publish(self) -> None:
         """Give the finished partial file its final name, durably; replaces an older file in one step."""
         self.make_ready()
-        with self._reported():
+        with written(self.target):
             self.partial.replace(self.target)
-            _sync(self.target.parent)
+            sync(self.target.parent)
 
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"{self.target}: cannot be written ({error.strerror}); check space and rights") from error
+
+@contextmanager
+def written(target: Path) -> Iterator[None]:
+    """Around what writes `target`: a failure of the system, such as a full disk, is an OutputError of one line."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or " ".join(str(error).split())
+        raise OutputError(f"{target}: cannot be written ({why}); check space and rights") from error
 
 
 def publish_all(claims: Collection[Claim]) -> None:
@@ -131,15 +136,61 @@ def kept_through_a_kill(path: Path) -> Iterator[None]:
         _open_claims.discard(path)
 
 
+class FolderClaim:
+    """One folder that this process alone may fill; `partial` is where, until it is finished."""
+
+    def __init__(self, target: Path, partial: Path) -> None:
+        self.target, self.partial = target, partial
+
+    def publish(self) -> None:
+        """Give the finished folder its final name; an older one is replaced."""
+        _past_return.add(self.target)
+        old = self.partial.with_name(f"{self.partial.name}.old")
+        with written(self.target):
+            self.partial.joinpath(_LOCK).unlink()
+            if self.target.exists():
+                self.target.rename(old)
+            self.partial.rename(self.target)
+            sync(self.target.parent)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def claimed_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderClaim]:
+    """Claim a folder that fills bit by bit: what is in it stays when the work is broken off, to go on from.
+
+    mark: a file that every finished folder of this kind holds; only such a one is replaced with `force`. Raises
+    OutputError where something else stands there, BusyError where another process fills it.
+    """
+    if (found := _found(target)) is not None:
+        is_ours = stat.S_ISDIR(found.st_mode) and target.joinpath(mark).exists()
+        is_free = stat.S_ISDIR(found.st_mode) and not any(target.iterdir())
+        if not (is_free or (is_ours and force)):
+            advice = "use --force to replace it, or another -o" if is_ours else "choose another -o"
+            raise OutputError(f"{target}: exists already; {advice}")
+    partial = _partial_of(target, suffix="")
+    try:
+        partial.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    lock = _locked(partial / _LOCK, target)
+    _past_return.clear()
+    try:
+        with written(target):
+            yield FolderClaim(target, partial)
+    finally:
+        os.close(lock)
+
+
 def abandon() -> None:
     """Remove every partial file of this process: for the moment before it ends without unwinding."""
     for partial in _open_claims:
         partial.unlink(missing_ok=True)
 
 
-def _partial_of(target: Path) -> Path:
-    """Where `target` is written until it is finished: a hidden file beside it."""
-    name = f".{target.name}.partial{target.suffix}"
+def _partial_of(target: Path, suffix: str | None = None) -> Path:
+    """Where `target` is written until it is finished: hidden, beside it. suffix: by default that of the target."""
+    name = f".{target.name}.partial{target.suffix if suffix is None else suffix}"
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.partial"
     return target.with_name(name)
@@ -185,7 +236,7 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Write what the system still holds of a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -4,7 +4,7 @@ report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,20 +12,20 @@ from time import monotonic
 
 from vidrain.adaptation import adapted_for, journal_for
 from vidrain.conceal import refuse_damaged, refuse_missing, repeated, unbroken
-from vidrain.decompose import context_of, decompose, tolerated
+from vidrain.decompose import tolerated
 from vidrain.errors import InputError
 from vidrain.events import Meter, Notice, OnEvent, ignore
-from vidrain.export import VideoExport
 from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions, Job, plan_job, with_adapted
+from vidrain.layer_videos import VideoExport
 from vidrain.missing import missing_in, missing_in_file
 from vidrain.model.gate import GateDecomposer
 from vidrain.outputs import claimed, kept_through_a_kill, publish_all
 from vidrain.pace import at_pace
 from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, report_of
-from vidrain.stream import prefetch
+from vidrain.separate import separated
 from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_what_needs_one, spare_for, time_error
-from vidrain.types import Decomposer, Frame, Layers
+from vidrain.types import Decomposer, Layers
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
@@ -37,9 +37,6 @@ from vidrain.weights import load_decomposer
 
 Partials = Mapping[str, Path]  # role -> where it is written until it is finished
 
-# Frames; with the window and the encoder's lookahead these bound the memory of a job.
-_DECODED_AHEAD = 4
-_COMPUTED_AHEAD = 2
 _PACKETS_AHEAD = 8  # of the other streams: tens of kilobytes
 
 
@@ -177,11 +174,9 @@ def _write(
     """Decode, decompose and encode: a thread each, bounded queues between them. Returns the finished exports."""
     with ExitStack() as stack:
         exports = {role: stack.enter_context(export) for role, export in _exports(job, partials)}
-        context = _context(job, context_of(decomposer))
-        frames = job.watchdog.ahead(context, _DECODED_AHEAD, "decode", job.video.decoded.place)
-        decoded = stack.enter_context(closing(frames))
-        computed = decompose(decoded, job.video.info, decomposer, options=job.decompose, wanted=job.kept)
-        ahead = stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
+        ahead = stack.enter_context(
+            separated(job.video, job.kept, decomposer, options=job.decompose, watchdog=job.watchdog)
+        )
         mended = _mended(tolerated(ahead, len(job.kept), tally.untouched), job, tally)
         for layers in mended if job.pace is None else at_pace(mended, job.pace, job.kept.start):
             for export in exports.values():
@@ -219,14 +214,6 @@ def _exports(job: Job, partials: Partials) -> Iterator[tuple[str, VideoExport]]:
     yield "clean", VideoExport(partials["clean"], job.clean.plan, job.clean.picked, shift=shift, copy=copy)
     for role, other in job.others.items():
         yield role, VideoExport(partials[role], other.plan, other.picked, shift=shift)
-
-
-def _context(job: Job, reach: int) -> Iterator[Frame]:
-    """The frames that go out and `reach` more on each side, so that a range is cleaned as the whole would be."""
-    for frame in job.video.frames(max(job.kept.start - reach, 0)):
-        if frame.index >= job.kept.stop + reach:
-            return
-        yield frame
 
 
 def _compare(job: Job, target: Path, partials: Partials, clean: Expected) -> None:

@@ -25,6 +25,10 @@ _NAMES = {
     events.Notice: "warning",
     events.FileDone: "file_done",
     events.VerifyPlan: "verify_plan",
+    events.ExportStart: "export_plan",
+    events.ExportDone: "export_done",
+    events.PagePlan: "page_plan",
+    events.PageDone: "page_done",
     events.TrainingPlan: "training_plan",
     events.TrainingStep: "training_step",
     events.TrainingDone: "training_done",
@@ -65,8 +69,11 @@ class Lines(AbstractContextManager["Lines"]):
 
     def __call__(self, event: events.Event) -> None:
         with self._lock:
-            if isinstance(event, events.Plan | events.VerifyPlan):
+            if isinstance(event, events.Plan | events.VerifyPlan | events.PagePlan):
                 self._latest = events.Progress(frames=0, total=event.frames, fps=0.0, eta_s=None)
+            if isinstance(event, events.ExportStart):
+                left = event.frames - event.resumed
+                self._latest = events.Progress(frames=0, total=left, fps=0.0, eta_s=None)
             if isinstance(event, events.TrainingPlan):
                 self._latest = events.TrainingStep(
                     steps=event.first, total=event.steps, loss=None, steps_per_s=0.0, eta_s=None
@@ -147,6 +154,18 @@ class Bar(AbstractContextManager["Bar"]):
                 self._task = self._bar.add_task("cleaning", total=event.frames, rate="")
             case events.VerifyPlan():
                 self._task = self._bar.add_task("comparing", total=event.frames, rate="")
+            case events.ExportStart():
+                size = f"{event.width}x{event.height}"
+                going_on = f", {event.resumed} done before" if event.resumed else ""
+                self._say(f"{event.source}: {size}, {event.frames} frames{going_on}; {event.model}, {event.format}")
+                self._task = self._bar.add_task("exporting", total=event.frames - event.resumed, rate="")
+            case events.PagePlan():
+                self._say(f"{event.source}: {event.frames} frames to look at")
+                self._task = self._bar.add_task("looking", total=event.frames, rate="")
+            case events.PageDone():
+                self._say(f"OK {event.output}  {event.size / 1e6:.1f} MB")
+            case events.ExportDone():
+                self._say(f"{event.status.upper()} {event.output}  {event.frames} frames")
             case events.Progress() if self._task is not None:
                 self._bar.update(self._task, completed=event.frames, rate=f"{event.fps:.1f} frames/s")
             case events.TrainingPlan():

@@ -30,7 +30,7 @@ def made_by(model: str, weights: Path | None, options: Mapping[str, object], *, 
     adapted: `hash_of_content` of the weights that were made of `weights` for the footage, None if they are used as they
     are. Raises ModelError if the weights cannot be read.
     """
-    used = f"weights={_hash_of_file(weights)}" + (f" adapted={adapted}" if adapted else "")
+    used = f"weights={_short(hash_of_file(weights))}" + (f" adapted={adapted}" if adapted else "")
     return f"{__version__} {model} {used} config={config_hash(options)}"
 
 
@@ -46,13 +46,18 @@ def config_hash(options: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-def _hash_of_file(weights: Path | None) -> str:
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else digest[:_DIGITS]
+
+
+def hash_of_file(weights: Path | None) -> str | None:
+    """SHA-256 of a file of weights in full; None for none. Raises ModelError if it cannot be read."""
     if weights is None:
-        return "none"
+        return None
     if not weights.is_file():
         raise ModelError(f"{weights}: no such weights file; check the path")
     try:
         with weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"{weights}: cannot be read ({error.strerror}); check its permissions") from error

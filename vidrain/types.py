@@ -175,13 +175,15 @@ class Frame:
     """One observed frame O: stored planes, presentation time and index in the source.
 
     planes: uint8 or uint16 arrays [rows, columns], shapes from `PixelLayout.plane_shapes`.
-    pts, duration: ticks of `VideoInfo.time_base`; index counts shown frames from 0.
+    pts, duration: ticks of `VideoInfo.time_base`; index counts shown frames from 0. picture_type: `I`, `P` or `B`,
+    as the decoder says; `?` where it does not.
     """
 
     planes: Planes
     pts: int
     duration: int
     index: int
+    picture_type: str = "?"
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from vidrain.equality import (
 )
 from vidrain.errors import OK, PARTIAL, OutputError, UsageError
 from vidrain.events import Meter, OnEvent, VerifyPlan, ignore
-from vidrain.export import crop_tag
 from vidrain.job import CleanOptions, pace_of, span_of
+from vidrain.layer_videos import crop_tag
 from vidrain.likeness import Change, Flaw, FlawedFrame
 from vidrain.missing import Missing, missing_in, missing_in_file
 from vidrain.pairing import Due, Pairing, due_of

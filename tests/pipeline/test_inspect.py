@@ -143,3 +143,13 @@ def test_odd_names_and_titles(samples: Path, tmp_path: Path, vidrain: Vidrain) -
     assert ran.code == 0
     assert all(line.isprintable() for line in ran.out.splitlines())
     assert "a?b?.mp4" in ran.out.splitlines()[0]
+
+
+@pytest.mark.proves("inspect --access")
+def test_access(samples: Path, vidrain: Vidrain) -> None:
+    found = json.loads(vidrain("inspect", samples / "odd.mp4", "--access", "--json").out)
+    assert found["access"] == {"frames": 16, "wrong": [], "decord": None}
+    lines = vidrain("inspect", samples / "odd.mp4", "--access").out
+    assert "16 random frames by PyAV: all as in order" in lines
+    assert "decord: gives the same frames" in lines
+    assert json.loads(vidrain("inspect", samples / "odd.mp4", "--json").out)["access"] is None

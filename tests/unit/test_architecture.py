@@ -22,16 +22,24 @@ ROWS: tuple[frozenset[str], ...] = (
         {
             *("layers", "stream", "metrics", "shots", "align", "span", "pace", "outputs", "events", "missing"),
             *("conceal", "watchdog", "provenance", "identity", "device", "video"),
+            *("tables", "amount", "streak_shapes", "charts"),
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
-    frozenset({"baseline", "decompose", "export", "weights", "foreseen"}),
+    frozenset({"baseline", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
     frozenset({"train.footage", "train.data", "train.preview", "train.run", "train.loop"})
     | {"train.stretches", "train.adapt"},
     frozenset({"job", "tracks", "adaptation", "report", "pipeline", "archive"})
     | {"inspection", "analysis", "doctor", "verification"},
-    frozenset({"config", "progress", "listing", "verdict"}),
+    frozenset({"part"}),
+    frozenset({"rain_analysis"}),
+    frozenset({"export"}),
+    frozenset({"config", "progress", "listing", "rain_listing", "verdict"}),
+    frozenset({"running"}),
+    frozenset({"viewer"}),
+    frozenset({"cli_options"}),
+    frozenset({"cli_research"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
@@ -51,18 +59,24 @@ DOORS = {
             "streams",
             "facts",
             "verify",
+            "join",
         )
     },
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
-    "cv2": {"align.py", "shots.py"},
+    "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py"},
     "omegaconf": {"config.py"},
-    "click": {"cli.py"},
+    "click": {"cli.py", "cli_options.py", "cli_research.py"},
     "rich": {"progress.py"},
     "safetensors": {"weights.py"},
+    "pyarrow": {"tables.py"},
+    "zarr": {"export/zarr_store.py"},
+    "h5py": {"export/hdf5_store.py"},
+    "tifffile": {"export/tiff_store.py"},
+    "OpenEXR": {"export/exr_store.py"},
 }
-LATE = ("torch", "av", "cv2", "decord", "omegaconf", "ffmpeg")
+LATE = ("torch", "av", "cv2", "decord", "omegaconf", "ffmpeg", "pyarrow", "zarr", "h5py", "tifffile", "OpenEXR")
 
 LONGEST_FILE, LONGEST_FUNCTION, MOST_ARGUMENTS = 400, 60, 6
 NAMELESS = {"utils.py", "util.py", "misc.py", "common.py", "helpers.py"}

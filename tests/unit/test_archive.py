@@ -10,7 +10,7 @@ from tests import ffmpeg_says
 from tests.round_trip import SAMPLES, opened
 from vidrain.archive import recompose
 from vidrain.errors import InputError
-from vidrain.export import VideoExport, background, rain_archive
+from vidrain.layer_videos import VideoExport, background, rain_archive
 from vidrain.layers import subtract
 from vidrain.types import Frame, Layers
 from vidrain.video.encoder import EncodeOptions, plan_encoder

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vidrain.errors import BusyError, OutputError, UsageError
-from vidrain.outputs import Claim, claimed, publish_all, refuse_clashes
+from vidrain.outputs import Claim, claimed, claimed_folder, publish_all, refuse_clashes
 
 HOLD = """
 import sys
@@ -293,3 +293,43 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     target = tmp_path / "none" / "out.mp4"
     with pytest.raises(OutputError, match=r"the folder .*none does not exist; create it"), claimed(target, force=False):
         pass
+
+
+def test_folder_stays_until_it_is_published(tmp_path: Path) -> None:
+    target = tmp_path / "out.zarr"
+    with pytest.raises(ValueError, match="stop"), claimed_folder(target, force=False, mark="done") as claim:
+        (claim.partial / "a").write_text("1")
+        raise ValueError("stop")
+    assert [path.name for path in tmp_path.iterdir()] == [".out.zarr.partial"]
+    with claimed_folder(target, force=False, mark="done") as claim:
+        assert (claim.partial / "a").read_text() == "1"
+        (claim.partial / "done").touch()
+        claim.publish()
+    assert {path.name for path in target.iterdir()} == {"a", "done"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
+
+
+def test_folder_is_filled_by_one_process_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    first, second = claimed_folder(folder, force=False, mark="done"), claimed_folder(folder, force=True, mark="done")
+    with first, pytest.raises(BusyError), second:
+        pass
+
+
+def test_only_a_folder_of_the_same_kind_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    with claimed_folder(target, force=False, mark="done"):  # empty: nothing to lose
+        pass
+    (target / "letter").touch()
+    for force in (False, True):
+        with pytest.raises(OutputError, match="choose another"), claimed_folder(target, force=force, mark="done"):
+            pass
+    (target / "done").touch()
+    with pytest.raises(OutputError, match="--force"), claimed_folder(target, force=False, mark="done"):
+        pass
+    with claimed_folder(target, force=True, mark="done") as claim:
+        (claim.partial / "new").touch()
+        claim.publish()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
@@ -69,6 +69,18 @@ class Video:
         """
         numbered = self._numbered(first)
         return (frame for frame in repaired(numbered, self.decoded) if frame.index >= first)
+
+    def frame(self, index: int) -> Frame:
+        """The one frame `index`, from the last key frame before it on: the same as in the order of `frames`.
+
+        Raises IndexError for an index outside of the video, InputError where that frame cannot be decoded.
+        """
+        if not 0 <= index < len(self.index.pts):
+            raise IndexError(f"{self.info.path}: has frames 0 to {len(self.index.pts) - 1}, asked for {index}")
+        found = next(self.frames(index), None)
+        if found is None or found.index != index:
+            raise InputError(f"{self.info.path}: frame {index} cannot be decoded")
+        return found
 
     def _numbered(self, first: int, threads: str = "AUTO") -> Iterator[Frame]:
         """Decoded frames with the times the decoder reports, from the last safe seek point before `first`."""
@@ -183,7 +195,9 @@ class Video:
         if pts is None:
             untimed = self.index.timed or index >= len(self.index.pts)
             pts = round(index * ticks) if untimed else int(self.index.pts[index])
-        return Frame(planes_of(picture, info.layout), pts, self._duration(picture, index), index)
+        coded = PictureType(picture.pict_type).name
+        coded = "?" if coded == "NONE" else coded
+        return Frame(planes_of(picture, info.layout), pts, self._duration(picture, index), index, coded)
 
     def _duration(self, picture: VideoFrame, index: int) -> int:
         """Ticks until the next frame of the index; what MP4 says of a frame is the step of decoding times."""

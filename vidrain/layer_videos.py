@@ -1,4 +1,4 @@
-"""What becomes of the layers of a video: the clean stream, the exact rain archive, the rain preview.
+"""Layers as videos: the clean stream, the exact rain archive, the rain preview.
 
 An export is a `Picked` look at the layers and a `VideoExport` that writes it, frame by frame. It writes to the path
 it is given and knows nothing of final names or models.

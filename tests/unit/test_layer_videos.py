@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests import ffmpeg_says
 from tests.round_trip import SAMPLES, opened
-from vidrain.export import PREVIEW_GAIN, VideoExport, background, rain_archive, rain_preview
+from vidrain.layer_videos import PREVIEW_GAIN, VideoExport, background, rain_archive, rain_preview
 from vidrain.types import ColorTags, Frame, Layers, PixelLayout, Planes, VideoInfo
 from vidrain.video.color import conversion_for
 from vidrain.video.encoder import EncodeOptions, plan_encoder

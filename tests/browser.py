@@ -1,0 +1,71 @@
+"""A real browser for the pages that vidrain writes: headless Chromium, driven by playwright."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+# As root, without a GPU, and without a word to anybody.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+DESKTOP, PHONE = (1200, 900), (390, 844)
+
+
+def program() -> str | None:
+    """Path of Chromium, None where there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def opened(file: Path, *, size: tuple[int, int] = DESKTOP, scheme: Any = "light") -> Iterator[tuple[Page, list[str]]]:
+    """The page in `file`, its pictures loaded; and what went wrong so far: errors, and requests that left the file."""
+    from playwright.sync_api import sync_playwright
+
+    wrong: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program(), args=ARGUMENTS)
+        viewport: Any = {"width": size[0], "height": size[1]}
+        page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: wrong.append(request.url) if _leaves(request.url, file) else None)
+        page.goto(file.as_uri())
+        settled(page)
+        yield page, wrong
+        browser.close()
+
+
+def _leaves(url: str, file: Path) -> bool:
+    return not url.startswith("data:") and url != file.as_uri()
+
+
+def settled(page: Page) -> None:
+    """Wait until the frame that is named is the one that is drawn."""
+    page.wait_for_function(
+        "() => { const c = document.getElementById('canvas'), v = document.getElementById('video');"
+        "return c.dataset.frame !== undefined && !v.seeking && v.readyState >= 2 &&"
+        "document.getElementById('where').textContent.startsWith(`frame ${c.dataset.frame} `); }"
+    )
+
+
+def picture(page: Page) -> npt.NDArray[np.uint8]:
+    """What the canvas shows. [H, W, 3]"""
+    width, height, values = page.evaluate(
+        "() => { const c = document.getElementById('canvas');"
+        "return [c.width, c.height, Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)]; }"
+    )
+    return np.array(values, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def frame_of(page: Page) -> int:
+    """The frame that the page names."""
+    return int(page.inner_text("#where").split()[1])

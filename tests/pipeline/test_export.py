@@ -1,0 +1,291 @@
+"""`vidrain export`: every format, read by its own library; tables, manifest, resume, and what is refused."""
+
+import csv
+import hashlib
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vidrain as library
+from tests import ffmpeg_says, own_libraries
+from tests.broken import wiped
+from tests.pipeline.conftest import Vidrain
+from vidrain.errors import InputError, OutputError
+from vidrain.events import Event, Progress
+from vidrain.export import plan
+from vidrain.export.plan import ExportOptions
+from vidrain.export.run import export_clip
+from vidrain.export.stores import FORMATS
+from vidrain.job import CleanOptions
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+Exported = Callable[..., Path]
+
+
+@pytest.fixture
+def exported(samples: Path, tmp_path: Path, vidrain: Vidrain) -> Exported:
+    def run(name: str, *options: str) -> Path:
+        folder = tmp_path / "out"
+        ran = vidrain("export", samples / name, "-o", folder, *options)
+        assert (ran.code, ran.err) == (0, "")
+        return folder
+
+    return run
+
+
+@pytest.mark.proves("export", "export --format", "export --space")
+@pytest.mark.parametrize("space", ["rgb", "yuv"])
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_gives_o_back_by_its_own_library(form: str, space: str, exported: Exported) -> None:
+    """Odd sizes, halved chroma, a part of the video; the same numbers through `open_export`, in any order."""
+    folder = exported("odd.mp4", "--format", form, "--space", space, "--start", "3", "--end", "8")
+    layers = own_libraries.layers_of(folder)
+    for o, b, r in zip(*(layers[name] for name in ("observed", "background", "rain")), strict=True):
+        assert np.array_equal(o, b.astype(np.int32) + r)
+        assert (o.dtype, b.dtype, r.dtype) == (np.uint8, np.uint8, np.int16)
+    assert layers["rain"][0].any()
+    if space == "yuv":
+        due = ffmpeg_says.planes(SAMPLES / "odd.mp4", "yuv420p", (131, 97))[3:8]
+        assert all(
+            np.array_equal(o, np.stack(parts))
+            for o, parts in zip(layers["observed"], zip(*due, strict=True), strict=True)
+        )
+    opened = library.open_export(folder)
+    for name, whole in own_libraries.arrays_of(folder).items():
+        assert (opened[name].shape, opened[name].dtype) == (whole.shape, whole.dtype)
+        assert np.array_equal(opened[name][:], whole)
+        assert np.array_equal(opened[name][-1], whole[-1])
+        assert np.array_equal(opened[name][[4, 0, 1]], whole[[4, 0, 1]])
+        assert np.array_equal(opened[name][1:4, 5:9, ::3], whole[1:4, 5:9, ::3])
+    manifest = own_libraries.manifest_of(folder)
+    assert (manifest["format"], manifest["space"]["name"], manifest["frames"]) == (form, space, 5)
+    assert {item.name for item in folder.parent.iterdir()} == {"out"}
+    assert not [item for item in folder.rglob(".*") if item.name != ".zattrs"]
+
+
+@pytest.mark.proves("export --observed", "export --background", "export --rain")
+def test_layers_are_chosen(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    for layer in ("observed", "background", "rain"):
+        ran = vidrain(
+            "export", samples / "odd.mp4", "-o", tmp_path / layer, f"--{layer}", "--format", "npz", "--end", "2"
+        )
+        assert ran.code == 0
+        opened = library.open_export(tmp_path / layer)
+        assert list(opened) == [layer]
+        assert opened.table.keys() == plan.COLUMNS.keys()  # of all three layers there are checksums
+
+
+@pytest.mark.proves("export CLIP", "export --output", "export --start", "export --end")
+def test_table_is_that_of_ffmpeg_and_its_checksums_are_those_of_the_arrays(samples: Path, exported: Exported) -> None:
+    folder = exported("vfr.mp4", "--space", "yuv", "--start", "0.3s", "--end", "20")
+    table = own_libraries.table_of(folder)
+    track = ffmpeg_says.shown_frames(samples / "vfr.mp4")
+    first = next(place for place, time in enumerate(track.seconds) if time - track.seconds[0] >= 0.3)
+    kept = slice(first, 20)
+    assert table["frame"] == list(range(first, 20))
+    assert table["pts"] == track.pts[kept]
+    assert set(table["time_base"]) == {str(track.time_base)}
+    assert table["seconds"] == [float(time) for time in track.seconds[kept]]
+    ends = [after - before for before, after in zip(table["pts"], track.pts[first + 1 : 21], strict=True)]
+    assert table["duration"] == ends
+    shown = [line for line in ffmpeg_says.shown_info(samples / "vfr.mp4").splitlines() if " pts_time:" in line]
+    assert table["picture_type"] == [line.partition(" type:")[2][0] for line in shown][kept]
+    assert table["keyframe"] == [kind == "I" for kind in table["picture_type"]]
+    layers = own_libraries.layers_of(folder)
+    for layer, arrays in layers.items():
+        for place, due in enumerate(table[f"sha256_{layer}"]):
+            assert hashlib.sha256(b"".join(array[place].tobytes() for array in arrays)).hexdigest() == due
+    amounts = np.maximum(layers["rain"][0], 0).mean(axis=(1, 2)) / 219
+    assert np.allclose(table["rain"], amounts, rtol=1e-12)
+    with (folder / "frames.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["pts"]) for row in rows] == table["pts"]
+    assert [float(row["rain"]) for row in rows] == table["rain"]
+    opened = library.open_export(folder)
+    assert opened.table["pts"].tolist() == table["pts"]
+    assert opened.position(first + 2) == 2
+    with pytest.raises(KeyError):
+        opened.position(first - 1)
+
+
+def test_manifest_says_what_made_it(samples: Path, exported: Exported) -> None:
+    folder = exported("full_range.mp4", "--end", "1", "--format", "tiff", "baseline.radius=2")
+    manifest = own_libraries.manifest_of(folder)
+    digest = hashlib.sha256((samples / "full_range.mp4").read_bytes()).hexdigest()
+    assert manifest["source"]["sha256"] == digest
+    assert manifest["model"] == {"name": "baseline", "weights_sha256": None}
+    assert manifest["config"]["baseline"]["radius"] == 2
+    assert manifest["versions"].keys() >= {"vidrain", "av", "ffmpeg", "numpy", "torch", "tifffile"}
+    assert manifest["command"].startswith("vidrain ")
+    assert manifest["made_by"].startswith(f"{library.__version__} baseline weights=none config=")
+    assert [array["axes"] for array in manifest["arrays"]] == ["tyxc"] * 3
+
+
+@pytest.mark.proves("export KEY=VALUE", "export --model", "export --weights", "export --json")
+def test_model_and_events(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source = samples / "odd.mp4"
+    ran = vidrain(
+        "export", source, "-o", tmp_path / "a", "--end", "3", "--format", "npz", "--json", "baseline.radius=1"
+    )
+    assert [event["event"] for event in ran.events if event["event"] != "progress"] == ["export_plan", "export_done"]
+    assert (ran.events[0]["frames"], ran.events[0]["resumed"], ran.events[-1]["frames"]) == (3, 0, 3)
+    assert own_libraries.manifest_of(tmp_path / "a")["config"]["baseline"]["radius"] == 1
+    ran = vidrain("export", source, "-o", tmp_path / "b", "--model", "nonesuch")
+    assert (ran.code, "nonesuch" in ran.err) == (7, True)
+    ran = vidrain("export", source, "-o", tmp_path / "b", "--weights", tmp_path / "none.safetensors")
+    assert (ran.code, "no such weights file" in ran.err) == (7, True)
+    assert not (tmp_path / "b").exists()
+
+
+def in_small_shards(folder: Path, source: Path, form: str, stop_after: int | None = None) -> list[Event]:
+    """Export 14 frames; stop_after: frames after which the run is interrupted."""
+    seen: list[Event] = []
+
+    def listen(event: Event) -> None:
+        seen.append(event)
+        if stop_after is not None and isinstance(event, Progress) and event.frames == stop_after:
+            raise KeyboardInterrupt
+
+    options = ExportOptions(format=form, space="yuv", clean=CleanOptions(end="14"))  # type: ignore[arg-type]
+    export_clip(source, folder, options=options, on_event=listen)
+    return seen
+
+
+@pytest.mark.parametrize("form", ["zarr", "ffv1", "hdf5"])
+def test_interrupted_and_resumed_is_as_in_one_go(
+    form: str, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_LONGEST_SHARD", 4)
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    source = samples / "odd.mp4"
+    in_small_shards(whole, source, form)
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(resumed, source, form, stop_after=8)
+    partial = tmp_path / ".resumed.partial"
+    assert not resumed.exists()
+    with (partial / ".journal.jsonl").open("ab") as journal:
+        journal.write(b'[{"frame": 8, "pts"')  # as a kill would leave it
+    start = in_small_shards(resumed, source, form)[0]
+    assert (start.resumed, start.frames) == (8, 14)  # type: ignore[union-attr]
+    files = {path.relative_to(whole) for path in whole.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(resumed) for path in resumed.rglob("*") if path.is_file()}
+    for file in files - {Path("data.h5")}:
+        assert (whole / file).read_bytes() == (resumed / file).read_bytes() or form == "hdf5", file
+    for name, array in own_libraries.arrays_of(whole).items():
+        assert np.array_equal(array, own_libraries.arrays_of(resumed)[name])
+    assert not partial.exists()
+
+
+@pytest.mark.proves("export --force")
+def test_what_stands_there_is_kept(
+    samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_LONGEST_SHARD", 4)
+    source, folder = samples / "odd.mp4", tmp_path / "out"
+    arguments = ("export", source, "-o", folder, "--format", "npz")
+    assert vidrain(*arguments, "--end", "2").code == 0
+    ran = vidrain(*arguments, "--end", "3")
+    assert (ran.code, "exists already; use --force" in ran.err) == (5, True)
+    assert vidrain(*arguments, "--end", "3", "--force").code == 0
+    assert own_libraries.manifest_of(folder)["frames"] == 3
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("dear")
+    ran = vidrain("export", source, "-o", mine, "--format", "npz", "--force")
+    assert (ran.code, "choose another -o" in ran.err, (mine / "letter.txt").exists()) == (5, True, True)
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(tmp_path / "begun", source, "npz", stop_after=4)
+    with pytest.raises(OutputError, match="another export was begun there"):
+        export_clip(source, tmp_path / "begun", options=ExportOptions(format="npz"))
+    assert vidrain("export", source, "-o", tmp_path / "begun", "--format", "npz", "--end", "2", "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "module"),
+    [("zarr", "zarr"), ("tiff", "tifffile"), ("hdf5", "h5py"), ("exr", "OpenEXR"), ("npz", "pyarrow")],
+)
+def test_missing_library_names_the_extra(
+    form: str, module: str, samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("vidrain.export.") and name.endswith("_store")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)  # what Python itself does for a module that is not there
+    ran = vidrain("export", samples / "odd.mp4", "-o", tmp_path / "out", "--format", form)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "vidrain[export]" in ran.err
+    assert module in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_means_nothing_is_refused(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    for pair, said in (
+        ("cfr=25", "cfr means nothing for an export"),
+        ("video=all", "one at a time"),
+        ("pad=true", "pad"),
+    ):
+        ran = vidrain("export", samples / "odd.mp4", "-o", tmp_path / "out", pair)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert said in ran.err
+    with pytest.raises(InputError, match="is no finished export"):
+        library.open_export(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["zarr", "hdf5", "exr", "ffv1"])  # whose libraries write files by themselves
+def test_a_full_disk_is_one_line_and_what_is_done_stays(form: str, tmp_path: Path, vidrain: Vidrain) -> None:
+    """No file may grow beyond a few kilobytes: every library meets an error of the system in the middle of a write."""
+    program = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
+        "from vidrain.cli import main; main(sys.argv[1:])"
+    )
+    arguments = ("export", SAMPLES / "full_range.mp4", "-o", tmp_path / "out", "--format", form, "--end", "2")
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1), done.stderr
+    assert "cannot be written" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {".out.partial"}
+    assert vidrain(*arguments).code == 0
+
+
+def test_lost_frames_leave_no_gap_but_their_numbers(tmp_path: Path, samples: Path, vidrain: Vidrain) -> None:
+    """What is left is exported, the table keeps the source's own numbers, exit code 4; or nothing, if so asked."""
+    coded = tmp_path / "coded.mov"
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-an", "-c:v", "mjpeg", "-q:v", "2", "-frames:v", "8", coded)
+    broken, folder = wiped(coded, tmp_path / "broken.mov", range(3, 5)), tmp_path / "out"
+    ran = vidrain("export", broken, "-o", folder, "--format", "png16", "--space", "yuv")
+    assert (ran.code, ran.err.count("\n")) == (4, 1)
+    assert own_libraries.table_of(folder)["frame"] == [0, 1, 2, 5, 6, 7]
+    layers = own_libraries.layers_of(folder)
+    assert all(np.array_equal(o, b.astype(int) + r) for o, b, r in zip(*layers.values(), strict=True))
+    assert library.open_export(folder).position(5) == 3
+    assert own_libraries.manifest_of(folder)["missing"] == [[0.12, 0.2]]
+    ran = vidrain("export", broken, "-o", tmp_path / "none", "on_bad_frame=fail")
+    assert (ran.code, (tmp_path / "none").exists()) == (3, False)
+
+
+def blocks_of(page: Path) -> list[str]:
+    """The Python blocks of a page."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_examples_of_the_docs_run(
+    samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert vidrain("export", samples / "vfr.mp4", "-o", "vfr.export", "--end", "14").code == 0
+    readme = next(block for block in blocks_of(samples.parent / "README.md") if "open_export" in block)
+    exec(readme, {})
+    load, plot, without = blocks_of(samples.parent / "docs" / "exports.md")
+    names: dict[str, object] = {}
+    exec(load, names)
+    exec(without, names)
+    assert np.array_equal(names["rain"], names["export"]["rain"][0])  # type: ignore[index]
+    if importlib.util.find_spec("matplotlib"):
+        exec(plot.replace("import matplotlib", 'import matplotlib\nmatplotlib.use("Agg")\nimport matplotlib', 1), names)

@@ -1,0 +1,154 @@
+"""`vidrain preview`, `vidrain report`, `clean --report`: what stands in the page; tests/slow opens it in a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import ffmpeg_says
+from tests.painted import read_index
+from tests.pipeline.conftest import Vidrain
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    """What the script of a page is given."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def frames_of(data: dict[str, Any]) -> list[int]:
+    return [int(frame[0]) for excerpt in data["excerpts"] for frame in excerpt["frames"]]
+
+
+def parts_of(excerpt: dict[str, Any], folder: Path) -> list[list[np.ndarray]]:
+    """Luma of before, after and rain of every frame, by the ffmpeg program."""
+    (video := folder / "proxy.mp4").write_bytes(base64.b64decode(excerpt["video"]))
+    width, height = excerpt["size"]
+    assert "Video: h264" in ffmpeg_says.streams(video)[0]
+    assert f"yuv420p(tv, bt709, progressive), {width}x{3 * height}" in ffmpeg_says.streams(video)[0]
+    frames = ffmpeg_says.planes(video, "yuv420p", (width, 3 * height))
+    return [np.split(frame[0], 3) for frame in frames]
+
+
+@pytest.mark.proves("preview", "preview CLIP", "preview --at", "preview --seconds", "preview --output")
+@pytest.mark.proves("preview KEY=VALUE", "preview --json", "preview --force")
+def test_preview_shows_the_seconds_that_were_asked_for(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    clip, page = samples / "vfr.mp4", tmp_path / "page.html"
+    ran = vidrain("preview", clip, "-o", page, "--at", "0:00:00.5", "--seconds", "0.4", "--json", "baseline.radius=1")
+    assert (ran.code, ran.err) == (0, "")
+    assert [event["event"] for event in ran.events if event["event"] != "progress"] == ["page_plan", "page_done"]
+    track, data = ffmpeg_says.shown_frames(clip), data_of(page)
+    times = [float(time - track.seconds[0]) for time in track.seconds]
+    due = [index for index, time in enumerate(times) if 0.5 <= time < next(t for t in times if t >= 0.5) + 0.4]
+    assert frames_of(data) == due == [int(row[0]) for row in data["chart"]]
+    excerpt = data["excerpts"][0]
+    assert [frame[1] for frame in excerpt["frames"]] == [track.pts[index] for index in due]
+    parts = parts_of(excerpt, tmp_path)
+    assert [read_index(before) for before, _, _ in parts] == due == [read_index(after) for _, after, _ in parts]
+    removed = np.mean([before.astype(float) - after for before, after, _ in parts])
+    assert removed > 0.3
+    assert np.mean([rain.astype(float) - 16 for _, _, rain in parts]) == pytest.approx(3 * removed, rel=0.4)
+    shown = ffmpeg_says.shown_frames(tmp_path / "proxy.mp4").seconds
+    assert [float(time) for time in shown] == pytest.approx([times[index] - times[due[0]] for index in due])
+    assert '"radius": 1' in data["config"]
+    assert data["verification"] is None
+    assert vidrain("preview", clip, "-o", page, "--seconds", "0.1").code == 5
+    ran = vidrain("preview", clip, "-o", page, "--seconds", "0.1", "--force")
+    assert (ran.code, ran.out.strip()) == (0, str(page))
+    assert frames_of(data_of(page))[0] == 0
+
+
+def test_preview_lies_beside_the_clip_and_refuses_what_cannot_be(
+    samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    clip = Path(shutil.copy(samples / "odd.mp4", tmp_path / "clip.mp4"))
+    assert vidrain("preview", clip, "--seconds", "0.1").code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "clip.preview.html"}
+    for arguments, code in (
+        (("--seconds", "0"), 2),
+        (("--seconds", "61"), 2),
+        (("--at", "99"), 2),
+        (("cfr=25",), 2),
+        (("-o", clip), 2),
+    ):
+        ran = vidrain("preview", clip, *arguments)
+        assert (ran.code, ran.err.count("\n")) == (code, 1), ran.err
+
+
+@pytest.mark.proves("clean --report", "report", "report OUT", "report --output", "report --force", "report --json")
+def test_report_tells_what_changed_and_what_was_kept(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source = Path(shutil.copy(samples / "full_range.mp4", tmp_path / "in.mp4"))
+    made, page = tmp_path / "in.clean.mp4", tmp_path / "page.html"
+    assert vidrain("clean", source, "--report", page).code == 0
+    data = data_of(page)
+    assert frames_of(data) == list(range(28))
+    assert [read_index(before) for before, _, _ in parts_of(data["excerpts"][0], tmp_path)] == list(range(28))
+    assert data["verification"]["same"] is True
+    assert data["verification"]["same_streams"] == ["stream 1 (audio aac, eng)"]
+    assert '"crf": 18' in data["config"]
+    assert 0.001 < np.mean([row[3] for row in data["chart"]]) < 0.05
+    assert data["worst"][0][3] == max(row[3] for row in data["chart"])
+    assert sum(data["histogram"]["counts"]) > 0
+    own = tmp_path / "in.clean.report.html"
+    ran = vidrain("report", made, "--json")  # the source lies beside it, and so does the page
+    assert (ran.code, ran.events[-1]["output"]) == (0, str(own))
+    assert data_of(own)["chart"] == data["chart"]
+    assert vidrain("report", made).code == 5
+    ran = vidrain("report", made, "--force", "-o", own)
+    assert (ran.code, ran.out.strip()) == (0, str(own))
+    assert vidrain("clean", source, "--report", page, "--force", "--video", "all").code == 2
+    before = made.read_bytes()
+    assert vidrain("clean", source, "-o", tmp_path / "other.mp4", "--report", page).code == 5
+    assert not (tmp_path / "other.mp4").exists()  # refused before the work
+    assert made.read_bytes() == before
+
+
+@pytest.mark.proves("report --against", "report --start", "report --end", "report --keep-pts", "report --video")
+def test_report_of_a_part(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    made, page = tmp_path / "made.mp4", tmp_path / "made.report.html"
+    part = ("--start", "5", "--end", "12", "--keep-pts")
+    assert vidrain("clean", samples / "vfr.mp4", "-o", made, *part).code == 0
+    ran = vidrain("report", made)
+    assert (ran.code, "name it with --against" in ran.err) == (2, True)
+    against = ("--against", samples / "vfr.mp4")
+    assert vidrain("report", made, *against, *part).code == 0
+    data = data_of(page)
+    assert frames_of(data) == list(range(5, 12))
+    assert data["verification"]["differences"] == []
+    before, after, _ = parts_of(data["excerpts"][0], tmp_path)[0]
+    assert read_index(before) == read_index(after) == 5
+    ran = vidrain("report", made, *against, *part, "--video", "1", "--force")
+    assert (ran.code, "has no such video" in ran.err) == (2, True)
+    ran = vidrain("report", made, "--against", samples / "odd.mp4", "-o", tmp_path / "x.html")
+    assert (ran.code, "do not belong together" in ran.err) == (3, True)
+
+
+@pytest.mark.proves("report --cfr")
+def test_report_of_another_rate_pairs_each_frame_with_its_own(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source = ffmpeg_says.remux(samples / "vfr.mp4", tmp_path / "in.mp4", "-map", "0:v", "-t", "0.7")
+    made = tmp_path / "in.clean.mp4"
+    assert vidrain("clean", source, "--cfr", "20").code == 0
+    assert vidrain("report", made, "--cfr", "20").code == 0
+    data = data_of(tmp_path / "in.clean.report.html")
+    parts = parts_of(data["excerpts"][0], tmp_path)
+    assert [read_index(before) for before, _, _ in parts] == [read_index(after) for _, after, _ in parts]
+    assert data["verification"]["differences"] == []
+
+
+def test_report_names_what_was_lost(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """Sound taken out by another program."""
+    source = Path(shutil.copy(samples / "odd.mp4", tmp_path / "in.mp4"))
+    assert vidrain("clean", source, "--archive").code == 0
+    ffmpeg_says.remux(tmp_path / "in.clean.mp4", tmp_path / "mute.mp4", "-map", "0:v")
+    assert vidrain("report", tmp_path / "mute.mp4", "--against", source).code == 0
+    found = data_of(tmp_path / "mute.report.html")["verification"]["differences"]
+    assert any(item["fact"] == "stream" and item["output"] == "none" for item in found), found

@@ -1,0 +1,231 @@
+"""Pages in a real browser: the slider is dragged, keys are pressed, the chart is clicked, and every pixel looked at."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import browser, ffmpeg_says
+from tests.painted import read_index
+from vidrain.job import CleanOptions
+from vidrain.pipeline import clean
+from vidrain.viewer.preview import write_preview
+from vidrain.viewer.report import write_report
+
+pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(browser.program() is None, reason="chromium not here: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def preview(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All 36 frames of vfr.mp4, whose pictures carry their numbers and whose times are uneven."""
+    return write_preview(samples / "vfr.mp4", tmp_path_factory.mktemp("preview") / "vfr.html", seconds=10)
+
+
+@pytest.fixture(scope="module")
+def report(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    shutil.copy(samples / "full_range.mp4", folder / "in.mp4")
+    clean(folder / "in.mp4", folder / "in.clean.mp4", options=CleanOptions())
+    return write_report(folder / "in.clean.mp4")
+
+
+@pytest.fixture(params=["preview", "report"])
+def page(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue(request.param)
+    return found
+
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def painted(page: Any) -> int:
+    """The number painted into the picture that the canvas shows."""
+    return read_index(browser.picture(page).mean(axis=2).astype(np.uint8))
+
+
+@pytest.mark.proves("frame stepping")
+def test_keys_step_through_frames_whose_pictures_are_those_named(preview: Path, samples: Path) -> None:
+    track = ffmpeg_says.shown_frames(samples / "vfr.mp4")
+    with browser.opened(preview) as (page, wrong):
+        page.keyboard.press("2")  # before
+        page.keyboard.press("Home")
+        for frame in range(len(track.pts)):
+            browser.settled(page)
+            assert browser.frame_of(page) == painted(page) == frame
+            assert f"PTS {track.pts[frame]} {TIMES} {track.time_base}" in page.inner_text("#where")
+            page.keyboard.press("ArrowRight")
+        browser.settled(page)
+        assert painted(page) == len(track.pts) - 1  # there is no further one
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press(",")
+        browser.settled(page)
+        assert painted(page) == len(track.pts) - 3
+        page.keyboard.press("3")  # after: the same frame
+        assert painted(page) == len(track.pts) - 3
+        assert wrong == []
+
+
+def test_dragged_divider_shows_before_on_its_left_and_after_on_its_right(page: Path) -> None:
+    with browser.opened(page) as (opened, wrong):
+        opened.keyboard.press("2")
+        before = browser.picture(opened)
+        opened.keyboard.press("3")
+        after = browser.picture(opened)
+        assert np.abs(before.astype(int) - after).max() > 30
+        opened.keyboard.press("1")
+        box = opened.locator("#stage").bounding_box()
+        assert box is not None
+        middle = box["y"] + box["height"] / 2
+        opened.mouse.move(box["x"] + box["width"] * 0.5, middle)
+        opened.mouse.down()
+        opened.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=4)
+        opened.mouse.up()
+        shown, width = browser.picture(opened), before.shape[1]
+        at = round(0.8 * width)
+        assert np.array_equal(shown[:, : at - 2], before[:, : at - 2])
+        assert np.array_equal(shown[:, at + 2 :], after[:, at + 2 :])
+        assert opened.input_value("#split") == "80"
+        divider = opened.locator("#divider").bounding_box()
+        assert divider is not None
+        assert abs(divider["x"] + divider["width"] / 2 - (box["x"] + box["width"] * 0.8)) < 2
+        opened.focus("#split")
+        opened.keyboard.press("Home")
+        assert np.array_equal(browser.picture(opened)[:, 2:], after[:, 2:])
+        assert wrong == []
+
+
+def test_difference_and_rain_are_what_was_removed(preview: Path) -> None:
+    with browser.opened(preview) as (page, _):
+        seen = {}
+        for key, name in enumerate(("slider", "before", "after", "difference", "rain"), start=1):
+            page.keyboard.press(str(key))
+            assert page.get_attribute(f"[data-view={name}]", "aria-pressed") == "true"
+            seen[name] = browser.picture(page).astype(int)
+        due = np.clip(4 * np.abs(seen["before"] - seen["after"]), 0, 255)
+        assert np.abs(seen["difference"] - due).mean() < 1
+        brighter = np.clip(3 * (seen["before"] - seen["after"]).mean(axis=2), 0, 255)
+        assert np.abs(seen["rain"].mean(axis=2) - brighter).mean() < 6  # coded on its own
+        assert np.corrcoef(seen["rain"].mean(axis=2).ravel(), brighter.ravel())[0, 1] > 0.8
+
+
+def test_chart_jumps_to_the_frame_of_that_time(preview: Path, samples: Path) -> None:
+    seconds = np.array([float(time) for time in ffmpeg_says.shown_frames(samples / "vfr.mp4").seconds])
+    with browser.opened(preview) as (page, _):
+        chart = page.locator("#chart svg")
+        box = chart.bounding_box()
+        assert box is not None
+        for share in (0.1, 0.5, 0.93):
+            x = 58 + share * (box["width"] - 68)  # between the axes
+            chart.click(position={"x": x, "y": box["height"] / 2})
+            browser.settled(page)
+            wanted = seconds[0] + share * (seconds[-1] - seconds[0])
+            assert abs(seconds[browser.frame_of(page)] - wanted) <= np.abs(seconds - wanted).min() + 0.01
+        here = browser.frame_of(page)
+        page.focus("#chart")
+        page.keyboard.press("ArrowLeft")
+        browser.settled(page)
+        assert browser.frame_of(page) < here
+        page.locator("#worst button").first.click()
+        browser.settled(page)
+        assert str(browser.frame_of(page)) == page.inner_text("#worst tbody tr:first-child td:first-child")
+
+
+def test_plays_and_stops(preview: Path) -> None:
+    with browser.opened(preview) as (page, wrong):
+        page.keyboard.press("Home")
+        browser.settled(page)
+        page.keyboard.press(" ")
+        page.wait_for_function("() => Number(document.getElementById('seek').value) > 5")
+        page.wait_for_function("() => document.getElementById('video').ended")
+        assert page.inner_text("#play") == "Play"
+        page.click("#play")  # from the beginning again
+        page.wait_for_function("() => document.getElementById('play').textContent === 'Pause'")
+        page.keyboard.press("ArrowLeft")  # a step stops it
+        browser.settled(page)
+        assert page.inner_text("#play") == "Play"
+        page.keyboard.press("2")
+        assert painted(page) == browser.frame_of(page)
+        assert wrong == []
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of `rgb(r, g, b)`: WCAG 2.2."""
+    parts = [int(part) / 255 for part in color.partition("(")[2].rstrip(")").split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+COLORS = """() => Array.from(document.querySelectorAll('h1,h2,p,td,th,dt,dd,button,kbd,output,select')).filter(
+  (node) => node.offsetParent && node.textContent.trim()).map((node) => {
+  let under = node;
+  while (getComputedStyle(under).backgroundColor === 'rgba(0, 0, 0, 0)') under = under.parentElement || document.body;
+  return [node.tagName + ' ' + node.textContent.trim().slice(0, 20), getComputedStyle(node).color,
+          getComputedStyle(under).backgroundColor]; })"""
+NAMELESS = """() => Array.from(document.querySelectorAll('button,input,select,[tabindex="0"]')).filter((node) =>
+  !(node.getAttribute('aria-label') || node.textContent.trim() || (node.labels && node.labels.length))).map(
+  (node) => node.outerHTML)"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [browser.DESKTOP, browser.PHONE], ids=["desktop", "phone"])
+def test_readable_in_both_schemes_and_sizes(page: Path, scheme: str, size: tuple[int, int]) -> None:
+    """Names for all controls, a ring around what has the focus, contrast of 4.5 (WCAG 2.2, 1.4.3), nothing cut off."""
+    with browser.opened(page, size=size, scheme=scheme) as (opened, wrong):
+        low = [each for each in opened.evaluate(COLORS) if contrast(each[1], each[2]) < 4.5]
+        assert low == []
+        assert opened.evaluate(NAMELESS) == []
+        assert opened.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        dark = luminance(opened.evaluate("() => getComputedStyle(document.body).backgroundColor")) < 0.2
+        assert dark == (scheme == "dark")
+        opened.click("#theme")
+        changed = luminance(opened.evaluate("() => getComputedStyle(document.body).backgroundColor")) < 0.2
+        assert changed != dark
+        opened.keyboard.press("Tab")
+        style = opened.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+        assert style == "solid"
+        letters = opened.evaluate(
+            "() => Array.from(document.querySelectorAll('svg text')).map((text) => text.getBoundingClientRect().height)"
+        )
+        assert min(letters) > 9
+        assert wrong == []
+
+
+@pytest.mark.proves("no network")
+def test_nothing_is_fetched_even_if_a_name_asks_for_it(samples: Path, tmp_path: Path) -> None:
+    """A file name that is HTML is shown as text; the policy of the page would refuse what it asked for anyway."""
+    clip = (
+        tmp_path
+        / "<img src=x onerror=alert(1)> & <script>, a name of eighty letters and more that no phone has room for.mp4"
+    )
+    shutil.copy(samples / "odd.mp4", clip)
+    made = write_preview(clip, tmp_path / "page.html", seconds=0.2)
+    with browser.opened(made, size=browser.PHONE) as (page, wrong):
+        assert clip.name in page.inner_text("h1")
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")  # long as it is
+        assert page.locator("img").count() == 0
+        assert wrong == []
+        page.evaluate("() => fetch('https://example.org/').catch(() => 0)")
+        page.wait_for_timeout(100)
+        assert any("Content Security Policy" in line for line in wrong)
+
+
+def test_facts_of_verify_stand_in_the_report(report: Path) -> None:
+    with browser.opened(report) as (page, _):
+        text = page.inner_text("#verify")
+        assert "The same in all but the picture." in text
+        assert "28 in, 28 out, every time exact" in text
+        assert "stream 1 (audio aac" in text
+        assert page.locator("#made").inner_text().count("baseline") >= 1

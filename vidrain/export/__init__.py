@@ -1,0 +1,1 @@
+"""Layers as arrays for research: every frame with its time, its checksums, and O = B + R in integers."""

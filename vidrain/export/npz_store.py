@@ -1,0 +1,43 @@
+"""Arrays as compressed npz: a file per shard that holds every array. Needs numpy alone."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from vidrain.export.space import Samples
+from vidrain.export.stores import Shard, Shelf, Times, as_samples, shard_name
+
+_SHARDS = "data"
+_KEPT = 3  # arrays of a shard: npz takes a member whole, and frames are mostly read in a row
+
+
+class NpzStore:
+    """`data/FIRST.npz`."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._block = lru_cache(maxsize=_KEPT)(self._load)
+
+    def write(self, shard: Shard) -> list[Path]:
+        """A shard is one file."""
+        path = self._path(shard.first)
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            np.savez_compressed(file, **shard.blocks)  # type: ignore[arg-type]
+        return [path]
+
+    def finish(self, times: Times) -> None:
+        """Nothing is left to do."""
+
+    def read(self, name: str, first: int, stop: int) -> Samples:
+        """From its shard."""
+        begin = first - first % self._shelf.per_shard
+        return self._block(name, begin)[first - begin : stop - begin].copy()
+
+    def _load(self, name: str, begin: int) -> Samples:
+        with np.load(self._path(begin), allow_pickle=False) as file:
+            return as_samples(file[name])
+
+    def _path(self, first: int) -> Path:
+        return self._shelf.folder / _SHARDS / f"{shard_name(first)}.npz"

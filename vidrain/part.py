@@ -1,0 +1,88 @@
+"""A part of a video and the model that takes it apart: what commands have in common that write no clean video.
+
+part = plan_part("rainy.mp4", CleanOptions(start="100"), what="a preview")
+with part.separated() as found: ...
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from vidrain.decompose import DecomposeOptions
+from vidrain.device import device_of
+from vidrain.errors import UsageError
+from vidrain.job import CleanOptions
+from vidrain.provenance import made_by
+from vidrain.separate import separated
+from vidrain.span import kept_frames
+from vidrain.types import Layers
+from vidrain.video.decode import Video, open_video
+from vidrain.watchdog import Watchdog
+from vidrain.weights import PRESETS, load_decomposer
+
+_MEANINGLESS = (
+    "rain",
+    "rain_preview",
+    "compare",
+    "keep_adapted",
+    "archive",
+    "pad",
+    "keep_pts",
+    "cfr",
+    "encode",
+    "adapt",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """kept: indices of its frames; config: what of the options can change a layer, ready for JSON."""
+
+    video: Video
+    kept: range
+    options: CleanOptions
+    model: str
+    config: dict[str, Any]
+    watchdog: Watchdog
+
+    @property
+    def made_by(self) -> str:
+        """Provenance in a line; ModelError where the weights cannot be read."""
+        return made_by(self.model, self.options.weights, self.config | {"kept": [self.kept.start, self.kept.stop]})
+
+    def separated(self, wanted: range | None = None) -> AbstractContextManager[Iterator[Layers]]:
+        """Layers of the part, or of the frames `wanted` of it. Raises ModelError, InputError."""
+        options, kept = self.options, self.kept if wanted is None else wanted
+        decomposer = load_decomposer(self.model, options.weights, baseline=options.baseline, nlcl=options.nlcl)
+        how = DecomposeOptions(options.align, options.shots, device_of(options.device))
+        return separated(self.video, kept, decomposer, options=how, watchdog=self.watchdog)
+
+
+def plan_part(path: str | Path, options: CleanOptions, *, what: str) -> Part:
+    """Open the video and choose its frames and the model, as `options` say.
+
+    what: the command in words. Raises UsageError for options that mean nothing for it, InputError, ModelError.
+    """
+    plain = CleanOptions()
+    for option in fields(options):
+        if option.name in _MEANINGLESS and getattr(options, option.name) != getattr(plain, option.name):
+            raise UsageError(f"{option.name} means nothing for {what}; leave it out")
+    if not options.video.isdecimal():
+        raise UsageError(f"video={options.video}: one at a time for {what}; allowed: 0, 1, ...")
+    path, track = Path(path), int(options.video)
+    watchdog = Watchdog(path, options.stall_s)
+    video = watchdog.opened(lambda pulse: open_video(path, track=track, beat=pulse.beat))
+    kept = kept_frames(options.start, options.end, video.index, video.info.time_base)
+    model = options.model or PRESETS[options.preset]
+    own = ("align", "shots", "video", *([model] if model in ("baseline", "nlcl") else []))
+    config = {name: value for name, value in asdict(options).items() if name in own} | {"model": model}
+    return Part(
+        video=video,
+        kept=kept,
+        options=options,
+        model=model,
+        config=config,
+        watchdog=watchdog,
+    )

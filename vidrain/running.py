@@ -1,0 +1,81 @@
+"""One command from its work to its exit code: every error one line, every signal in time. Knows nothing of click.
+
+Everything heavy is imported when the command runs, so `vidrain --help` answers at once.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from vidrain.errors import INTERRUPTED, TERMINATED, VidrainError
+
+if TYPE_CHECKING:
+    from vidrain.progress import Sink
+
+_PATIENCE_S = 1.2  # a frame of 4K takes seconds: an interrupt does not wait for it
+_NOTHING = "nothing was written under a final name"
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwind like Ctrl-C, so that partial files are removed."""
+
+
+def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True, stopped: str = _NOTHING) -> None:
+    """Do the work and end the process with its exit code; every error is one line. stopped: what a stop leaves."""
+    # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
+    # a job took five times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # All that is heavy, before an interrupt can raise: inside an import it would be lost.
+    import vidrain.config
+    import vidrain.pipeline  # noqa: F401
+    from vidrain.progress import sink_for
+
+    with sink_for(as_json, bar=bar) as sink:
+        try:
+            with _stoppable(stopped):
+                code = work(sink)
+        except VidrainError as error:
+            code = error.exit_code
+            sink.failed(str(error), code)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+            sink.failed(f"interrupted; {stopped}", code)
+        except Terminated:
+            code = TERMINATED
+            sink.failed(f"terminated; {stopped}", code)
+    raise SystemExit(code)
+
+
+@contextmanager
+def _stoppable(stopped: str) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into exceptions; a job that does not unwind in time is ended.
+
+    Once outputs get their names the job is as good as done: it ends as it would have, not with some of them missing.
+    """
+    from vidrain.outputs import abandon, is_past_return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if is_past_return():
+            return
+
+        def give_up(again: int, frame: FrameType | None) -> None:
+            abandon()
+            os.write(2, f"vidrain: stopped; {stopped}\n".encode())
+            os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
+
+        for other in handlers:
+            signal.signal(other, give_up)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    handlers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = {number: signal.signal(number, stop) for number in handlers}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

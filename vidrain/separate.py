@@ -1,0 +1,49 @@
+"""From a source to the layers of a range of its frames, with a thread to decode and one to decompose.
+
+What `clean`, the exports, the measurements and the previews have in common; knows nothing of what becomes of layers.
+
+    with separated(video, range(100, 200), decomposer, options=DecomposeOptions(), watchdog=watchdog) as found:
+        for layers in found: ...
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from vidrain.decompose import DecomposeOptions, context_of, decompose
+from vidrain.stream import prefetch
+from vidrain.types import Decomposer, Frame, Layers
+from vidrain.video.decode import Video
+from vidrain.watchdog import Watchdog
+
+# Frames; with the window and what an encoder or a store holds these bound the memory of a job.
+_DECODED_AHEAD = 4
+_COMPUTED_AHEAD = 2
+
+
+@contextmanager
+def separated(
+    video: Video,
+    kept: range,
+    decomposer: Decomposer,
+    *,
+    options: DecomposeOptions,
+    watchdog: Watchdog,
+) -> Iterator[Iterator[Layers]]:
+    """Layers of the frames `kept` that decode, in order, as cleaning the whole video would give them.
+
+    Leaving ends both threads. Raises InputError, ModelError.
+    """
+    with ExitStack() as stack:
+        context = _context(video, kept, context_of(decomposer))
+        frames = watchdog.ahead(context, _DECODED_AHEAD, "decode", video.decoded.place)
+        decoded = stack.enter_context(closing(frames))
+        computed = decompose(decoded, video.info, decomposer, options=options, wanted=kept)
+        yield stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
+
+
+def _context(video: Video, kept: range, reach: int) -> Iterator[Frame]:
+    """The frames that go out and `reach` more on each side, so that a range is cleaned as the whole would be."""
+    for frame in video.frames(max(kept.start - reach, 0)):
+        if frame.index >= kept.stop + reach:
+            return
+        yield frame

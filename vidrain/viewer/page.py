@@ -1,0 +1,100 @@
+"""Puts figures, proxies and facts into one HTML file that needs nothing else. Knows nothing of how they came about."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from vidrain.outputs import written
+from vidrain.viewer.figures import EDGES, Figures, Shown
+
+# Nothing may be fetched, from anywhere: whatever a file name or a tag says, it can be shown only.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; img-src data:"
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A stretch of frames that can be looked at. video: bytes of the MP4; size: of one of its three parts."""
+
+    frames: Sequence[Shown]
+    durations: Sequence[float]  # seconds
+    video: bytes
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a page shows. facts: label and value; verification: as `verdict.verification_facts`, None without one.
+
+    config: as text; note: a sentence on what the rain amounts are.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    note: str
+    time_base: str
+    config: str
+    excerpts: Sequence[Excerpt]
+    figures: Figures
+    verification: dict[str, Any] | None = None
+
+
+def page_of(content: Content) -> str:
+    """The page as text."""
+    folder = files("vidrain.viewer")
+    parts = {name: folder.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+    slots = {
+        "POLICY": escape(POLICY),
+        "TITLE": escape(content.title),
+        "STYLE": parts["css"],
+        "SCRIPT": parts["js"],
+        "DATA": _as_script(_data(content)),
+    }
+    page = parts["html"]
+    for name in ("POLICY", "TITLE", "STYLE", "SCRIPT", "DATA"):  # the data last: it may hold any text
+        page = page.replace(f"@@{name}@@", slots[name])
+    return page
+
+
+def write_page(content: Content, path: Path) -> None:
+    """Write the page to `path`."""
+    with written(path):
+        path.write_text(page_of(content), encoding="utf-8")
+
+
+def _as_script(data: dict[str, Any]) -> str:
+    """JSON that cannot end the element it stands in."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _data(content: Content) -> dict[str, Any]:
+    figures = content.figures
+    return {
+        "facts": [list(fact) for fact in content.facts],
+        "note": content.note,
+        "timeBase": content.time_base,
+        "config": content.config,
+        "chart": [_row(frame) for frame in figures.chart],
+        "worst": [_row(frame) for frame in figures.worst],
+        "histogram": {"edges": list(EDGES), "counts": figures.histogram.tolist()},
+        "changed": figures.changed / max(figures.pixels, 1),
+        "excerpts": [
+            {
+                "frames": [_row(frame) for frame in excerpt.frames],
+                "durations": list(excerpt.durations),
+                "size": list(excerpt.size),
+                "video": base64.b64encode(excerpt.video).decode(),
+            }
+            for excerpt in content.excerpts
+        ],
+        "verification": content.verification,
+    }
+
+
+def _row(frame: Shown) -> list[float]:
+    """Index, PTS, seconds, amount."""
+    return list(asdict(frame).values())

@@ -1,0 +1,195 @@
+"""write_report(): a finished clean file against its source on one page: what went, when, and what of the file was kept.
+
+write_report("dry.mp4", "rainy.mp4", "dry.report.html")
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from vidrain.equality import is_padded, size_of
+from vidrain.errors import InputError, UsageError
+from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
+from vidrain.job import CleanOptions, pace_of, span_of
+from vidrain.listing import made_by
+from vidrain.outputs import claimed, refuse_clashes
+from vidrain.pairing import due_of
+from vidrain.span import kept_frames
+from vidrain.timing import matched, on_one_clock
+from vidrain.types import Frame
+from vidrain.verdict import verification_facts
+from vidrain.verification import verify_against
+from vidrain.video.color import conversion_for
+from vidrain.video.decode import Video, open_video
+from vidrain.video.facts import read_facts
+from vidrain.viewer.figures import Figures, excerpts, luma_levels
+from vidrain.viewer.page import Content, Excerpt, write_page
+from vidrain.viewer.preview import VIDEO_BYTES, excerpt_of, facts_of, write_pair
+from vidrain.viewer.proxy import proxy
+
+_MOST = 480  # frames that can be looked at
+_LENGTH = 60  # of an excerpt
+
+_NOISY = (
+    "Mean of what became darker in luma, as a share of its range, from the two files; what lies within three "
+    "deviations of the encoder's noise is left out."
+)
+_EXACT = "Mean of what became darker in luma, as a share of its range, from the two files; the clean one is lossless."
+
+Pairs = Sequence[tuple[int, int]]
+
+
+def write_report(
+    output: str | Path,
+    source: str | Path | None = None,
+    page: str | Path | None = None,
+    *,
+    options: CleanOptions | None = None,
+    settings: str | None = None,
+    on_event: OnEvent = ignore,
+) -> Path:
+    """Write a page about the clean file `output`; returns its path.
+
+    source: what it was made from, by default the file beside it whose name lacks `.clean`; page: `OUT.report.html` by
+    default; options: start, end, keep_pts, cfr, video as `clean` got them, force; settings: all of them as a
+    text, where they are known. Raises VidrainError.
+    """
+    made, options = Path(output), options or CleanOptions()
+    path = Path(source) if source is not None else _beside(made)
+    target = Path(page) if page is not None else made.with_name(f"{made.stem}.report.html")
+    _refuse_several(options)
+    refuse_clashes(path, [target])
+    refuse_clashes(made, [target])
+    with claimed(target, force=options.force) as claim:
+        before, after = open_video(path, track=int(options.video)), open_video(made, track=_place(options))
+        if size_of(before.info) != size_of(after.info) and not is_padded(before.info, after.info):
+            sizes = f"{size_of(after.info)}, {path} is {size_of(before.info)}"
+            raise InputError(f"{made} is {sizes}: they do not belong together; name the source with --against")
+        pairs = _pairs(before, after, options)
+        if not pairs:
+            raise InputError(
+                f"{made}: no frame of it has a time of {path}; give --start, --cfr, --video as clean got them"
+            )
+        on_event(PagePlan(source=str(path), output=str(target), frames=len(pairs)))
+        facts = verification_facts(verify_against(made, path, options=options))
+        content = _content(before, after, pairs, on_event)
+        write_page(replace(content, verification=facts, config=settings or content.config), claim.partial)
+        claim.publish()
+    on_event(PageDone(output=str(target), size=target.stat().st_size))
+    return target
+
+
+def refuse_page(page: Path, source: Path, output: Path | None, options: CleanOptions) -> None:
+    """Refuse beforehand a page that could not be written once the video is clean. Raises VidrainError."""
+    _refuse_several(options)
+    others = (output, options.rain, options.rain_preview, options.compare, options.keep_adapted)
+    refuse_clashes(source, [page, *(path for path in others if path is not None)])
+    with claimed(page, force=options.force):
+        pass
+
+
+def _refuse_several(options: CleanOptions) -> None:
+    if not options.video.isdecimal():
+        raise UsageError(f"--video {options.video}: a report shows one video; name it")
+
+
+def _place(options: CleanOptions) -> int:
+    """Which video of the clean file: of a part, only the one that was cleaned is in it."""
+    return 0 if options.start or options.end else int(options.video)
+
+
+def _beside(made: Path) -> Path:
+    """The source of `NAME.clean.mp4`, as far as it can be guessed; UsageError if there is none, or several."""
+    name = made.stem.removesuffix(".clean")
+    folder = made.parent
+    there = [
+        path
+        for path in sorted(folder.iterdir() if folder.is_dir() else ())
+        if path.stem == name and path != made and path.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v", ".avi", ".ts")
+    ]
+    if not made.exists():
+        raise InputError(f"{made}: no such file; check the path")
+    if not made.stem.endswith(".clean") or len(there) != 1:
+        raise UsageError(f"{made}: which file it was made from is not known; name it with --against")
+    return there[0]
+
+
+def _pairs(before: Video, after: Video, options: CleanOptions) -> Pairs:
+    """(frame of the source, frame of the clean file) of all frames that belong together, by their times."""
+    kept = kept_frames(options.start, options.end, before.index, before.info.time_base)
+    span = span_of(before, kept, options)
+    due = due_of(before, kept, shift=span.shift if span else 0, pace=pace_of(before, kept, options))  # type: ignore[arg-type]
+    ours, theirs, tick = on_one_clock(due.times, due.time_base, after.index.pts, after.info.time_base)
+    allowed = int(after.info.time_base / 2 / tick)
+    return [(int(due.shown[i]), j) for i, j in matched(ours, theirs, allowed=allowed)]
+
+
+def _content(before: Video, after: Video, pairs: Pairs, on_event: OnEvent) -> Content:
+    info, is_noisy = before.info, after.info.codec != "ffv1"
+    conversions = conversion_for(info), conversion_for(after.info)
+    figures, meter = Figures(info.time_base, is_noisy=is_noisy), Meter(len(pairs))
+    looked: list[tuple[int, int]] = []
+    for pair, (frame, clean) in _frames(before, after, pairs):
+        planes = (frame.planes[0], clean.planes[0][: info.height, : info.width])
+        figures.look(frame, *(luma_levels(plane, each) for plane, each in zip(planes, conversions, strict=True)))
+        looked.append(pair)
+        on_event(meter.tick())
+    if not looked:
+        raise InputError(f"{info.path}: none of its frames that {after.info.path} shows could be decoded")
+    wanted = excerpts([frame.amount for frame in figures.frames], most=_MOST, length=_LENGTH)
+    total = sum(map(len, wanted))
+    shown = [_excerpt(before, after, looked, each, (figures, VIDEO_BYTES // total)) for each in wanted]
+    line = made_by(read_facts(after.info.path, [after.info.stream_index]).tags)
+    return Content(
+        title=f"{after.info.path.name}: what changed",
+        facts=[
+            ("made by", f"vidrain {line}" if line else "not said in the file"),
+            *facts_of(info),
+            ("clean file", after.info.path.name),
+            ("its picture", f"{after.info.codec} {after.info.width}x{after.info.height} {after.info.pix_fmt}"),
+            ("frames compared", str(len(looked))),
+        ],
+        note=_NOISY if is_noisy else _EXACT,
+        time_base=str(info.time_base),
+        config=line or "",
+        excerpts=shown,
+        figures=figures,
+    )
+
+
+def _frames(before: Video, after: Video, pairs: Pairs) -> Iterator[tuple[tuple[int, int], tuple[Frame, Frame]]]:
+    """Pairs of numbers and of frames, in order; pairs of which one does not decode are left out."""
+    if not pairs:
+        return
+    with closing(_generated(before, pairs[0][0])) as ours, closing(_generated(after, pairs[0][1])) as theirs:
+        own, other = next(ours, None), next(theirs, None)
+        for i, j in pairs:
+            while own is not None and own.index < i:
+                own = next(ours, None)
+            while other is not None and other.index < j:
+                other = next(theirs, None)
+            if own is None or other is None:
+                return
+            if own.index == i and other.index == j:
+                yield (i, j), (own, other)
+
+
+def _generated(video: Video, first: int) -> Generator[Frame, None, None]:
+    yield from video.frames(first)
+
+
+def _excerpt(before: Video, after: Video, looked: Pairs, places: range, more: tuple[Figures, int]) -> Excerpt:
+    """The frames at `places` of those that were looked at. more: the figures, and bytes of video for a frame."""
+    figures, bytes_per_frame = more
+    chosen = looked[places.start : places.stop]
+    frames: list[Frame] = []
+    with TemporaryDirectory(prefix="vidrain-") as folder:
+        small = Path(folder) / "proxy.mp4"
+        first = figures.frames[places.start].pts
+        with proxy(small, before.info, first_pts=first, bytes_per_frame=bytes_per_frame) as writer:
+            for _, (frame, clean) in _frames(before, after, chosen):
+                write_pair(writer, frame, clean, (before.info, after.info))
+                frames.append(replace(frame, planes=()))
+        return excerpt_of(figures.frames[places.start : places.stop], frames, before.info, small)
