@@ -28,6 +28,7 @@ from vidrain.viewer.figures import Figures, excerpts, luma_levels
 from vidrain.viewer.page import Content, Excerpt, write_page
 from vidrain.viewer.preview import VIDEO_BYTES, excerpt_of, facts_of, write_pair
 from vidrain.viewer.proxy import proxy
+from vidrain.watchdog import Watchdog
 
 _MOST = 480  # frames that can be looked at
 _LENGTH = 60  # of an excerpt
@@ -63,7 +64,7 @@ def write_report(
     refuse_clashes(path, [target])
     refuse_clashes(made, [target])
     with claimed(target, force=options.force) as claim:
-        before, after = open_video(path, track=int(options.video)), open_video(made, track=_place(options))
+        before, after = _opened(path, int(options.video), options), _opened(made, _place(options), options)
         if size_of(before.info) != size_of(after.info) and not is_padded(before.info, after.info):
             sizes = f"{size_of(after.info)}, {path} is {size_of(before.info)}"
             raise InputError(f"{made} is {sizes}: they do not belong together; name the source with --against")
@@ -88,6 +89,10 @@ def refuse_page(page: Path, source: Path, output: Path | None, options: CleanOpt
     refuse_clashes(source, [page, *(path for path in others if path is not None)])
     with claimed(page, force=options.force):
         pass
+
+
+def _opened(path: Path, track: int, options: CleanOptions) -> Video:
+    return Watchdog(path, options.stall_s).opened(lambda pulse: open_video(path, track=track, beat=pulse.beat))
 
 
 def _refuse_several(options: CleanOptions) -> None:
