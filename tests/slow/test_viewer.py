@@ -231,6 +231,7 @@ def test_facts_of_verify_stand_in_the_report(report: Path) -> None:
         assert page.locator("#made").inner_text().count("baseline") >= 1
 
 
+@pytest.mark.timeout(1200)
 def test_a_page_stays_below_20_megabytes_whatever_it_shows(tmp_path: Path) -> None:
     """Noise in the largest size that is shown, more frames than are: no encoder makes less of them by itself."""
     source, made = tmp_path / "in.mp4", tmp_path / "in.clean.mp4"
