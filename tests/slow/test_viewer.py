@@ -229,3 +229,15 @@ def test_facts_of_verify_stand_in_the_report(report: Path) -> None:
         assert "28 in, 28 out, every time exact" in text
         assert "stream 1 (audio aac" in text
         assert page.locator("#made").inner_text().count("baseline") >= 1
+
+
+@pytest.mark.timeout(1200)
+def test_a_page_stays_below_20_megabytes_whatever_it_shows(tmp_path: Path) -> None:
+    """Noise in the largest size that is shown, more frames than are: no encoder makes less of them by itself."""
+    source, made = tmp_path / "in.mp4", tmp_path / "in.clean.mp4"
+    noise = "testsrc2=s=640x480:r=25,noise=alls=60:allf=t"
+    coding = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-pix_fmt", "yuv420p")
+    ffmpeg_says.quietly("-f", "lavfi", "-i", noise, "-frames:v", "500", *coding, "-crf", "15", source)
+    ffmpeg_says.quietly("-i", source, "-fps_mode", "passthrough", *coding, "-crf", "20", made)
+    page = write_report(made)
+    assert 10_000_000 < page.stat().st_size < 20_000_000
