@@ -52,5 +52,5 @@ def inspect(path: str | Path, *, stall_s: float = STALL_S, access: bool = False)
         refusal = str(error)
     copy = None if job is None else job.copy
     listed = watchdog.opened(lambda _: contents(path, source.info.stream_index, copy))
-    tried = compare_access(path) if access else None
+    tried = watchdog.opened(lambda pulse: compare_access(path, beat=pulse.beat)) if access else None
     return Inspection(path.stat().st_size, source, listed, missing_in_file(source), job, refusal, tried)

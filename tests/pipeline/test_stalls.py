@@ -19,7 +19,8 @@ from tests import ffmpeg_says
 from tests.pipeline.conftest import Vidrain
 from vidrain.errors import InputError
 from vidrain.events import Event, Plan, VerifyPlan
-from vidrain.video import facts, subtitles
+from vidrain.inspection import inspect
+from vidrain.video import access, clips, facts, subtitles
 from vidrain.video.decode import Video
 
 pytestmark = [pytest.mark.fault(33)]
@@ -102,6 +103,35 @@ def test_a_long_list_of_packets_is_no_stall(source: Path, out: Path, monkeypatch
 
     monkeypatch.setattr(facts, "moved", slow)
     assert package.verify_against(out, source, options=package.CleanOptions(stall_s=0.5)).exit_code == 0
+
+
+def test_random_access_that_stalls(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding in order went well."""
+    release = threading.Event()
+    monkeypatch.setattr(Video, "frame", lambda *_: release.wait(60))
+    try:
+        with pytest.raises(InputError, match=r"gave nothing for 0.5 s .*copy it to a disk"):
+            inspect(source, access=True, stall_s=0.5)
+    finally:
+        release.set()
+
+
+def test_random_access_to_many_frames_is_no_stall(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, difference = access._digest, clips._check_frame
+
+    def slow_digest(*arguments: object) -> bytes:
+        time.sleep(0.05)  # twice for each of 12 frames
+        return digest(*arguments)  # type: ignore[arg-type]
+
+    def slow_check(*arguments: object) -> None:
+        time.sleep(0.05)
+        difference(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(access, "_digest", slow_digest)
+    monkeypatch.setattr(clips, "_check_frame", slow_check)
+    found = inspect(source, access=True, stall_s=0.9).access
+    assert found is not None
+    assert (found.wrong, found.decord) == ((), None)
 
 
 @leases

@@ -5,6 +5,7 @@ found.wrong, found.decord  # (), None: all is well
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,25 +31,35 @@ class Access:
     decord: str | None
 
 
-def compare_access(path: str | Path, *, frames: int = FRAMES, seed: int = 0) -> Access:
+def compare_access(
+    path: str | Path, *, frames: int = FRAMES, seed: int = 0, beat: Callable[[], None] = lambda: None
+) -> Access:
     """Fetch frames of the first video in random order, all of them where it has no more; decodes it whole once.
 
-    Frames count as the same when index, time and every sample of every plane are. Raises InputError for a file that
-    cannot be read.
+    Frames count as the same when index, time and every sample of every plane are. beat: called whenever another
+    frame was read, for a watchdog. Raises InputError for a file that cannot be read.
     """
-    video = open_video(path)
+    video = open_video(path, beat=beat)
     count = len(video.index.pts)
     drawn = np.random.default_rng(seed).permutation(count)[:frames].tolist()
     wanted = set(drawn)
-    due = {frame.index: _digest(frame) for frame in video.frames() if frame.index in wanted}
+    due: dict[int, bytes] = {}
+    for frame in video.frames():
+        beat()
+        if frame.index in wanted:
+            due[frame.index] = _digest(frame)
     tried = [index for index in drawn if index in due]
-    wrong = tuple(sorted(index for index in tried if _digest(video.frame(index)) != due[index]))
-    return Access(len(tried), wrong, _decord(path, frames, seed))
+    wrong: list[int] = []
+    for index in tried:
+        beat()
+        if _digest(video.frame(index)) != due[index]:
+            wrong.append(index)
+    return Access(len(tried), tuple(sorted(wrong)), _decord(path, frames, seed, beat))
 
 
-def _decord(path: str | Path, frames: int, seed: int) -> str | None:
+def _decord(path: str | Path, frames: int, seed: int, beat: Callable[[], None]) -> str | None:
     try:
-        open_clips(path, checks=frames, seed=seed)
+        open_clips(path, checks=frames, seed=seed, beat=beat)
     except (InputError, UsageError) as error:
         return str(error).removeprefix(f"{path}: ")
     return None

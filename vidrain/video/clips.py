@@ -9,7 +9,7 @@ decord's own.
     pictures = clip.read([0, 17, 3])  # [3, H, W, 3] uint8 RGB, upright
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -65,16 +65,18 @@ class ClipReader:
         return pictures
 
 
-def open_clips(path: str | Path, *, threads: int = 1, checks: int = 3, seed: int = 0) -> ClipReader:
+def open_clips(
+    path: str | Path, *, threads: int = 1, checks: int = 3, seed: int = 0, beat: Callable[[], None] = lambda: None
+) -> ClipReader:
     """Open `path` for random access after checking that decord returns the frames asked for.
 
     threads: decoding threads; 1 suits many readers side by side. checks: frames compared with PyAV's decode,
-    drawn with `seed`.
+    drawn with `seed`. beat: called whenever opening has moved on, for a watchdog.
     Raises UsageError where decord is not installed; InputError for a file that cannot be read, hides frames
     by an edit list, or gives other frames than PyAV.
     """
     decord = _decord()
-    video = open_video(path)
+    video = open_video(path, beat=beat)
     source = video.info.path
     if video.index.hidden:
         raise InputError(f"{source}: an edit list hides {video.index.hidden} coded frames; {_ADVICE}")
@@ -86,6 +88,7 @@ def open_clips(path: str | Path, *, threads: int = 1, checks: int = 3, seed: int
     clip = ClipReader(source, reader, len(reader))
     drawn = np.random.default_rng(seed).choice(len(clip), min(checks, len(clip)), replace=False)
     for index in drawn.tolist():
+        beat()
         _check_frame(video, clip, index)
     return clip
 
