@@ -16,6 +16,7 @@ import vidrain as library
 from tests import ffmpeg_says, own_libraries
 from tests.broken import wiped
 from tests.pipeline.conftest import Vidrain
+from vidrain.baseline import BaselineOptions
 from vidrain.errors import InputError, OutputError
 from vidrain.events import Event, Progress
 from vidrain.export import plan
@@ -112,6 +113,20 @@ def test_table_is_that_of_ffmpeg_and_its_checksums_are_those_of_the_arrays(sampl
     assert opened.position(first + 2) == 2
     with pytest.raises(KeyError):
         opened.position(first - 1)
+
+
+def test_a_part_is_that_of_the_whole_in_two_passes(samples: Path, tmp_path: Path) -> None:
+    """Every frame is shown twice, so that a pass looks as far as its context goes."""
+    twice = tmp_path / "twice.mp4"
+    doubled = "fps=50,scale=96:64,trim=end_frame=28"
+    ffmpeg_says.quietly("-i", samples / "street.mp4", "-vf", doubled, "-c:v", "libx264", "-qp", "0", twice)
+    baseline = BaselineOptions(radius=1, passes=2)
+    found = []
+    for name, start, end in (("whole", None, None), ("part", "12", "16")):
+        how = CleanOptions(start=start, end=end, baseline=baseline)
+        export_clip(twice, tmp_path / name, options=ExportOptions(format="npz", clean=how))
+        found.append(own_libraries.table_of(tmp_path / name)["sha256_background"])
+    assert found[0][12:16] == found[1]
 
 
 def test_manifest_says_what_made_it(samples: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
