@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -138,7 +138,7 @@ def test_the_run_folder_explains_itself(samples: Path, tmp_path: Path) -> None:
     assert rows[0].keys() == {"step", "recycling", "correction", "total", "gradient", "rate"}
     weights = settings.weights
     for row in rows:
-        parts = [row[term] * weight for term, weight in asdict(weights).items()]
+        parts = [row[term] * weight for term, weight in weights.counted.items()]
         assert row["total"] == pytest.approx(sum(parts))
     assert [path.name for path in sorted((folder / "previews").iterdir())] == ["step_000002.png", "step_000004.png"]
     assert read_header(report.weights)["model"] == "gate-s"
