@@ -58,7 +58,7 @@ def test_a_run_with_all_terms_that_was_stopped_ends_as_one_that_was_not(samples:
     )
     for name, net in saved["nets"].items():
         assert all(torch.equal(value, other["nets"][name][key]) for key, value in net.items()), name
-    assert {*TERMS, "discriminator", "recycling", "sparsity"} < curve_of(tmp_path / "straight")[0].keys()
+    assert {*TERMS, "discriminator", "recycling", "correction"} < curve_of(tmp_path / "straight")[0].keys()
 
 
 @pytest.mark.parametrize("encoder", ["restorer", "discriminator"])
@@ -156,7 +156,7 @@ def test_16_bits_change_little(samples: Path, tmp_path: Path) -> None:
     ("wrong", "said"),
     [
         (lambda: LossWeights(layer=-1), "weights.layer=-1: allowed: from 0"),
-        (lambda: LossWeights(recycling=0, sparsity=0), "weights: all are 0"),
+        (lambda: LossWeights(recycling=0, correction=0), "weights: all are 0"),
         (lambda: ContrastOptions(queries=0), "contrast.queries=0: allowed: at least 1"),
         (lambda: ContrastOptions(temperature=0), "contrast.temperature=0: allowed: above 0"),
         (lambda: ContrastOptions(edges=-1), "contrast.edges=-1: allowed: from 0"),

@@ -123,8 +123,11 @@ def gain_of(before: Judged, after: Judged) -> float:
 
 
 class _Pair(NamedTuple):
+    """Held-out windows, a pair made of them, and the same windows of the negative of the footage."""
+
     batch: Batch
     pair: Recycled
+    negative: Batch
 
 
 @dataclass(frozen=True)
@@ -223,32 +226,32 @@ def _fitted(run: _Run, windows: Windows, held: Sequence[_Pair]) -> tuple[Gate, O
 def judged(net: Gate, held: Sequence[_Pair], config: TrainConfig) -> Judged:
     """What a network makes of held-out windows: the gate is clamped, as where a video is cleaned."""
     found: list[Judged] = []
-    for batch, pair in held:
+    for batch, pair, negative in held:
         rain = teacher_rain(batch._replace(observed=pair.observed, witnesses=pair.witnesses), net)
         weight = trust(pair, batch.is_clean, config.dry)
         error = charbonnier(pair.observed - rain, pair.target, weight, config.softness)
         taken = teacher_rain(batch, net).square().mean()
-        false = teacher_rain(_negative(batch), net).square().mean()
+        false = teacher_rain(negative, net).square().mean()
         pasted = (pair.observed > pair.target).any(1).float().mean()
         found.append(Judged(error.item(), (taken - 2 * false).item(), pasted.item()))
     return Judged(*(fmean(values) for values in zip(*found, strict=True)))
 
 
-def _negative(batch: Batch) -> Batch:
-    """The same windows with dark and bright exchanged."""
-    return batch._replace(observed=1 - batch.observed, witnesses=1 - batch.witnesses)
-
-
 def _held_out(run: _Run, stretches: Sequence[Stretch]) -> Iterator[_Pair]:
-    """Windows to judge by, the same for every network; fewer where the time is up."""
+    """Windows to judge by, the same for every network; fewer where the time is up.
+
+    Negatives are read as such, not made of the windows: their neighbours must be dried as negatives, too.
+    """
     windows = run.windows(stretches, _ENDLESS)
+    negatives = run.windows([stretch.negative for stretch in stretches], _ENDLESS)
     for number, batch in enumerate(windows.batches(range(run.options.held_out))):
         if number and run.is_over:
             return
         here = batch.to(run.device)
         generator = torch.Generator().manual_seed(_HELD_SEED + run.options.seed * run.options.held_out + number)
         rain = teacher_rain(here, run.base)
-        yield _Pair(here, recycle(here.observed, here.witnesses, rain, generator, options=run.options.recycle))
+        pair = recycle(here.observed, here.witnesses, rain, generator, options=run.options.recycle)
+        yield _Pair(here, pair, negatives.batch(number).to(run.device))
 
 
 def _reason(options: AdaptOptions, before: Judged, lowest: float, checked: int) -> str:
