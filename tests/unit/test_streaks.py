@@ -45,6 +45,17 @@ def test_flicker_is_that_of_dry_places_against_the_input() -> None:
     assert measure(rainy, scene + 3 * wobble).flicker == pytest.approx(3, rel=0.2)
 
 
+def test_what_happens_to_streaks_is_no_flicker() -> None:
+    """A model that leaves the streaks of every other frame: B has them, the dry places are as steady as ever."""
+    _, rainy = clip()
+    rainy = rainy + np.linspace(-1, 1, FRAMES, dtype=np.float32)[:, None, None]
+    left = rainy.copy()
+    streaks = rainy - np.median(rainy, axis=0) > 15
+    for index in range(0, FRAMES, 2):
+        left[index][streaks[index]] -= 30
+    assert measure(rainy, left).flicker == pytest.approx(1, abs=1e-3)
+
+
 def test_a_dry_clip_is_refused() -> None:
     scene, _ = clip()
     with pytest.raises(InputError, match="no place exceeds the median of 9 frames by 15 levels"):

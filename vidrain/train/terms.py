@@ -1,6 +1,8 @@
 """The terms of NLCL on windows as they are, rain and all: nothing is known of them but how rain and scenes behave.
 
 Every window is seen from its own frame and from one of its neighbours, drawn, in the same coordinates (`window.py`).
+The value of the layer term at chance grows with the number of patches in which the restorer finds rain: it may rise
+while the layers come apart.
 
     terms = nlcl_terms(nets, Scene(window, is_clean), generator, weights, options)   # name -> scalar
     loss = discriminator_loss(nets, Scene(window, is_clean), 4)
