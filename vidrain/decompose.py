@@ -112,7 +112,7 @@ def judged(pictures: Iterable[tuple[Source, Picture]], options: ShotOptions) -> 
 def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeOptions) -> Iterator[Judged[Source]]:
     """The same, but bearing witness, and followed in their motion, as `first` leaves them. Holds one window at a time.
 
-    On clips whose rain is known the baseline gains 0.8 to 4.2 dB by witnesses whose rain is gone (docs/quality.md).
+    On two clips of known rain the baseline gains 0.7 and 4.2 dB by witnesses whose rain is gone (docs/quality.md).
     """
     if first.first is not None:
         seen = dried(seen, first.first, options)

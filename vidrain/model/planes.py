@@ -14,7 +14,7 @@ from torch import Tensor
 from vidrain.model.streaks import Doubts, share_of_rain
 
 _LUMA = (0.299, 0.587, 0.114)  # BT.601; brightness is only compared with brightness, so any matrix will do
-# Dried witnesses leave less to be taken on trust: on rain of tools/dev_rain.py 2 dB less harm for 0.1 dB of gain.
+# Dried witnesses leave less to be taken on trust: 2.5 dB less harm for 0.2 dB of gain (docs/quality.md).
 _DOUBTS = Doubts(trust=0.5)
 _DIFFERENCE = 8.0  # rain brightens by about a tenth of the range: differences enter a network at its own scale
 
