@@ -58,7 +58,7 @@ def verified(output: Path, source: Path) -> dict[str, Any]:
     """What `verify --full` says of a good output."""
     command = [sys.executable, "-m", "vidrain", "verify", output, "--against", source, "--full", "--json"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, done.stderr, found["differences"]) == (0, "", [])
     return found
 
