@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so `vidrain --help` answers at
 """
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +58,11 @@ def command() -> None:
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
         place = context.command_path if context is not None else "vidrain"
-        click.echo(f"vidrain: {' '.join(error.format_message().split())} See {place} --help", err=True)
         code = error.exit_code
+        from vidrain.progress import sink_for  # rich takes a tenth of a second
+
+        with sink_for("--json" in sys.argv, bar=False) as sink:  # click came to no option
+            sink.failed(f"{' '.join(error.format_message().split())} See {place} --help", code)
     raise SystemExit(code)
 
 

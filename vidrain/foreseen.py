@@ -51,7 +51,7 @@ def _of_streams(copy: CopyPlan, container: str, is_last: bool) -> Iterator[tuple
 
 def _of_picture(info: VideoInfo, plan: EncoderPlan, shown: VideoInfo) -> Iterator[tuple[str, str]]:
     for message in plan.notes:
-        yield "pixel_format", message
+        yield "encoder", message
     if (shown.width, shown.height) != (info.width, info.height):
         named = f"{info.width}x{info.height} is stored as {shown.width}x{shown.height}, the last row or column repeated"
         yield "padded", f"{named}; tag {crop_tag(info.track)} keeps the true size"

@@ -271,6 +271,10 @@ def test_wrong_usage_is_one_line(arguments: tuple[str, ...], said: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert said in done.stderr
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    event = json.loads(done.stdout)
+    assert (done.returncode, event["event"], event["exit_code"]) == (2, "error", 2)
+    assert done.stderr == f"vidrain: {event['message']}\n"
 
 
 def test_help_is_shown_at_once() -> None:

@@ -22,8 +22,9 @@ def planned(
     path: str = "out.mp4",
     pix_fmt: str | None = None,
     options: Mapping[str, str] | None = None,
+    crf: int = 18,
 ) -> EncoderPlan:
-    chosen = EncodeOptions(codec=codec, pix_fmt=pix_fmt, options=dict(options or {}))  # type: ignore[arg-type]
+    chosen = EncodeOptions(codec=codec, crf=crf, pix_fmt=pix_fmt, options=dict(options or {}))  # type: ignore[arg-type]
     return plan_encoder(opened(SAMPLES / "street.mp4").info, Path(path), chosen)
 
 
@@ -162,3 +163,11 @@ def test_options_reach_the_encoder(tmp_path: Path) -> None:
 def test_parameters_are_added_to_those_that_keep_the_output_steady() -> None:
     plan = planned(codec="hevc", options={"x265-params": "aq-mode=1"})
     assert plan.options["x265-params"] == "frame-threads=1:log-level=none:aq-mode=1"
+
+
+def test_a_quality_that_a_lossless_codec_does_not_take_is_named() -> None:
+    assert planned(codec="ffv1").notes == ()
+    assert planned(codec="ffv1", crf=20).notes == (
+        "--crf 20 is not used: FFV1 loses nothing; for smaller files use another --codec",
+    )
+    assert planned(codec="h264", crf=20).notes == ()

@@ -175,7 +175,7 @@ def test_nothing_to_point_out(out: Path) -> None:
 
 def test_changed_pixel_format_is_pointed_out(out: Path) -> None:
     job = planned("odd.mp4", out, encode=EncodeOptions(codec="h264"))
-    assert codes(job) == ["pixel_format"]
+    assert codes(job) == ["encoder"]
     assert "131x97 is odd" in job.notices[0].message
     assert codes(planned("odd.mp4", out)) == []  # FFV1 stores it as it is
 

@@ -52,6 +52,7 @@ _OURS = {  # options of every encoder that would contradict the plan
 _PRESETS = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"]
 _HIGHEST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63}
 _UNTAGGED, _FULL_RANGE = 2, 2
+_CRF = 18
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class EncodeOptions:
     """How the clean video is encoded; the defaults follow the source."""
 
     codec: CodecName | None = None  # None: the source's own if it can be encoded, else h264
-    crf: int = 18
+    crf: int = _CRF
     pix_fmt: str | None = None  # None: the source's
     options: dict[str, str] = field(default_factory=dict)  # passed to the encoder, such as preset: slow
     threads: int = 2  # fixed, because x264's bytes depend on it
@@ -118,6 +119,8 @@ def plan_encoder(info: VideoInfo, path: Path, options: EncodeOptions) -> Encoder
         if not 0 <= options.crf <= _HIGHEST_CRF[encoder]:  # encoders take others for the nearest one, unsaid
             raise UsageError(f"--crf {options.crf}: allowed with {codec}: 0 to {_HIGHEST_CRF[encoder]}")
         settings["crf"] = str(options.crf)
+    elif options.crf != _CRF:
+        notes = (*notes, f"--crf {options.crf} is not used: FFV1 loses nothing; for smaller files use another --codec")
     said, hdr = kept(info, encoder, container, pix_fmt), hdr_options(encoder, info.hdr)
     _check_options(encoder, options.options)
     # x264opts is the same as x264-params, but refuses what it does not know
