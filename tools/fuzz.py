@@ -44,6 +44,7 @@ CHEAP = ("--codec", "h264", "-e", "preset=ultrafast", "baseline.radius=1", "--js
 ALLOWED = {0, 3, PARTIAL}  # what a damaged source may end with; nothing of it is the fault of the target
 _LIMIT_S = 40.0  # for a case; a whole clip takes well under two on a quiet core
 _NAMED = re.compile(r'"stream (\d+) \(')
+_BACKWARDS = "times that ran backwards"
 _FEWEST = "12"  # frames that are kept of a sample
 _X264 = ("-c:v", "libx264", "-bf", "2", "-g", "6", "-pix_fmt", "yuv420p")
 _X265 = ("-c:v", "libx265", "-x265-params", "log-level=none:bframes=2:keyint=6", "-tag:v", "hvc1")
@@ -96,7 +97,7 @@ class Original:
 class Ended:
     """How one run ended; code is None for one that had to be killed, negative for a signal.
 
-    left_out: numbers of the streams that it named as left out.
+    left_out: numbers of the streams that it named as left out. moved: whether it said that times ran backwards.
     """
 
     code: int | None
@@ -105,6 +106,7 @@ class Ended:
     left_out: frozenset[int]
     shown: Shown | None
     seconds: float
+    moved: bool = False
 
 
 def originals(folder: Path) -> Iterator[Original]:
@@ -145,9 +147,11 @@ def run(source: Path, folder: Path) -> Ended:
     left = tuple(sorted(path.name for path in folder.iterdir()))
     shown = show(out) if out.exists() else None
     shutil.rmtree(folder)
-    lines = [line for line in told.read_text(errors="replace").splitlines() if '"code": "left_out"' in line]
-    left_out = frozenset(int(found[1]) for line in lines if (found := _NAMED.search(line)))
-    return Ended(code, err.read_text(errors="replace"), left, left_out, shown, monotonic() - began)
+    lines = told.read_text(errors="replace").splitlines()
+    named = (_NAMED.search(line) for line in lines if '"code": "left_out"' in line)
+    left_out = frozenset(int(found[1]) for found in named if found)
+    moved = any('"code": "times"' in line and _BACKWARDS in line for line in lines)
+    return Ended(code, err.read_text(errors="replace"), left, left_out, shown, monotonic() - began, moved)
 
 
 def _become_clean(arguments: list[str], told: Path, err: Path) -> None:
@@ -156,6 +160,7 @@ def _become_clean(arguments: list[str], told: Path, err: Path) -> None:
     try:
         for path, number in ((told, 1), (err, 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w") for number in (1, 2))  # whoever caught them before
         sys.argv = ["vidrain", *arguments]
         cli.command()
     except SystemExit as end:
@@ -221,16 +226,21 @@ def _alike(ended: Ended, whole: Shown) -> bool:
     stands but once, as in transport streams and Matroska without checksums, another one is as good (docs/contract.md).
     """
     shown = ended.shown
-    if shown is None or shown.frames != whole.frames:
-        return False
+    return shown is not None and _is_complete(ended, whole) and abs(shown.seconds - whole.seconds) < whole.step
+
+
+def _is_complete(ended: Ended, whole: Shown) -> bool:
+    """Whether every frame and every packet is there, whatever their times."""
     due = tuple(count for number, count in enumerate(whole.packets, start=1) if number not in ended.left_out)
-    return shown.packets == due and abs(shown.seconds - whole.seconds) < whole.step
+    return ended.shown is not None and (ended.shown.frames, ended.shown.packets) == (whole.frames, due)
 
 
 def _excuse(clip: Original, data: bytes, source: Path, ended: Ended) -> str:
-    """Why a damaged file is another whole one, which no program can tell from it; empty where it is not."""
+    """Why an output may be another one: so was the whole file, or it was said; empty where that is not so."""
     if _is_shorter_stream(clip, data):
         return "cut between packets or fragments"
+    if ended.moved and _is_complete(ended, clip.shown):
+        return "times ran backwards, which was said"
     return "states other times" if _restates(clip, data, source, ended) else ""
 
 

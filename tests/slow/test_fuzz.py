@@ -87,3 +87,23 @@ def test_another_whole_file_is_told_from_a_damaged_one(tmp_path: Path) -> None:
     assert _excuse(clip, bytes(hurt), source, fewer) == ""
     hurt[clip.data.index(b"stsz") + 4 + 12] ^= 1  # no time
     assert _excuse(clip, bytes(hurt), source, ended) == ""
+
+
+def test_times_that_ran_backwards_are_no_silence_where_they_are_named(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from tools.fuzz import _excuse, judged, originals, run
+
+    (clip,) = (clip for clip in originals(tmp_path) if clip.name == "mp4-fragments")
+    hurt = bytearray(clip.data)
+    hurt[clip.data.rindex(b"traf") - 6] ^= 8  # before the run of sound, the last frame: shown later than the next
+    source = tmp_path / "hurt.mp4"
+    source.write_bytes(hurt)
+    ended = run(source, tmp_path / "out")
+    assert (ended.code, ended.moved) == (0, True)
+    assert judged(ended, clip.shown).startswith("silent")
+    assert _excuse(clip, bytes(hurt), source, ended) == "times ran backwards, which was said"
+    assert ended.shown is not None
+    fewer = replace(ended, shown=replace(ended.shown, packets=(1,)))
+    assert _excuse(clip, bytes(hurt), source, fewer) == ""
+    assert _excuse(clip, bytes(hurt), source, replace(ended, moved=False)) != "times ran backwards, which was said"
