@@ -16,6 +16,7 @@ import pytest
 
 import vidrain
 from tests import ffmpeg_says, own_libraries
+from tools.bench_export import measured
 from vidrain.export.plan import ExportOptions
 from vidrain.export.run import export_clip
 from vidrain.export.stores import FORMATS
@@ -120,6 +121,15 @@ def test_memory_does_not_grow_with_the_frames(tmp_path: Path) -> None:
     """A frame is 5.5 MB of O and B and as much of R: two hundred more of them kept would be two gigabytes."""
     short, long = peak_of(60, tmp_path), peak_of(260, tmp_path)
     assert long <= 1.25 * short, f"{short:.0f} MiB for 60 frames, {long:.0f} MiB for 260"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="sizes of a process are read from /proc")
+def test_the_benchmark_kills_and_goes_on(samples: Path, tmp_path: Path) -> None:
+    found = measured(samples / "street.mp4", frames=200, form="npz", kill_at=0.3, folder=tmp_path)
+    assert (found.frames, found.is_sum) == (200, True)
+    assert 60 <= found.killed_after <= found.resumed < 200
+    assert found.peak_mib >= max(found.early_mib, found.late_mib) > 100
+    assert found.hour_gigabytes == pytest.approx(found.bytes_per_frame * 90_000 / 1e9)
 
 
 def test_the_manifest_is_json_that_names_no_path(samples: Path, tmp_path: Path) -> None:
