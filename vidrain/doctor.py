@@ -20,7 +20,6 @@ from vidrain.errors import OK, ModelError, OutputError
 _LIBRARIES: dict[str, tuple[str, int]] = {
     "torch": ("torch", ModelError.exit_code),
     "av": ("av", OutputError.exit_code),
-    "decord": ("decord", OK),
     "numpy": ("numpy", ModelError.exit_code),
     "opencv-python-headless": ("cv2", ModelError.exit_code),
     "ffmpeg-python": ("ffmpeg", OutputError.exit_code),
@@ -29,6 +28,15 @@ _LIBRARIES: dict[str, tuple[str, int]] = {
     "omegaconf": ("omegaconf", OutputError.exit_code),
     "safetensors": ("safetensors", ModelError.exit_code),
     "rich": ("rich", OutputError.exit_code),
+}
+# What a job does without -> what it is imported by, and what needs it.
+_OPTIONAL = {
+    "decord": ("decord", "vidrain train, adapt and inspect --access"),
+    "pyarrow": ("pyarrow", "vidrain export and analyze rain: pip install 'vidrain[export]'"),
+    "zarr": ("zarr", "vidrain export --format zarr: pip install 'vidrain[export]'"),
+    "h5py": ("h5py", "vidrain export --format hdf5: pip install 'vidrain[export]'"),
+    "tifffile": ("tifffile", "vidrain export --format tiff: pip install 'vidrain[export]'"),
+    "OpenEXR": ("OpenEXR", "vidrain export --format exr: pip install 'vidrain[export]'"),
 }
 _NEEDED_ENCODERS = ("libx264", "ffv1")  # the others are only chosen where they are there
 _LEAST_SPACE = 1 << 28  # bytes; a minute of 1080p is about half of it
@@ -63,7 +71,8 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Look at everything a job needs; never raises."""
-    checks = [_library(name, *home) for name, home in _LIBRARIES.items()]
+    checks = [_library(name, module, "does not load", code) for name, (module, code) in _LIBRARIES.items()]
+    checks += [_library(name, module, f"needed for {use}", OK) for name, (module, use) in _OPTIONAL.items()]
     checks += _tried("encoder", "FFmpeg in PyAV", OutputError.exit_code, _encoders)
     checks += _tried("program", "ffmpeg", OutputError.exit_code, _program)
     checks += _tried("device", "cpu", ModelError.exit_code, _devices)
@@ -104,12 +113,11 @@ def _tried(subject: str, name: str, exit_code: int, look: Callable[[], list[Chec
         return [Check(subject, name, f"fails: {' '.join(str(error).split())}", False, exit_code)]
 
 
-def _library(name: str, module: str, exit_code: int) -> Check:
+def _library(name: str, module: str, fate: str, exit_code: int) -> Check:
     try:
         import_module(module)
         return Check("library", name, metadata.version(name), True)
     except (ImportError, OSError) as error:
-        fate = "not here, and not needed but for clips" if exit_code == OK else "does not load"
         return Check("library", name, f"{fate} ({' '.join(str(error).split())})", False, exit_code)
 
 

@@ -43,7 +43,7 @@ def test_all_is_well_here(vidrain: Vidrain) -> None:
     found = json.loads(ran.out)
     assert (found["v"], found["vidrain"], found["exit_code"]) == (1, __version__, 0)
     good = checks(found)
-    for library in ("torch", "av", "numpy", "opencv-python-headless"):
+    for library in ("torch", "av", "numpy", "opencv-python-headless", "zarr", "OpenEXR"):
         assert good["library", library]["found"] == metadata.version(library)
     for encoder in ("libx264", "libx265", "libsvtav1", "ffv1"):
         assert good["encoder", encoder]["found"] == "works"
@@ -68,7 +68,7 @@ def test_what_cannot_be_written_is_exit_5(tmp_path: Path, monkeypatch: pytest.Mo
     assert ran.out.endswith("a job would end with 5\n")
 
 
-@pytest.mark.parametrize(("library", "code"), [("decord", 0), ("cv2", 7), ("av", 5)])
+@pytest.mark.parametrize(("library", "code"), [("decord", 0), ("pyarrow", 0), ("cv2", 7), ("av", 5)])
 def test_a_library_that_is_missing(library: str, code: int, tmp_path: Path) -> None:
     found = without(library, tmp_path)
     assert found["exit_code"] == code

@@ -18,10 +18,11 @@ import vidrain as package
 from tests import ffmpeg_says
 from tests.pipeline.conftest import Vidrain
 from vidrain.errors import InputError
-from vidrain.events import Event, Plan, VerifyPlan
+from vidrain.events import Event, Plan, Progress, VerifyPlan
 from vidrain.inspection import inspect
 from vidrain.video import access, clips, facts, subtitles
 from vidrain.video.decode import Video
+from vidrain.viewer.report import write_report
 
 pytestmark = [pytest.mark.fault(33)]
 
@@ -168,6 +169,32 @@ def test_a_decoder_that_stalls_is_left_behind(source: Path, out: Path, monkeypat
         with pytest.raises(InputError, match=r"gave nothing for 0.5 s at frame \d+;"):
             package.clean(source, out, options=package.CleanOptions(stall_s=0.5))
         assert list(out.parent.iterdir()) == []
+    finally:
+        release.set()
+
+
+def test_a_report_whose_pictures_stall(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, release = Video.frames, threading.Event()
+    options = package.CleanOptions(stall_s=0.5, end="4")
+    package.clean(source, out, options=options)
+
+    def stuck(video: Video, first: int = 0) -> Iterator[object]:
+        for frame in frames(video, first):
+            if under_way and frame.index == 2 and video.info.path == source:
+                release.wait(60)
+            yield frame
+
+    under_way: list[Event] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Progress):
+            under_way.append(event)
+
+    monkeypatch.setattr(Video, "frames", stuck)
+    try:
+        with pytest.raises(InputError, match=rf"^{source}: gave nothing for 0.5 s"):
+            write_report(out, source, options=options, on_event=note)
+        assert list(out.parent.iterdir()) == [out]
     finally:
         release.set()
 

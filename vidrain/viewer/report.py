@@ -32,6 +32,7 @@ from vidrain.watchdog import Watchdog
 
 _MOST = 480  # frames that can be looked at
 _LENGTH = 60  # of an excerpt
+_AHEAD = 2  # frames of each file that wait to be looked at
 
 _NOISY = (
     "Mean of what became darker in luma, as a share of its range, from the two files; what lies within three "
@@ -75,7 +76,7 @@ def write_report(
             )
         on_event(PagePlan(source=str(path), output=str(target), frames=len(pairs)))
         facts = verification_facts(verify_against(made, path, options=options))
-        content = _content(before, after, pairs, on_event)
+        content = _content(before, after, pairs, options.stall_s, on_event)
         write_page(replace(content, verification=facts, config=settings or content.config), claim.partial)
         claim.publish()
     on_event(PageDone(output=str(target), size=target.stat().st_size))
@@ -131,12 +132,12 @@ def _pairs(before: Video, after: Video, options: CleanOptions) -> Pairs:
     return [(int(due.shown[i]), j) for i, j in matched(ours, theirs, allowed=allowed)]
 
 
-def _content(before: Video, after: Video, pairs: Pairs, on_event: OnEvent) -> Content:
+def _content(before: Video, after: Video, pairs: Pairs, patience_s: float, on_event: OnEvent) -> Content:
     info, is_noisy = before.info, after.info.codec != "ffv1"
     conversions = conversion_for(info), conversion_for(after.info)
     figures, meter = Figures(info.time_base, is_noisy=is_noisy), Meter(len(pairs))
     looked: list[tuple[int, int]] = []
-    for pair, (frame, clean) in _frames(before, after, pairs):
+    for pair, (frame, clean) in _frames(before, after, pairs, patience_s):
         planes = (frame.planes[0], clean.planes[0][: info.height, : info.width])
         figures.look(frame, *(luma_levels(plane, each) for plane, each in zip(planes, conversions, strict=True)))
         looked.append(pair)
@@ -145,7 +146,7 @@ def _content(before: Video, after: Video, pairs: Pairs, on_event: OnEvent) -> Co
         raise InputError(f"{info.path}: none of its frames that {after.info.path} shows could be decoded")
     wanted = excerpts([frame.amount for frame in figures.frames], most=_MOST, length=_LENGTH)
     total = sum(map(len, wanted))
-    shown = [_excerpt(before, after, looked, each, (figures, VIDEO_BYTES // total)) for each in wanted]
+    shown = [_excerpt(before, after, looked, each, (figures, VIDEO_BYTES // total), patience_s) for each in wanted]
     line = made_by(read_facts(after.info.path, [after.info.stream_index]).tags)
     return Content(
         title=f"{after.info.path.name}: what changed",
@@ -164,11 +165,14 @@ def _content(before: Video, after: Video, pairs: Pairs, on_event: OnEvent) -> Co
     )
 
 
-def _frames(before: Video, after: Video, pairs: Pairs) -> Iterator[tuple[tuple[int, int], tuple[Frame, Frame]]]:
+def _frames(
+    before: Video, after: Video, pairs: Pairs, patience_s: float
+) -> Iterator[tuple[tuple[int, int], tuple[Frame, Frame]]]:
     """Pairs of numbers and of frames, in order; pairs of which one does not decode are left out."""
     if not pairs:
         return
-    with closing(_generated(before, pairs[0][0])) as ours, closing(_generated(after, pairs[0][1])) as theirs:
+    (i, j), *_ = pairs
+    with closing(_watched(before, i, patience_s)) as ours, closing(_watched(after, j, patience_s)) as theirs:
         own, other = next(ours, None), next(theirs, None)
         for i, j in pairs:
             while own is not None and own.index < i:
@@ -181,11 +185,14 @@ def _frames(before: Video, after: Video, pairs: Pairs) -> Iterator[tuple[tuple[i
                 yield (i, j), (own, other)
 
 
-def _generated(video: Video, first: int) -> Generator[Frame, None, None]:
-    yield from video.frames(first)
+def _watched(video: Video, first: int, patience_s: float) -> Generator[Frame, None, None]:
+    watchdog = Watchdog(video.info.path, patience_s)
+    return watchdog.ahead(video.frames(first), _AHEAD, "decode", video.decoded.place)
 
 
-def _excerpt(before: Video, after: Video, looked: Pairs, places: range, more: tuple[Figures, int]) -> Excerpt:
+def _excerpt(
+    before: Video, after: Video, looked: Pairs, places: range, more: tuple[Figures, int], patience_s: float
+) -> Excerpt:
     """The frames at `places` of those that were looked at. more: the figures, and bytes of video for a frame."""
     figures, bytes_per_frame = more
     chosen = looked[places.start : places.stop]
@@ -194,7 +201,7 @@ def _excerpt(before: Video, after: Video, looked: Pairs, places: range, more: tu
         small = Path(folder) / "proxy.mp4"
         first = figures.frames[places.start].pts
         with proxy(small, before.info, first_pts=first, bytes_per_frame=bytes_per_frame) as writer:
-            for _, (frame, clean) in _frames(before, after, chosen):
+            for _, (frame, clean) in _frames(before, after, chosen, patience_s):
                 write_pair(writer, frame, clean, (before.info, after.info))
                 frames.append(replace(frame, planes=()))
         return excerpt_of(figures.frames[places.start : places.stop], frames, before.info, small)
