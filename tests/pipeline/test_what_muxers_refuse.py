@@ -165,3 +165,16 @@ def test_another_video_of_an_unknown_codec(samples: Path, tmp_path: Path, out: P
     assert ran.code == 0
     assert "is of an unknown codec: it is left out" in ran.err
     assert len(ffmpeg_says.shown_frames(out).packets) == 28
+
+
+def test_sound_that_states_no_channels(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
+    """MP4 takes it, and then nobody opens the file: named beforehand, and the rest is cleaned."""
+    source = ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "in.mkv", "-map", "0")
+    data = bytearray(source.read_bytes())
+    place = data.index(b"\x9f\x81\x01\xb5\x88") + 2  # Channels, before SamplingFrequency
+    data[place : place + 4] = b"\x7f\xff\xff\xff"
+    source.write_bytes(data)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert ran.code == 4  # a checksum tells that this was changed
+    assert "stream 1 (audio aac) states no channels: it is left out" in ran.err
+    assert len(ffmpeg_says.shown_frames(out).packets) == 28

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import av
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import AttachmentStream, DataStream, Discard, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
@@ -95,6 +96,8 @@ def _refusal(stream: Stream, path: Path, container: str, in_part: bool) -> str |
         return reason  # FFmpeg takes it into the header, but never writes it
     if isinstance(stream, VideoStream) and stream.codec_context is None:
         return "is of an unknown codec: it is left out"
+    if isinstance(stream, AudioStream) and not stream.codec_context.channels:
+        return "states no channels: it is left out"  # FFmpeg writes a file of it that it does not open
     if is_cover(stream) and container == "matroska" and stream.codec_context.name not in _PICTURES:
         return reason
     if isinstance(stream, VideoStream) and not is_cover(stream):
