@@ -178,3 +178,15 @@ def test_sound_that_states_no_channels(samples: Path, tmp_path: Path, out: Path,
     assert ran.code == 4  # a checksum tells that this was changed
     assert "stream 1 (audio aac) states no channels: it is left out" in ran.err
     assert len(ffmpeg_says.shown_frames(out).packets) == 28
+
+
+def test_sound_of_an_unknown_codec(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
+    source = ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "in.mp4", "-map", "0")
+    data = bytearray(source.read_bytes())
+    for name in (b"mp4a", b"esds"):  # either would do to know it by
+        place = data.index(name, data.index(b"smhd"))
+        data[place : place + 4] = b"\1\2\3\4"
+    source.write_bytes(data)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert ran.code == 0
+    assert "stream 1 (audio of unknown kind) does not go into mp4: it is left out" in ran.err

@@ -96,7 +96,7 @@ def _refusal(stream: Stream, path: Path, container: str, in_part: bool) -> str |
         return reason  # FFmpeg takes it into the header, but never writes it
     if isinstance(stream, VideoStream) and stream.codec_context is None:
         return "is of an unknown codec: it is left out"
-    if isinstance(stream, AudioStream) and not stream.codec_context.channels:
+    if isinstance(stream, AudioStream) and stream.codec_context is not None and not stream.codec_context.channels:
         return "states no channels: it is left out"  # FFmpeg writes a file of it that it does not open
     if is_cover(stream) and container == "matroska" and stream.codec_context.name not in _PICTURES:
         return reason
