@@ -38,6 +38,11 @@ def shrink_of(size: Sequence[int]) -> int:
     return max(1, round(min(size[-2:]) / _LINES))
 
 
+def reduced(pictures: Tensor, shrink: int) -> Tensor:
+    """Pictures [..., C, H, W] so many times smaller, each cell the mean of what it covers."""
+    return functional.avg_pool2d(pictures, shrink, ceil_mode=True) if shrink > 1 else pictures
+
+
 def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubts: Doubts, shrink: int) -> Tensor:
     """The share of the excess O - M > 0 that is rain. [H, W] in [0, 1]
 
@@ -57,8 +62,7 @@ def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tens
     """The terms that look further around, at the size their lengths are given for. [H, W], not clamped"""
     size = (excess.shape[0], excess.shape[1])
     if shrink > 1:
-        pair = torch.stack((excess, deficit))
-        excess, deficit = functional.avg_pool2d(pair, shrink, ceil_mode=True)
+        excess, deficit = reduced(torch.stack((excess, deficit)), shrink)
     darkening = _over(deficit, (_AROUND, _AROUND), torch.add).div_(_AROUND**2)
     terms = _against(along_lines(excess), excess).mul_(doubts.line).add_(doubts.trust)
     terms.sub_(_against(darkening, excess), alpha=doubts.darkening)

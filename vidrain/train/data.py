@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import DecomposeOptions, Judged, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
-from vidrain.model.streaks import shrink_of
+from vidrain.model.streaks import reduced, shrink_of
 from vidrain.shots import choose_witnesses
 from vidrain.stream import sliding_windows
 from vidrain.train.footage import Footage, Tell, clips_at, open_footage
@@ -258,8 +257,7 @@ class Windows:
 
 def _at_size(rgb: Tensor) -> Tensor:
     """A picture [3, H, W] as small as a gate looks at it: the same streak is as wide in every clip."""
-    shrink = shrink_of(rgb.shape)
-    return functional.avg_pool2d(rgb, shrink) if shrink > 1 else rgb
+    return reduced(rgb, shrink_of(rgb.shape))
 
 
 def _cropped(whole: Pictures, side: int, random: torch.Generator) -> Pictures:

@@ -78,7 +78,10 @@ def stacked(views: Sequence[Window]) -> Window:
 
 
 def look_at(picture: Tensor, window: Window, net: Gate) -> Seen:
-    """What `net` sees of a picture [N, 3, H, W] among the witnesses of a window: its own observation, or a layer."""
+    """What `net` sees of a picture [N, 3, H, W] among the witnesses of a window: its own observation, or a layer.
+
+    Windows to train on are of the size that a gate looks at (`data`): nothing is left to be reduced.
+    """
     return look(picture, window.witnesses, window.error, per_channel=net.config.per_channel)
 
 
