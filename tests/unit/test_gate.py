@@ -81,7 +81,8 @@ def test_before_training_it_is_the_baseline(size: tuple[int, int]) -> None:
     """With the trust of a second pass, whatever the size of the picture; so learning starts from there."""
     aligned = window(4, size=size)
     torch.testing.assert_close(
-        GateDecomposer(Gate(CONFIGS["gate-s"]), first=None)(aligned), Baseline(BaselineOptions(trust=0.5))(aligned)
+        GateDecomposer(Gate(CONFIGS["gate-s"]), first=None)(aligned),
+        Baseline(BaselineOptions(doubts=Doubts(trust=0.5)))(aligned),
     )
 
 
