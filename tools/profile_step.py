@@ -19,8 +19,8 @@ from torch.profiler import ProfilerActivity, profile
 from vidrain.config import load_train
 from vidrain.errors import VidrainError
 from vidrain.model.gate import CONFIGS, Gate
-from vidrain.train.data import Batch, Cut, Windows
-from vidrain.train.loop import Learner, TrainConfig, learn, learner_of
+from vidrain.train.data import Batch, Windows
+from vidrain.train.loop import Learner, TrainConfig, cut_of, learn, learner_of
 from vidrain.train.terms import TERMS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,9 +35,7 @@ def with_terms(config: TrainConfig, kept: Sequence[str]) -> TrainConfig:
 
 def batch_of(config: TrainConfig) -> Batch:
     """The first batch."""
-    radius = CONFIGS[config.model].radius
-    beside = config.contrast.positives == "frames"
-    cut = Cut(radius=radius, patch=config.patch, batch=config.batch, beside=beside)
+    cut = cut_of(config, Gate(CONFIGS[config.model]))
     return Windows(config.data, cut, seed=config.seed, tell=lambda notice: None).batch(0)
 
 

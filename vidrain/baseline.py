@@ -7,7 +7,7 @@ alignment missed. Knows nothing of video, flow or files.
     rain = Baseline(BaselineOptions())(aligned)   # [3, H, W], subtract it
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import inf, isnan
 
@@ -33,36 +33,21 @@ class BaselineOptions:
     largest_error: forward-backward error of the flow, in pixels, from which on a witness votes for the observation.
         None, because it loses: on flat ground rain leads the flow astray and yet the warp fetches the right grey
         (docs/quality.md has the figures).
-
-    The share of the excess that is removed is, between 0 and 1, trust + line * l - the weighted sum of the
-    doubts. Each measure is in luma; "against the excess" means x / (x + excess), from 0 to 1.
-    spread: range of the witnesses against the excess: they contradict each other where the flow failed.
-    edge: local contrast of M against the excess: next to an edge half a pixel of misalignment looks like rain.
-    darkening: mean of M - O > 0 nearby against the excess: rain never darkens, noise and bad alignment do.
-    thickness: the part of the excess that is wider than a streak, as a share of it.
-    opacity: excess over what is left to white: a falling drop covers a pixel for only part of the exposure.
-    line: mean excess along the best steep line against the excess at the pixel; l is 0.5 on a long streak.
+    doubts: what may speak against rain, and for it.
     """
 
     radius: int = 2
     passes: int = 1
     largest_error: float | None = None
-    trust: float = 0.7
-    spread: float = 0.4
-    edge: float = 0.8
-    darkening: float = 1.8
-    thickness: float = 0.75
-    opacity: float = 1.2
-    line: float = 2.2
+    doubts: Doubts = field(default_factory=Doubts)
 
     def __post_init__(self) -> None:
         if not 0 <= self.radius <= _WIDEST:
             raise UsageError(f"baseline.radius={self.radius}: allowed: 0 to {_WIDEST}")
         if not 1 <= self.passes <= _MOST_PASSES:
             raise UsageError(f"baseline.passes={self.passes}: allowed: 1 to {_MOST_PASSES}")
-        for key, value in vars(self).items():
-            if value is not None and isnan(value):
-                raise UsageError(f"baseline.{key}={value}: is no number")
+        if self.largest_error is not None and isnan(self.largest_error):
+            raise UsageError(f"baseline.largest_error={self.largest_error}: is no number")
 
 
 class Baseline:
@@ -70,7 +55,6 @@ class Baseline:
 
     def __init__(self, options: BaselineOptions) -> None:
         self.options = options
-        self._doubts = Doubts(**{measure.name: getattr(options, measure.name) for measure in fields(Doubts)})
 
     @property
     def first(self) -> "Baseline | None":
@@ -90,7 +74,7 @@ class Baseline:
             return torch.zeros_like(observed)
         background, spread = _witnessed(aligned, inf if (limit := self.options.largest_error) is None else limit)
         shrink = shrink_of(observed.shape)
-        share = share_of_rain(luma(observed), luma(background), spread, doubts=self._doubts, shrink=shrink)
+        share = share_of_rain(luma(observed), luma(background), spread, doubts=self.options.doubts, shrink=shrink)
         return torch.sub(observed, background, out=background).clamp_(min=0).mul_(share)
 
 

@@ -5,7 +5,7 @@ make `no` of a preset False, and 1:02 of a start 62. Configuration is data: inte
 environment, are refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -130,16 +130,22 @@ def _merged(config: DictConfig, values: object, where: str) -> DictConfig:
         said = _line(error)
         if isinstance(error, ConfigKeyError):  # names a class that no user knows, and the nearest key if there is one
             _, near, key_near = said.partition("Did you mean")
-            if homes := [f"{section!s}.{key}" for section in config if _holds(config, str(section), key)]:
+            if homes := list(_homes(config, key)):
                 near, key_near = "Did you mean", f": {' or '.join(homes)}?"  # before another key that looks like it
             said = f"no such key. {near}{key_near}" if near else _allowed(config, key)
         raise UsageError(f"{where if where.startswith(key) else f'{where}: {key}'}: {said}") from error
 
 
-def _holds(config: DictConfig, section: str, key: str) -> bool:
-    """Whether `key` is one of a section of the configuration."""
-    inner = config[section]
-    return isinstance(inner, DictConfig) and key in inner
+def _homes(config: DictConfig, key: str) -> Iterator[str]:
+    """Where a key stands in truth: in a section of the configuration, or deeper in the section that it names."""
+    above, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, above) if above else config
+    for section in node if isinstance(node, DictConfig) else ():
+        inner, place = node[section], f"{above}.{section!s}" if above else str(section)
+        if isinstance(inner, DictConfig):
+            if name in inner:
+                yield f"{place}.{name}"
+            yield from _homes(config, f"{place}.{name}")
 
 
 def _allowed(config: DictConfig, key: str) -> str:

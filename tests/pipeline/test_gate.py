@@ -10,11 +10,12 @@ from tests.pipeline.conftest import Vidrain
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
 from vidrain.model.gate import CONFIGS, Gate
+from vidrain.model.streaks import Doubts
 from vidrain.video.decode import open_video
 from vidrain.weights import packed_gate
 
 # One-sided median: all that exceeds M, nothing doubted.
-PLAIN = BaselineOptions(trust=1, spread=0, edge=0, darkening=0, thickness=0, opacity=0, line=0)
+PLAIN = BaselineOptions(doubts=Doubts(trust=1, spread=0, edge=0, darkening=0, thickness=0, opacity=0, line=0))
 
 
 class AfterTheBaseline(Baseline):

@@ -219,7 +219,8 @@ def test_stray_argument_is_refused(short: Path, vidrain: Vidrain) -> None:
     [
         "baseline.radius=-1",
         "baseline.radius=99999999999999999999",
-        "baseline.trust=nan",
+        "baseline.largest_error=nan",
+        "baseline.doubts.trust=nan",
         "align.scale=0",
         "align.scale=nan",
         "encode.threads=-3",

@@ -21,6 +21,7 @@ from vidrain.errors import UsageError
 from vidrain.events import AdaptationStep, Event
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
 from vidrain.train.adapt import AdaptOptions, Outcome, adapt, judged
+from vidrain.train.balance import LossWeights
 from vidrain.train.stretches import Clip, Stretch, parts_of, split
 from vidrain.video.color import conversion_for, to_rgb
 from vidrain.video.decode import open_video
@@ -91,6 +92,12 @@ def test_the_same_steps_give_the_same_weights(helped: tuple[Gate, Outcome], samp
     assert same(again, helped[0])
     assert outcome == helped[1]
     assert not same(fitted(samples / "street.mp4", seed=1)[0], again)
+
+
+def test_terms_of_nlcl_take_part(samples: Path) -> None:
+    """They look at a neighbour, so the windows come with one; without them there would be nothing to learn from."""
+    weights = LossWeights(recycling=0, correction=0, decorrelation=1.0, consistency=1.0)
+    assert fitted(samples / "street.mp4", steps=5, weights=weights)[1].steps == 5
 
 
 def test_steps_repeat_a_run_by_the_clock(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,10 @@ import torch
 from tests.unit.test_clips import OPEN, write_painted
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
+from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.footage import clips_at, open_footage
+from vidrain.train.window import error_of, layers_of, seen_from
 
 CUT = Cut(radius=2, patch=48, batch=3)
 SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
@@ -43,22 +45,55 @@ def test_shapes_and_ranges(samples: Path) -> None:
     assert 0 < float(off.min()) < float(off.max()) < 0.1
 
 
-def test_the_window_beside_is_of_the_frame_before_at_the_same_place(tmp_path: Path) -> None:
-    """Of a picture that moves to the right by two pixels a frame, seen without following it."""
+def write_moving(path: Path, streaks: int = 0) -> Path:
+    """A picture that moves to the right by two pixels a frame, and streaks of rain elsewhere in every frame."""
     import av
 
-    with av.open(str(tmp_path / "moving.mkv"), "w") as out:
+    random = np.random.default_rng(5)
+    scene = random.integers(40, 160, (12, 40, 1)).repeat(8, 0).repeat(8, 1).repeat(3, 2)
+    with av.open(str(path), "w") as out:
         stream = out.add_stream("ffv1", rate=30)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv444p"
-        scene = np.random.default_rng(5).integers(40, 200, (12, 40, 1)).repeat(8, 0).repeat(8, 1).repeat(3, 2)
         for index in range(20):
             shown = scene[:, 100 - 2 * index : 228 - 2 * index].astype(np.uint8)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(shown), format="rgb24")):
-                out.mux(packet)
-        for packet in stream.encode():
-            out.mux(packet)
-    cut = Cut(radius=2, patch=64, batch=3, beside=True)
+            for row, column in random.integers((0, 0), (76, 126), (streaks, 2)):
+                shown[row : row + 20, column : column + 2] += 40
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(shown), format="rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_a_neighbour_comes_as_filmed_with_rain_of_its_own(tmp_path: Path) -> None:
+    """Witnesses are dried, so a second view on one of them would have no rain to find; and the frame is dry for it."""
+    path = write_moving(tmp_path / "rain.mkv", streaks=10)
+    asked = windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12, views=2))
+    batch = asked.batch(0)
+    assert batch.neighbour is not None
+    assert len(set(batch.neighbour.number.tolist())) > 1
+    turned, net = seen_from(batch.window, batch.neighbour), Gate(CONFIGS["gate-s"]).requires_grad_(False)
+    own, other = layers_of(net, batch.window), layers_of(net, turned)
+    assert own.rain.mean() > 0.003
+    assert 0.7 < float(other.rain.mean() / own.rain.mean()) < 1.4
+    wet, also = (layers.rain.amax(1) > 0.05 for layers in (own, other))
+    assert (wet & also).sum() < 0.2 * also.sum()  # each frame has its own
+    aligned = error_of(batch.window, batch.neighbour)[:, None] < 1
+    assert ((own.background - other.background).abs() * aligned).mean() < 0.01  # of one scene
+    rows, number = torch.arange(len(turned.observed)), batch.neighbour.number
+    left = (turned.witnesses[rows, number] - own.background).abs().amax(1)
+    assert left[wet].mean() < 0.3 * own.rain.amax(1)[wet].mean()
+    # drying only darkens, and each moves as the witness that it is, to the last bit
+    for filmed, dried in ((turned.observed, batch.witnesses[rows, number]), (batch.observed, batch.neighbour.dried)):
+        assert (filmed - dried).min() > -1e-5
+    alone = windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12)).batch(0)
+    assert alone.neighbour is None
+    assert equal(alone, batch)
+
+
+def test_the_window_beside_is_of_the_frame_before_at_the_same_place(tmp_path: Path) -> None:
+    """Of a picture that moves, seen without following it."""
+    write_moving(tmp_path / "moving.mkv")
+    cut = Cut(radius=2, patch=64, batch=3, views=3)
     asked = windows(tmp_path / "moving.mkv", strides=(1,), cut=cut)
     batch = asked.batch(0)
     assert batch.beside is not None
@@ -91,9 +126,10 @@ def test_memory_is_bounded_and_readings_are_renewed(samples: Path) -> None:
         held = asked._readings
         assert len(held) <= 4
         assert all(len(reading.crops) == 2 for reading in held.values())
-        assert all(crop.rain.shape == (3, 80, 80) for reading in held.values() for crop in reading.crops)
+        parts = [part for reading in held.values() for crop in reading.crops for part in crop]
+        assert all(part.shape[-2:] == (80, 80) for part in parts)
         # no crop is a view that keeps its whole picture alive
-        assert all(crop.rain.untyped_storage().nbytes() == 3 * 80 * 80 * 4 for r in held.values() for crop in r.crops)
+        assert all(part.untyped_storage().nbytes() == part.numel() * 4 for part in parts)
     assert max(reading.generation for reading in asked._readings.values()) >= 4
     assert len(seen) > 30
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import UsageError
 from vidrain.model.planes import luma, median
+from vidrain.model.streaks import Doubts
 from vidrain.types import Aligned
 
 HEIGHT, WIDTH = 48, 64
@@ -103,7 +104,7 @@ def test_lengths_follow_the_size_of_the_picture(enlarged: int) -> None:
     """What counts as thin is a share of the picture's shorter side, not a number of pixels."""
     dry = torch.full((3, 360 * enlarged, 400 * enlarged), 0.3)
     aligned = Aligned(dry, dry.expand(4, -1, -1, -1), torch.zeros((4, *dry.shape[1:])))
-    options, rows = BaselineOptions(trust=0.0), slice(100 * enlarged, 200 * enlarged)
+    options, rows = BaselineOptions(doubts=Doubts(trust=0.0)), slice(100 * enlarged, 200 * enlarged)
     streak, stripe = (rows, slice(200, 200 + 5 * enlarged)), (rows, slice(200, 200 + 9 * enlarged))
     assert removed(brightened(aligned, streak), options, streak) > 0.1
     assert removed(brightened(aligned, stripe), options, stripe) < 0.05
@@ -147,7 +148,7 @@ def opaque(aligned: Aligned) -> Aligned:
 )
 def test_every_doubt_keeps_something(term: str, doubtful: Callable[[Aligned], Aligned]) -> None:
     """Off, the doubt lets more go (with so little trust that one measure decides); a clear streak goes either way."""
-    options, off = BaselineOptions(trust=0.0), BaselineOptions(trust=0.0, **{term: 0.0})
+    options, off = BaselineOptions(doubts=Doubts(trust=0.0)), BaselineOptions(doubts=Doubts(trust=0.0, **{term: 0.0}))
     assert removed(doubtful(scene()), options) < 0.9 * removed(doubtful(scene()), off)
     assert removed(brightened(scene()), BaselineOptions()) > 0.95 * removed(brightened(scene()), off)
 
@@ -157,20 +158,22 @@ def test_a_line_is_more_likely_rain_than_a_dot() -> None:
     options = BaselineOptions()
     share = removed(brightened(scene(), dot), options, dot) / removed(brightened(scene()), options)
     assert share < 0.85
-    assert removed(brightened(scene()), replace(options, line=0.0)) < 0.8 * removed(brightened(scene()), options)
+    assert removed(brightened(scene()), BaselineOptions(doubts=Doubts(line=0.0))) < 0.8 * removed(
+        brightened(scene()), options
+    )
 
 
 def test_more_trust_removes_more() -> None:
     aligned = contradicting(scene())
-    amounts = [removed(aligned, BaselineOptions(trust=trust)) for trust in (0.2, 0.4, 0.6)]
+    amounts = [removed(aligned, BaselineOptions(doubts=Doubts(trust=trust))) for trust in (0.2, 0.4, 0.6)]
     assert amounts == sorted(set(amounts))
 
 
 def test_passes_are_the_options_own() -> None:
-    twice = Baseline(BaselineOptions(passes=2, trust=0.5))
+    twice = Baseline(BaselineOptions(passes=2, doubts=Doubts(trust=0.5)))
     assert Baseline(BaselineOptions()).first is None
     assert twice.first is not None
-    assert twice.first.options == BaselineOptions(trust=0.5)
+    assert twice.first.options == BaselineOptions(doubts=Doubts(trust=0.5))
     for passes in (0, 4):
         with pytest.raises(UsageError, match=rf"baseline.passes={passes}: allowed: 1 to 3"):
             BaselineOptions(passes=passes)

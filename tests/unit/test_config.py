@@ -122,6 +122,13 @@ def test_a_key_without_its_section_names_it() -> None:
     """Not another key that looks like it: cfr is no quality."""
     assert refused(None, "crf=20") == "crf=20: no such key. Did you mean: encode.crf?"
     assert "Did you mean: baseline.radius?" in refused(None, "radius=3")
+    deep = "no such key. Did you mean: baseline.doubts.trust?"
+    assert [refused(None, f"{key}=1") for key in ("trust", "baseline.trust", "model.trust")] == [
+        f"trust=1: {deep}",
+        f"baseline.trust=1: {deep}",
+        f"baseline.trust=1: {deep}",
+    ]
+    assert load_clean(None, ["model.doubts.trust=0.5"], {}).baseline.doubts.trust == 0.5
 
 
 @pytest.mark.parametrize("key", ["nonsense", "encode.nonsense", "encode..crf", ".", "encode.crf.deeper"])
@@ -141,13 +148,15 @@ def test_unknown_key(key: str) -> None:
         ("archive", "maybe"),
         ("preset", "fastest"),
         ("encode.codec", "vp9"),
-        ("baseline.trust", "high"),
+        ("baseline.doubts.trust", "high"),
         ("baseline.radius", "2.5"),
     ],
 )
 def test_value_of_the_wrong_type(key: str, value: str, file: Path) -> None:
-    section, _, name = key.rpartition(".")
-    file.write_text(f"{section}:\n  {name}: {value}\n" if section else f"{name}: {value}\n")
+    content = value
+    for part in reversed(key.split(".")):
+        content = f"{{{part}: {content}}}"
+    file.write_text(content)
     assert refused(None, f"{key}={value}").startswith(f"{key}={value}: ")
     message = refused(file)
     assert message.startswith(f"{file}: ")

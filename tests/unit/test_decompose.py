@@ -279,8 +279,9 @@ def test_rain_is_rounded_once_on_its_way_back(name: str) -> None:
     np.testing.assert_array_equal(layers.rain[0], frame.planes[0] - np.clip(frame.planes[0] - due, 0, top))
 
 
-def test_frames_are_read_as_they_are_needed() -> None:
-    """One window at a time: a video of any length fits into memory."""
+@pytest.mark.parametrize("passes", [1, 2])
+def test_frames_are_read_as_they_are_needed(passes: int) -> None:
+    """One window of each pass at a time: a video of any length fits into memory."""
     info, frames = small("vfr.mp4")
     read: list[int] = []
 
@@ -289,22 +290,9 @@ def test_frames_are_read_as_they_are_needed() -> None:
             read.append(frame.index)
             yield frame
 
-    for layers in decompose(reading(), info, Recorder(radius=1)):
-        assert read[-1] <= layers.frame.index + reach_of(1) + 1
-
-
-def test_two_passes_read_ahead_no_further_than_their_context() -> None:
-    info, frames = small("vfr.mp4")
-    read: list[int] = []
-
-    def reading() -> Iterator[Frame]:
-        for frame in frames:
-            read.append(frame.index)
-            yield frame
-
-    twice = Recorder(radius=1, first=Recorder(radius=1))
-    for layers in decompose(reading(), info, twice):
-        assert read[-1] <= layers.frame.index + context_of(twice) + 2
+    recorder = Recorder(radius=1, first=Recorder(radius=1) if passes == 2 else None)
+    for layers in decompose(reading(), info, recorder):
+        assert read[-1] <= layers.frame.index + context_of(recorder) + passes
 
 
 def test_consumers_are_not_left_in_inference_mode() -> None:

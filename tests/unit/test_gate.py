@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
-from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, look, median
+from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, judge, look, median
 from vidrain.model.streaks import Doubts, share_of_rain
+from vidrain.train.data import _at_size
+from vidrain.train.window import Window, look_at
 from vidrain.types import Aligned
 from vidrain.weights import hash_of, load_model, packed_gate, read_header
 
@@ -79,16 +81,36 @@ def test_before_training_it_is_the_baseline(size: tuple[int, int]) -> None:
     """With the trust of a second pass, whatever the size of the picture; so learning starts from there."""
     aligned = window(4, size=size)
     torch.testing.assert_close(
-        GateDecomposer(Gate(CONFIGS["gate-s"]), first=None)(aligned), Baseline(BaselineOptions(trust=0.5))(aligned)
+        GateDecomposer(Gate(CONFIGS["gate-s"]), first=None)(aligned),
+        Baseline(BaselineOptions(doubts=Doubts(trust=0.5)))(aligned),
     )
 
 
-def test_a_larger_picture_of_the_same_is_corrected_the_same() -> None:
-    net, planes = gate(), torch.rand(1, LUMA_PLANES, 15, 18)
-    doubled = planes.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    due = interpolate(net(planes) - planes[:, -1:], scale_factor=2, mode="bilinear")
-    torch.testing.assert_close(net(doubled, shrink=2) - doubled[:, -1:], due, atol=1e-5, rtol=1e-4)
-    assert net(doubled[..., :29, :35], shrink=2).shape == (1, 1, 29, 35)
+@pytest.mark.parametrize("name", ["gate-s", "gate-m"])
+@pytest.mark.parametrize("size", [(542, 560), (541, 543), (901, 902)])
+def test_a_large_picture_is_corrected_by_what_training_sees_of_it(size: tuple[int, int], name: str) -> None:
+    """Pictures full of noise: the range of means is not the mean of ranges. Training reduces frames before all else."""
+    net, aligned = gate(name), window(4, size=size)
+    shrink = 2 if size[0] < 900 else 3
+    error = aligned.error.nan_to_num(posinf=1)
+    rain = GateDecomposer(net, first=None)(Aligned(aligned.observed, aligned.witnesses, error))
+    small = Window(
+        _at_size(aligned.observed)[None], torch.stack([_at_size(one) for one in aligned.witnesses])[None], error[None]
+    )
+    small = small._replace(error=avg_pool2d(error, shrink, ceil_mode=True)[None] / shrink)
+    seen = look_at(small.observed, small, net)
+    change = interpolate(net(seen.planes) - seen.planes[:, -1:], size=size, mode="bilinear")
+    whole = judge(aligned.observed[None], aligned.witnesses[None], error[None], shrink=shrink)
+    due = (whole.share + change).clamp(0, 1) * whole.excess
+    assert change.std() > 0.01
+    torch.testing.assert_close(rain, due[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_witness_that_left_the_picture_is_left_out_of_what_is_reduced() -> None:
+    aligned = window(4, size=(560, 560))
+    rain = GateDecomposer(gate(), first=None)(aligned)
+    assert torch.isfinite(rain).all()
+    assert torch.all(rain <= exceeding(aligned) + 1e-6)
 
 
 def test_no_witnesses_no_rain() -> None:
@@ -132,12 +154,18 @@ def test_planes_by_hand(witnesses: int) -> None:
     ranges = [grey.amax(0) - grey.amin(0), own - grey.amin(0), own - grey.amax(0)]
     difference = ((aligned.observed - middle) * weights).sum(0)
     expected = [difference * 8, (middle * weights).sum(0) - 0.5, *(plane * 8 for plane in ranges), trust]
-    likely = share_of_rain(own, (middle * weights).sum(0), ranges[0], doubts=Doubts(trust=0.5), shrink=2)
-    expected.append(likely)
-    seen = look(*batch, per_channel=False, shrink=2)
+    likely = {
+        shrink: share_of_rain(own, (middle * weights).sum(0), ranges[0], doubts=Doubts(trust=0.5), shrink=shrink)
+        for shrink in (1, 2)
+    }
+    expected.append(likely[1])
+    seen = look(*batch, per_channel=False)
     torch.testing.assert_close(seen.planes[0], torch.stack(expected), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(seen.excess[0], exceeding(aligned))
-    rich = look(*batch, per_channel=True, shrink=2)
+    found = judge(*batch, shrink=2)
+    torch.testing.assert_close(found.share[0, 0], likely[2], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.excess, seen.excess)
+    rich = look(*batch, per_channel=True)
     torch.testing.assert_close(rich.planes[0, :3], (aligned.observed - middle) * 8, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(rich.planes[0, 3:6], middle - 0.5)
     torch.testing.assert_close(rich.planes[0, 6:], seen.planes[0, 2:])

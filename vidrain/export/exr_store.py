@@ -5,53 +5,30 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 
-from vidrain.export.space import Samples
-from vidrain.export.stores import Shard, Shelf, Times, array_named, as_samples, stored_type
+from vidrain.export.frame_files import FrameFiles
+from vidrain.export.space import Array, Samples
+from vidrain.export.stores import Shelf, as_samples, stored_type
 
 
-class ExrStore:
+def exr_store(shelf: Shelf) -> FrameFiles:
     """`NAME/FRAME.exr`: channels R, G, B, or Y for a plane; half floats up to 11 bits, which they hold exactly."""
-
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-
-    def write(self, shard: Shard) -> list[Path]:
-        """A file per frame and array."""
-        written = []
-        head = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-        for name, block in shard.blocks.items():
-            (self._shelf.folder / name).mkdir(exist_ok=True)
-            channel = _channel(block.ndim - 1)
-            floats = block.astype(stored_type("exr", array_named(self._shelf, name)))
-            for number, samples in zip(shard.numbers, floats, strict=True):
-                path = self._path(name, number)
-                with OpenEXR.File(dict(head), {channel: np.ascontiguousarray(samples)}) as file:
-                    _write(file, path)
-                written.append(path)
-        return written
-
-    def finish(self, times: Times) -> None:
-        """Nothing is left to do."""
-
-    def read(self, name: str, first: int, stop: int) -> Samples:
-        """File by file."""
-        array = array_named(self._shelf, name)
-        found = np.empty((stop - first, *array.shape), array.dtype)
-        for place in range(first, stop):
-            with OpenEXR.File(str(self._path(name, self._shelf.numbers[place]))) as file:
-                found[place - first] = as_samples(file.channels()[_channel(len(array.shape))].pixels)
-        return found
-
-    def _path(self, name: str, number: int) -> Path:
-        return self._shelf.folder / name / f"{number:08d}.exr"
+    return FrameFiles(shelf, ".exr", _put, _get)
 
 
-def _write(file: OpenEXR.File, path: Path) -> None:
-    try:
-        file.write(str(path))
-    except RuntimeError as error:  # what its C++ knows of a full disk
-        raise OSError(str(error)) from error
+def _put(path: Path, array: Array, samples: Samples) -> None:
+    head = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    floats = np.ascontiguousarray(samples.astype(stored_type("exr", array)))
+    with OpenEXR.File(head, {_channel(array): floats}) as file:
+        try:
+            file.write(str(path))
+        except RuntimeError as error:  # what its C++ knows of a full disk
+            raise OSError(str(error)) from error
 
 
-def _channel(dimensions: int) -> str:
-    return "RGB" if dimensions == 3 else "Y"
+def _get(path: Path, array: Array) -> Samples:
+    with OpenEXR.File(str(path)) as file:
+        return as_samples(file.channels()[_channel(array)].pixels)
+
+
+def _channel(array: Array) -> str:
+    return "RGB" if len(array.shape) == 3 else "Y"

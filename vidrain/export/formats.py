@@ -35,13 +35,13 @@ def _opened(name: FormatName, shelf: Shelf, mode: Mode) -> Store:
 
             return NpzStore(shelf)
         case "png16":
-            from vidrain.export.png_store import PngStore
+            from vidrain.export.png_store import png_store
 
-            return PngStore(shelf)
+            return png_store(shelf)
         case "exr":
-            from vidrain.export.exr_store import ExrStore
+            from vidrain.export.exr_store import exr_store
 
-            return ExrStore(shelf)
+            return exr_store(shelf)
         case "ffv1":
             from vidrain.export.ffv1_store import Ffv1Store
 

@@ -9,49 +9,32 @@ import cv2
 import numpy as np
 
 from vidrain.errors import OutputError
-from vidrain.export.space import Samples
-from vidrain.export.stores import Shard, Shelf, Times, array_named, as_samples
+from vidrain.export.frame_files import FrameFiles
+from vidrain.export.space import Array, Samples
+from vidrain.export.stores import Shelf, as_samples
 
 _OFFSET = 1 << 15  # half of 16 bits: grey is no rain
 _QUICK = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
-class PngStore:
+def png_store(shelf: Shelf) -> FrameFiles:
     """`NAME/FRAME.png`."""
+    return FrameFiles(shelf, ".png", _put, _get)
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
 
-    def write(self, shard: Shard) -> list[Path]:
-        """A file per frame and array."""
-        written = []
-        for name, block in shard.blocks.items():
-            (self._shelf.folder / name).mkdir(exist_ok=True)
-            for number, samples in zip(shard.numbers, block, strict=True):
-                path = self._path(name, number)
-                stored = (samples.astype(np.int32) + _OFFSET).astype(np.uint16) if block.dtype == np.int16 else samples
-                done, data = cv2.imencode(
-                    ".png", np.ascontiguousarray(stored[..., ::-1] if stored.ndim == 3 else stored), _QUICK
-                )
-                if not done:
-                    raise OutputError(f"{path.name}: cannot be encoded as PNG")
-                path.write_bytes(data.tobytes())
-                written.append(path)
-        return written
+def _put(path: Path, array: Array, samples: Samples) -> None:
+    stored = (samples.astype(np.int32) + _OFFSET).astype(np.uint16) if array.layer == "rain" else samples
+    done, data = cv2.imencode(".png", np.ascontiguousarray(_turned(stored)), _QUICK)
+    if not done:
+        raise OutputError(f"{path.name}: cannot be encoded as PNG")
+    path.write_bytes(data.tobytes())
 
-    def finish(self, times: Times) -> None:
-        """Nothing is left to do."""
 
-    def read(self, name: str, first: int, stop: int) -> Samples:
-        """File by file."""
-        array = array_named(self._shelf, name)
-        found = np.empty((stop - first, *array.shape), array.dtype)
-        for place in range(first, stop):
-            data = np.frombuffer(self._path(name, self._shelf.numbers[place]).read_bytes(), np.uint8)
-            stored = as_samples(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
-            stored = stored[..., ::-1] if stored.ndim == 3 else stored
-            found[place - first] = stored.astype(np.int32) - _OFFSET if array.layer == "rain" else stored
-        return found
+def _get(path: Path, array: Array) -> Samples:
+    stored = _turned(as_samples(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)))
+    return stored.astype(np.int32) - _OFFSET if array.layer == "rain" else stored
 
-    def _path(self, name: str, number: int) -> Path:
-        return self._shelf.folder / name / f"{number:08d}.png"
+
+def _turned(samples: Samples) -> Samples:
+    """RGB to BGR, as OpenCV has it, and back; a plane as it is."""
+    return samples[..., ::-1] if samples.ndim == 3 else samples

@@ -3,9 +3,9 @@
 R = g * max(O - M, 0), M the median of the aligned neighbours, from which the baseline has taken rain beforehand: so
 0 <= R <= what exceeds the background, and B = O - R whatever was learned. g = s + y, where s is the share that looks
 like rain (`streaks`) and y, from a small network, the correction: 0 before training, which so begins where a baseline
-of two passes ends. y is decided at the size of picture that is trained on, s at full size: a streak twice as wide is
-the same streak. The gate is linear and clamped to [0, 1] only where a video is cleaned: a sigmoid saturates in the
-first steps and never comes back. No norm looks at the picture as a whole, so parts of it can be computed alone.
+of two passes ends. y is decided on the window reduced to the size that is trained on, s at full size: a streak twice as
+wide is the same streak. The gate is linear and clamped to [0, 1] only where a video is cleaned: a sigmoid saturates in
+the first steps and never comes back. No norm looks at the picture as a whole, so parts of it can be computed alone.
 
     net = Gate(CONFIGS["gate-s"])
     seen = look(observed, witnesses, error, per_channel=net.config.per_channel)
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, look
-from vidrain.model.streaks import shrink_of
+from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, judge, look
+from vidrain.model.streaks import reduced, shrink_of
 from vidrain.types import Aligned, Decomposer
 
 _FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
@@ -57,19 +57,19 @@ class Gate(nn.Module):
             for parameter in self.tail.parameters():
                 parameter.zero_()
 
-    def forward(self, planes: Tensor, *, shrink: int = 1) -> Tensor:
-        """[N, P, H, W] of any size to [N, 1 or 3, H, W]; shrink: `streaks.shrink_of` the whole picture."""
-        small = functional.avg_pool2d(planes, shrink, ceil_mode=True) if shrink > 1 else planes
-        height, width = small.shape[-2:]
-        whole = functional.pad(small, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
+    def forward(self, planes: Tensor) -> Tensor:
+        """[N, P, H, W] to the gate [N, 1 or 3, H, W], at the size that is trained on."""
+        return planes[:, -1:] + self.correction(planes)
+
+    def correction(self, planes: Tensor) -> Tensor:
+        """[N, P, H, W] to what the gate differs by from the share that looks like rain. [N, 1 or 3, H, W]"""
+        height, width = planes.shape[-2:]
+        whole = functional.pad(planes, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
         folded = functional.pixel_unshuffle(whole, _FOLD)
         features = torch.relu(self.head(folded.contiguous(memory_format=torch.channels_last)))  # half the time on a CPU
         for block in self.blocks:
             features = block(features)
-        change = functional.pixel_shuffle(self.tail(features), _FOLD)[..., :height, :width]
-        if shrink > 1:
-            change = functional.interpolate(change, size=planes.shape[-2:], mode="bilinear")
-        return planes[:, -1:] + change
+        return functional.pixel_shuffle(self.tail(features), _FOLD)[..., :height, :width]
 
 
 class _Residual(nn.Module):
@@ -110,7 +110,17 @@ class GateDecomposer:
             return torch.zeros_like(observed)
         net = self.net.to(observed.device)  # costs nothing where it is there already
         parts = (observed[None], aligned.witnesses[None], aligned.error[None])
-        shrink = shrink_of(observed.shape)
-        seen = look(*parts, per_channel=net.config.per_channel, shrink=shrink)
-        gate: Tensor = net(seen.planes, shrink=shrink).clamp_(0, 1)
-        return (gate * seen.excess)[0]
+        shrink, per_channel = shrink_of(observed.shape), net.config.per_channel
+        if shrink == 1:
+            seen = look(*parts, per_channel=per_channel)
+            whole: Tensor = net(seen.planes).clamp_(0, 1) * seen.excess
+            return whole[0]
+        found = judge(*parts, shrink=shrink)
+        small = (
+            reduced(observed, shrink)[None],
+            reduced(aligned.witnesses, shrink)[None],
+            reduced(aligned.error, shrink)[None] / shrink,
+        )
+        change = net.correction(look(*small, per_channel=per_channel).planes)
+        gate = functional.interpolate(change, size=observed.shape[-2:], mode="bilinear") + found.share
+        return found.excess.mul_(gate.clamp_(0, 1))[0]

@@ -2,6 +2,8 @@
 
 seen = look(observed, witnesses, error, per_channel=False)
 seen.planes, seen.excess
+found = judge(observed, witnesses, error, shrink=3)   # of a large picture, what is judged at its own size
+found.excess, found.share
 """
 
 from collections.abc import Sequence
@@ -35,36 +37,64 @@ class Seen(NamedTuple):
     planes: Tensor
 
 
-def look(observed: Tensor, witnesses: Tensor, error: Tensor, *, per_channel: bool, shrink: int = 1) -> Seen:
+class Removable(NamedTuple):
+    """What may be removed, `excess` as in `Seen`, and the share of it that looks like rain, its last plane."""
+
+    excess: Tensor
+    share: Tensor
+
+
+def look(observed: Tensor, witnesses: Tensor, error: Tensor, *, per_channel: bool) -> Seen:
     """Reduce windows to planes: LUMA_PLANES of them, or CHANNEL_PLANES where each channel counts for itself.
 
-    observed: [N, 3, H, W]; witnesses: [N, K, 3, H, W], K at least 1; error: [N, K, H, W], as `types.Aligned` has them.
-    shrink: `streaks.shrink_of` the pictures that the windows are cut from. A witness whose warp left the picture votes
-    for the observation.
+    observed: [N, 3, H, W]; witnesses: [N, K, 3, H, W], K at least 1; error: [N, K, H, W], as `types.Aligned` has them;
+    all of the size that gates are trained on. A witness whose warp left the picture votes for the observation.
     """
+    found = _compared(observed, witnesses, error)
+    own, grey = luma(observed), luma(found.middle)
+    trust = torch.where(torch.isfinite(error), 1 / (1 + error), 0).mean(1)
+    difference = observed - found.middle
+    main = (difference, found.middle) if per_channel else (luma(difference)[:, None], grey[:, None])
+    ranges = [found.brightest - found.darkest, own - found.darkest, own - found.brightest]
+    planes = (
+        main[0] * _DIFFERENCE,
+        main[1] - 0.5,
+        torch.stack(ranges, 1) * _DIFFERENCE,
+        trust[:, None],
+        _share(own, grey, ranges[0], 1),
+    )
+    return Seen(difference.clamp(min=0), torch.cat(planes, 1))
+
+
+def judge(observed: Tensor, witnesses: Tensor, error: Tensor, *, shrink: int) -> Removable:
+    """The same windows at any size, without the planes. shrink: `streaks.shrink_of` the whole pictures."""
+    found = _compared(observed, witnesses, error)
+    share = _share(luma(observed), luma(found.middle), found.brightest - found.darkest, shrink)
+    return Removable((observed - found.middle).clamp_(min=0), share)
+
+
+class _Compared(NamedTuple):
+    """The median of the witnesses [N, 3, H, W], the least and the most of their luma [N, H, W]."""
+
+    middle: Tensor
+    darkest: Tensor
+    brightest: Tensor
+
+
+def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> _Compared:
     inside = torch.isfinite(error)
     votes = [
         torch.where(inside[:, k, None], witnesses[:, k], observed) for k in range(witnesses.shape[1])
     ]  # K of [N, 3, H, W]
-    middle = median(votes)
     brightness = [luma(vote) for vote in votes]
-    darkest, brightest = reduce(torch.minimum, brightness), reduce(torch.maximum, brightness)
-    own = luma(observed)
-    trust = torch.where(inside, 1 / (1 + error), 0).mean(1)
-    difference = observed - middle
-    spread, grey = brightest - darkest, luma(middle)
-    with torch.no_grad():  # a measure of the picture, nothing to learn through
-        luminances = zip(own, grey, spread, strict=True)
-        likely = [share_of_rain(*seen, doubts=_DOUBTS, shrink=shrink) for seen in luminances]
-    main = (difference, middle) if per_channel else (luma(difference)[:, None], grey[:, None])
-    planes = (
-        main[0] * _DIFFERENCE,
-        main[1] - 0.5,
-        torch.stack([spread, own - darkest, own - brightest], 1) * _DIFFERENCE,
-        trust[:, None],
-        torch.stack(likely)[:, None],
-    )
-    return Seen(difference.clamp(min=0), torch.cat(planes, 1))
+    return _Compared(median(votes), reduce(torch.minimum, brightness), reduce(torch.maximum, brightness))
+
+
+@torch.no_grad()  # a measure of the picture, nothing to learn through
+def _share(own: Tensor, grey: Tensor, spread: Tensor, shrink: int) -> Tensor:
+    """`share_of_rain` of N windows. [N, 1, H, W]"""
+    windows = zip(own, grey, spread, strict=True)
+    return torch.stack([share_of_rain(*seen, doubts=_DOUBTS, shrink=shrink) for seen in windows])[:, None]
 
 
 def luma(rgb: Tensor) -> Tensor:

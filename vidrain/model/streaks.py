@@ -7,10 +7,13 @@ On luma pictures alone. The baseline removes this share of the excess; a gate se
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from vidrain.errors import UsageError
 
 _LINES = 360  # rows, or columns of an upright picture, of the size at which lengths below are given
 _THICK = 7  # pixels across; a streak is thinner, sideways
@@ -22,7 +25,17 @@ _SMALLEST = 1e-4  # of RGB in [0, 1]: far below one code of any depth, keeps sha
 
 @dataclass(frozen=True)
 class Doubts:
-    """What each measure counts; `baseline.BaselineOptions` explains them."""
+    """What each measure counts.
+
+    The share of the excess that is rain is, between 0 and 1, trust + line * l - the weighted sum of the doubts. Each
+    measure is in luma; "against the excess" means x / (x + excess), from 0 to 1.
+    spread: range of the witnesses against the excess: they contradict each other where the flow failed.
+    edge: local contrast of M against the excess: next to an edge half a pixel of misalignment looks like rain.
+    darkening: mean of M - O > 0 nearby against the excess: rain never darkens, noise and bad alignment do.
+    thickness: the part of the excess that is wider than a streak, as a share of it.
+    opacity: excess over what is left to white: a falling drop covers a pixel for only part of the exposure.
+    line: mean excess along the best steep line against the excess at the pixel; l is 0.5 on a long streak.
+    """
 
     trust: float = 0.7
     spread: float = 0.4
@@ -32,10 +45,20 @@ class Doubts:
     opacity: float = 1.2
     line: float = 2.2
 
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            if isnan(value):
+                raise UsageError(f"baseline.doubts.{key}={value}: is no number")
+
 
 def shrink_of(size: Sequence[int]) -> int:
     """How many times smaller a picture of (..., rows, columns) is looked at where lengths count. At least 1"""
     return max(1, round(min(size[-2:]) / _LINES))
+
+
+def reduced(pictures: Tensor, shrink: int) -> Tensor:
+    """Pictures [..., C, H, W] so many times smaller, each cell the mean of what it covers."""
+    return functional.avg_pool2d(pictures, shrink, ceil_mode=True) if shrink > 1 else pictures
 
 
 def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubts: Doubts, shrink: int) -> Tensor:
@@ -57,8 +80,7 @@ def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tens
     """The terms that look further around, at the size their lengths are given for. [H, W], not clamped"""
     size = (excess.shape[0], excess.shape[1])
     if shrink > 1:
-        pair = torch.stack((excess, deficit))
-        excess, deficit = functional.avg_pool2d(pair, shrink, ceil_mode=True)
+        excess, deficit = reduced(torch.stack((excess, deficit)), shrink)
     darkening = _over(deficit, (_AROUND, _AROUND), torch.add).div_(_AROUND**2)
     terms = _against(along_lines(excess), excess).mul_(doubts.line).add_(doubts.trust)
     terms.sub_(_against(darkening, excess), alpha=doubts.darkening)

@@ -33,8 +33,8 @@ from vidrain.events import AdaptationStep, OnEvent, ignore
 from vidrain.model.gate import Gate
 from vidrain.stream import prefetch
 from vidrain.train.balance import LossWeights
-from vidrain.train.data import Batch, Cut, DataOptions, NoWindow, Windows
-from vidrain.train.loop import TrainConfig, learn, learner_of, teacher_rain
+from vidrain.train.data import Batch, DataOptions, NoWindow, Windows
+from vidrain.train.loop import TrainConfig, cut_of, learn, learner_of, teacher_rain
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
 from vidrain.train.stretches import Clip, Stretch, split
 
@@ -154,7 +154,7 @@ class _Run:
     def windows(self, stretches: Sequence[Stretch], refresh: int) -> Windows:
         """Windows of these stretches."""
         data = DataOptions(readings=self.options.readings, crops_per_reading=4, refresh=refresh)
-        cut = Cut(radius=self.base.config.radius, patch=self.config.patch, batch=self.config.batch)
+        cut = cut_of(self.config, self.base)
         return Windows(data, cut, seed=self.options.seed, tell=self.on_event, rainy=stretches)
 
     def tell(self, steps: int, gain: float) -> None:

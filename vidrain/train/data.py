@@ -9,26 +9,24 @@ goes on after an interruption sees the batches it would have seen. Memory is bou
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from vidrain.align import Aligner, Picture, guide_of
+from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, dry, judged, reach_of
+from vidrain.decompose import DecomposeOptions, Judged, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
-from vidrain.model.streaks import shrink_of
+from vidrain.model.streaks import reduced, shrink_of
 from vidrain.shots import choose_witnesses
 from vidrain.stream import sliding_windows
 from vidrain.train.footage import Footage, Tell, clips_at, open_footage
-from vidrain.train.window import Window
-from vidrain.types import Aligned
+from vidrain.train.window import Neighbour, Window
 
 _TRIES = 50  # places in the clips, until one has all its witnesses
-_SETTLED = 1 << 40  # draws of readings and draws of batches never share a seed
+_SETTLED, _TURNED = 1 << 40, 1 << 41  # draws of readings, of neighbours, and of batches never share a seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +63,14 @@ class DataOptions:
 class Cut:
     """What a batch is: windows of `radius` neighbours on each side, `patch` pixels square, `batch` of them.
 
-    beside: whether with each comes the window of a neighbouring frame, at the same place of the picture.
+    views: 1: the windows alone. 2: with each comes one of its neighbours as it was filmed. 3: and the window of the
+    frame before it, at the same place of the picture, whatever has moved.
     """
 
     radius: int
     patch: int
     batch: int
-    beside: bool = False
+    views: int = 1
 
 
 class Batch(NamedTuple):
@@ -80,7 +79,8 @@ class Batch(NamedTuple):
     observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
     The witnesses are what the baseline left of the frames, as a gate will see them.
     rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. is_clean: [N] bool.
-    beside: windows of neighbouring frames, each in its own coordinates, where the cut asks for them.
+    neighbour: one of the witnesses as filmed; beside: windows of frames before, each in its own coordinates; both where
+    the cut asks for them.
     """
 
     observed: Tensor
@@ -88,6 +88,7 @@ class Batch(NamedTuple):
     error: Tensor
     rain: Tensor
     is_clean: Tensor
+    neighbour: Neighbour | None = None
     beside: Window | None = None
 
     @property
@@ -98,22 +99,21 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
         observed, witnesses, error, rain, is_clean = (part.to(device) for part in self[:5])
+        neighbour = None if self.neighbour is None else Neighbour(*(part.to(device) for part in self.neighbour))
         beside = None if self.beside is None else Window(*(part.to(device) for part in self.beside))
-        return Batch(observed, witnesses, error, rain, is_clean, beside)
+        return Batch(observed, witnesses, error, rain, is_clean, neighbour, beside)
 
 
-class _Crop(NamedTuple):
-    """Windows of one place, the one beside where it is wanted, and the rain of the first."""
-
-    aligned: tuple[Aligned, ...]
-    rain: Tensor
+Pictures = tuple[Tensor, ...]
+"""All [..., H, W], cut and mirrored alike: the first four of a batch, the neighbour's two, the window beside."""
 
 
 class _Reading(NamedTuple):
-    """One place in one clip, aligned, and cut to what is kept."""
+    """One place in one clip, aligned, and cut to what is kept. neighbour: number of the witness held as filmed, too."""
 
     generation: int
-    crops: list[_Crop]
+    neighbour: int
+    crops: list[Pictures]
 
 
 class NoWindow(InputError):
@@ -150,20 +150,21 @@ class Windows:
         """The batch of this step, whatever was asked for before."""
         random = torch.Generator().manual_seed(self._seed_of(step))
         drawn = [self._window(step, random) for _ in range(self._cut.batch)]
-        observed, witnesses, error, rain, is_clean, *beside = (torch.stack(part) for part in zip(*drawn, strict=True))
-        return Batch(observed, witnesses, error, rain, is_clean, Window(*beside) if beside else None)
+        stacked = [torch.stack(part) for part in zip(*drawn, strict=True)]
+        is_clean, number, observed, witnesses, error, rain, *further = stacked
+        neighbour = Neighbour(number, *further[:2]) if self._cut.views > 1 else None
+        beside = Window(*further[2:]) if self._cut.views > 2 else None
+        return Batch(observed, witnesses, error, rain, is_clean, neighbour, beside)
 
     def _window(self, step: int, random: torch.Generator) -> tuple[Tensor, ...]:
-        """One window of a batch, mirrored or not."""
+        """Whether it is clean, which neighbour it has, and the pictures of one window of a batch, mirrored or not."""
         slot = _below(self._options.readings, random)
-        crops = self._reading(slot, step).crops
-        crop = crops[_below(len(crops), random)]
-        (aligned, *beside), rain = _cropped(crop, self._cut.patch, random)
-        parts = [aligned.observed, aligned.witnesses, aligned.error, rain]
-        parts += [part for each in beside for part in (each.observed, each.witnesses, each.error)]
+        reading = self._reading(slot, step)
+        crop = reading.crops[_below(len(reading.crops), random)]
+        cut = _cropped(crop, self._cut.patch, random)
         mirrored = _below(2, random)
-        parts = [part.flip(-1) if mirrored else part for part in parts]
-        return *parts[:4], torch.tensor(self._is_clean(slot)), *parts[4:]
+        facts = torch.tensor(self._is_clean(slot)), torch.tensor(reading.neighbour)
+        return *facts, *(part.flip(-1) if mirrored else part for part in cut)
 
     def _is_clean(self, slot: int) -> bool:
         """Clean clips have the last slots."""
@@ -176,29 +177,31 @@ class Windows:
         generation = (step // options.refresh + slot) // options.readings
         held = self._readings.get(slot)
         if held is None or held.generation != generation:
-            held = _Reading(generation, self._read(slot, generation))
+            held = self._read(slot, generation)
             self._readings[slot] = held
         return held
 
-    def _read(self, slot: int, generation: int) -> list[_Crop]:
-        random = torch.Generator().manual_seed(self._seed_of(_SETTLED + generation * self._options.readings + slot))
+    def _read(self, slot: int, generation: int) -> _Reading:
+        reading = generation * self._options.readings + slot
+        random, of_neighbours = (
+            torch.Generator().manual_seed(self._seed_of(first + reading)) for first in (_SETTLED, _TURNED)
+        )
+        neighbour = _below(2 * self._cut.radius, of_neighbours)  # its own draw: the windows are the same without it
         clips = self._clean if self._is_clean(slot) else self._rainy
         for _ in range(_TRIES):
             clip = clips[_below(len(clips), random)]
-            aligned = self._somewhere(clip, random)
-            if aligned:
+            whole = self._somewhere(clip, random, neighbour)
+            if whole:
                 break
         else:
             names = ", ".join(dict.fromkeys(clip.path.name for clip in clips))
             needed = 2 * self._cut.radius + 1
             raise NoWindow(f"{names}: no {needed} different frames in a row found in {_TRIES} places; use other clips")
-        rain = Baseline(BaselineOptions(radius=self._cut.radius))(aligned[0])
-        whole = _Crop(aligned, rain)
-        return [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]
+        crops = [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]
+        return _Reading(generation, neighbour, crops)
 
-    def _somewhere(self, clip: Footage, random: torch.Generator) -> tuple[Aligned, ...]:
-        """A window of `clip` at a place and with a stride drawn, whole, and the one beside it where that is wanted;
-        nothing where witnesses are missing."""
+    def _somewhere(self, clip: Footage, random: torch.Generator, neighbour: int) -> Pictures:
+        """A window of `clip` at a place and with a stride drawn, whole pictures; none where witnesses are missing."""
         radius, length = self._cut.radius, len(clip)
         wanted = self._options.strides[_below(len(self._options.strides), random)]
         longest = max(1, (length - 1) // (2 * radius))
@@ -219,17 +222,33 @@ class Windows:
             )
         seen, centers = list(judged(pictures, options.shots)), [position - first]
         steps = [item.step for item in seen[1:]]
-        if self._cut.beside:
+        wants_beside = self._cut.views > 2
+        if wants_beside:
             centers += choose_witnesses(steps, centers[0], 1)[:1]  # the frame before it, nearest first
         chosen = [choose_witnesses(steps, center, radius) for center in centers]
-        if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + self._cut.beside:
+        if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + wants_beside:
             return ()
         aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
         dried = {i: dry(windows[i], before, aligner, options) for i in sorted({*centers, *chosen[0], *chosen[-1]})}
-        return tuple(
-            Aligner(options.align).align(dried[center].picture, [dried[i].witness for i in found])
-            for center, found in zip(centers, chosen, strict=True)
+        return self._pictures(
+            [[dried[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)], neighbour
         )
+
+    def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int) -> Pictures:
+        """What is kept of a place: of the frame, first, and its witnesses, and of the frame beside it and its own."""
+        (center, *others), *beside = shown
+        witnesses, options = [each.witness for each in others], AlignOptions()
+        filmed = [others[neighbour].picture] if self._cut.views > 1 else []  # moves as it does as a witness
+        aligned = Aligner(options).align(center.picture, [*witnesses, *filmed])
+        count = len(witnesses)
+        own = replace(aligned, witnesses=aligned.witnesses[:count], error=aligned.error[:count])
+        pictures = [own.observed, own.witnesses, own.error, Baseline(BaselineOptions(radius=self._cut.radius))(own)]
+        if filmed:
+            pictures += [aligned.witnesses[count], center.witness.rgb]
+        for first, *further in beside:
+            at = Aligner(options).align(first.picture, [each.witness for each in further])
+            pictures += [at.observed, at.witnesses, at.error]
+        return tuple(pictures)
 
     def _seed_of(self, number: int) -> int:
         """Seeds that differ between numbers and between runs of other seeds."""
@@ -238,20 +257,15 @@ class Windows:
 
 def _at_size(rgb: Tensor) -> Tensor:
     """A picture [3, H, W] as small as a gate looks at it: the same streak is as wide in every clip."""
-    shrink = shrink_of(rgb.shape)
-    return functional.avg_pool2d(rgb, shrink) if shrink > 1 else rgb
+    return reduced(rgb, shrink_of(rgb.shape))
 
 
-def _cropped(whole: _Crop, side: int, random: torch.Generator) -> _Crop:
-    """A square somewhere in the picture; the whole breadth or height where that is shorter."""
-    height, width = whole.rain.shape[1:]
+def _cropped(whole: Pictures, side: int, random: torch.Generator) -> Pictures:
+    """A square somewhere in the pictures; the whole breadth or height where that is shorter."""
+    height, width = whole[0].shape[1:]
     top, left = _below(max(height - side, 0) + 1, random), _below(max(width - side, 0) + 1, random)
-
-    def cut(part: Tensor) -> Tensor:
-        return part[..., top : top + side, left : left + side].clone()  # a view would keep the whole in memory
-
-    parts = ((cut(each.observed), cut(each.witnesses), cut(each.error)) for each in whole.aligned)
-    return _Crop(tuple(Aligned(*each) for each in parts), cut(whole.rain))
+    cut = (part[..., top : top + side, left : left + side] for part in whole)
+    return tuple(part.clone() for part in cut)  # a view would keep the whole in memory
 
 
 def _below(end: int, random: torch.Generator) -> int:

@@ -38,7 +38,7 @@ from vidrain.train.players import parameters_of, require_all
 from vidrain.train.preview import preview
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
 from vidrain.train.run import Curve, State, describe, load_state, run_folder, save_state
-from vidrain.train.terms import Scene, discriminator_loss, nlcl_terms
+from vidrain.train.terms import Scene, discriminator_loss, nlcl_terms, views_of
 from vidrain.train.window import Window, look_at
 from vidrain.weights import packed_gate
 
@@ -126,9 +126,7 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
         first = load_state(run_dir, state, config)
         describe(run_dir, config, device)
         curve = Curve(run_dir / "curve.jsonl", first)
-        beside = "layer" in config.weights.counted and config.contrast.positives == "frames"
-        cut = Cut(radius=net.config.radius, patch=config.patch, batch=config.batch, beside=beside)
-        windows = Windows(config.data, cut, seed=config.seed, tell=on_event)
+        windows = Windows(config.data, cut_of(config, net), seed=config.seed, tell=on_event)
         on_event(_plan(config, run_dir, windows, first))
 
         with closing(prefetch(windows.batches(range(first, config.steps)), _AHEAD, "windows")) as batches:
@@ -219,6 +217,12 @@ def learn(
     return Learned(pair, background.detach(), numbers)
 
 
+def cut_of(config: TrainConfig, net: Gate) -> Cut:
+    """The windows that a step learns from: of the size of `net`, and in as many views as the terms look at."""
+    views = views_of(config.weights, config.contrast)
+    return Cut(radius=net.config.radius, patch=config.patch, batch=config.batch, views=views)
+
+
 def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
     """What the teacher (None: the baseline) takes for rain; none of a clean picture. [N, 3, H, W] >= 0"""
     rain = batch.rain
@@ -247,8 +251,9 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
 
 def scene_of(batch: Batch, windows: int) -> Scene:
     """The first windows of a batch as they are, for the terms of NLCL."""
+    neighbour = None if batch.neighbour is None else batch.neighbour.first(windows)
     beside = None if batch.beside is None else batch.beside.first(windows)
-    return Scene(batch.window.first(windows), batch.is_clean[:windows], beside)
+    return Scene(batch.window.first(windows), batch.is_clean[:windows], neighbour, beside)
 
 
 def descend(total: Tensor, players: Sequence[Optimizer], rate: float, largest_gradient: float) -> float:

@@ -1,10 +1,10 @@
 """The terms of NLCL on windows as they are, rain and all: nothing is known of them but how rain and scenes behave.
 
-Every window is seen from its own frame and from one of its neighbours, drawn, in the same coordinates (`window.py`).
+Every window is seen from its own frame and from one of its neighbours, in the same coordinates (`window.py`).
 The value of the layer term at chance grows with the number of patches in which the restorer finds rain: it may rise
 while the layers come apart.
 
-    terms = nlcl_terms(nets, Scene(window, is_clean), generator, weights, options)   # name -> scalar
+    terms = nlcl_terms(nets, Scene(window, is_clean, neighbour), generator, weights, options)   # name -> scalar
     loss = discriminator_loss(nets, Scene(window, is_clean), 4)
 """
 
@@ -38,16 +38,20 @@ from vidrain.train.losses import (
 )
 from vidrain.train.mining import gather_patches
 from vidrain.train.nets import Nets
-from vidrain.train.window import Layers, Window, layers_of, seen_from, stacked
+from vidrain.train.window import Layers, Neighbour, Window, error_of, layers_of, seen_from, stacked
 
 TERMS = ("location", "layer", "adversarial", "decorrelation", "consistency")
 
 
 class Scene(NamedTuple):
-    """N windows; is_clean: [N] bool; beside: the windows of neighbouring frames at the same place of the picture."""
+    """N windows; is_clean: [N] bool; neighbour: of each, from which it is seen as well, for any of the terms.
+
+    beside: the windows of neighbouring frames at the same place of the picture.
+    """
 
     window: Window
     is_clean: Tensor
+    neighbour: Neighbour | None = None
     beside: Window | None = None
 
 
@@ -66,6 +70,13 @@ class _Seen(NamedTuple):
         return part.view(len(self.error), -1, *part.shape[1:])
 
 
+def views_of(weights: LossWeights, options: ContrastOptions) -> int:
+    """How many views of a window the terms that count look at: `data.Cut` explains them."""
+    if not weights.counted.keys() & set(TERMS):
+        return 1
+    return 3 if weights.layer and options.positives == "frames" else 2
+
+
 def nlcl_terms(
     nets: Nets, scene: Scene, generator: torch.Generator, weights: LossWeights, options: ContrastOptions
 ) -> dict[str, Tensor]:
@@ -73,7 +84,7 @@ def nlcl_terms(
     counted = weights.counted.keys() & set(TERMS)
     if not counted:
         return {}
-    seen = _look_twice(nets, scene, generator)
+    seen = _look_twice(nets, scene)
     background, rain = (seen.frames(part) for part in (seen.layers.background, seen.layers.rain))
     aligned = (seen.error <= options.largest_error)[:, None]
     made = nets.encoder(seen.layers.background, seen.window) if nets.heads else []
@@ -106,14 +117,12 @@ def _required(nets: Nets) -> Discriminator:
     return nets.discriminator
 
 
-def _look_twice(nets: Nets, scene: Scene, generator: torch.Generator) -> _Seen:
-    window = scene.window
-    count, neighbours = window.witnesses.shape[:2]
-    chosen = torch.randint(neighbours, (count,), generator=generator).to(window.observed.device)
-    views = [window, seen_from(window, chosen)] + ([] if scene.beside is None else [scene.beside])
-    every = stacked(views)
-    error = window.error[torch.arange(count, device=chosen.device), chosen]
-    return _Seen(every, layers_of(nets.restorer, every), error)
+def _look_twice(nets: Nets, scene: Scene) -> _Seen:
+    window, neighbour = scene.window, scene.neighbour
+    if neighbour is None:
+        raise ValueError("found windows without a neighbour; want one where a term of NLCL counts")
+    every = stacked([window, seen_from(window, neighbour)] + ([] if scene.beside is None else [scene.beside]))
+    return _Seen(every, layers_of(nets.restorer, every), error_of(window, neighbour))
 
 
 def _adversarial(discriminator: Discriminator, background: Tensor) -> Tensor:

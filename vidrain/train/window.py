@@ -1,11 +1,11 @@
 """Aligned windows, the same windows seen from one of their neighbours, and the layers that a restorer makes of them.
 
-A window of frame t holds its neighbours in the coordinates of t. Take one of them as the observation, put t among the
-witnesses, and the restorer gives B and R of the neighbour where they lie in t: two rains and two backgrounds of one
-scene, and no more data for it.
+A window of frame t holds its neighbours in the coordinates of t as witnesses, dried: with hardly any rain of their own.
+Take one of them as it was filmed as the observation, put t, dried, among the witnesses, and the restorer gives B and R
+of the neighbour where they lie in t: two rains and two backgrounds of one scene.
 
     window = Window(observed, witnesses, error)
-    both = stacked([window, seen_from(window, torch.tensor([2, 0]))])
+    both = stacked([window, seen_from(window, Neighbour(torch.tensor([2, 0]), filmed, dried))])
     layers = layers_of(net, both)
 """
 
@@ -31,6 +31,22 @@ class Window(NamedTuple):
         return Window(self.observed[:count], self.witnesses[:count], self.error[:count])
 
 
+class Neighbour(NamedTuple):
+    """A witness of each of N windows as it was filmed, and the frame of the window as it bears witness itself.
+
+    number: [N], which witness it is. filmed: [N, 3, H, W], warped as that witness is. dried: [N, 3, H, W], of the
+    observation of the window what the pass before has left.
+    """
+
+    number: Tensor
+    filmed: Tensor
+    dried: Tensor
+
+    def first(self, count: int) -> "Neighbour":
+        """Those of the first windows."""
+        return Neighbour(self.number[:count], self.filmed[:count], self.dried[:count])
+
+
 class Layers(NamedTuple):
     """Background and rain, O = B + R, and the floor min(O, M), all [N, 3, H, W]; the floor needs no training."""
 
@@ -39,16 +55,21 @@ class Layers(NamedTuple):
     floor: Tensor
 
 
-def seen_from(window: Window, chosen: Tensor) -> Window:
-    """The windows with their witness number `chosen` [N] as the observation, and the observation in its place.
+def seen_from(window: Window, neighbour: Neighbour) -> Window:
+    """The windows with the neighbour, as filmed, as the observation, and their own frame, dried, in its place.
 
     A witness is as far off from another one as both are from the observation.
     """
-    rows = torch.arange(len(chosen), device=window.observed.device)
-    away = window.error[rows, chosen]
+    away = error_of(window, neighbour)
+    rows = torch.arange(len(away), device=away.device)
     witnesses, error = window.witnesses.clone(), window.error + away[:, None]
-    witnesses[rows, chosen], error[rows, chosen] = window.observed, away
-    return Window(window.witnesses[rows, chosen], witnesses, error)
+    witnesses[rows, neighbour.number], error[rows, neighbour.number] = neighbour.dried, away
+    return Window(neighbour.filmed, witnesses, error)
+
+
+def error_of(window: Window, neighbour: Neighbour) -> Tensor:
+    """How far the warp of the neighbour may be off. [N, H, W] in pixels"""
+    return window.error[torch.arange(len(neighbour.number), device=neighbour.number.device), neighbour.number]
 
 
 def stacked(views: Sequence[Window]) -> Window:
@@ -57,7 +78,10 @@ def stacked(views: Sequence[Window]) -> Window:
 
 
 def look_at(picture: Tensor, window: Window, net: Gate) -> Seen:
-    """What `net` sees of a picture [N, 3, H, W] among the witnesses of a window: its own observation, or a layer."""
+    """What `net` sees of a picture [N, 3, H, W] among the witnesses of a window: its own observation, or a layer.
+
+    Windows to train on are of the size that a gate looks at (`data`): nothing is left to be reduced.
+    """
     return look(picture, window.witnesses, window.error, per_channel=net.config.per_channel)
 
 
