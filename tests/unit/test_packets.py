@@ -91,6 +91,28 @@ def test_every_packet_that_is_missing_in_the_middle(whole: Path, tmp_path: Path)
             assert any("packets are missing" in damage.what for damage in found), number
 
 
+def test_a_stream_whose_first_packets_are_missing(whole: Path, tmp_path: Path) -> None:
+    """Where all others count from 0 as muxers do; FFmpeg passes over the rest of its first unit."""
+    data = whole.read_bytes()
+    pids = [pid_of(data[place : place + 3]) for place in range(0, len(data), 188)]
+    for pid in (0x100, 0x101):
+        first = pids.index(pid)
+        for numbers in ([first], [first, pids.index(pid, first + 1)]):
+            (damage,) = examine(without(whole, tmp_path / "beheaded.ts", *numbers)).damages
+            assert damage.what == f"the beginning of stream {pid:#x} is missing"
+
+
+def test_a_recording_that_was_begun_in_mid_stream_is_whole(whole: Path, tmp_path: Path) -> None:
+    """There every counter stands somewhere."""
+    data = bytearray(whole.read_bytes())
+    for place in range(0, len(data), 188):
+        pid = pid_of(data[place : place + 3])
+        data[place + 3] = data[place + 3] & 0xF0 | (data[place + 3] + (5 if pid != 0x1FFF else 0) + (pid & 3)) & 0x0F
+    later = tmp_path / "later.ts"
+    later.write_bytes(data)
+    assert examine(later) == Structure("mpegts", units=examine(whole).units)
+
+
 def test_a_packet_that_comes_twice(whole: Path, tmp_path: Path) -> None:
     """It may, but FFmpeg hands its bytes out twice, and what a decoder makes of them is lost; a table does no harm."""
     data = whole.read_bytes()

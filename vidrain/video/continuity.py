@@ -20,14 +20,19 @@ _AUDIO = {0x03, 0x04, 0x0F, 0x11, 0x1C, 0x81, 0x82, 0x83, 0x84, 0x87, 0x8A}
 # DTS on Blu-ray discs, subtitles in American cable (ANSI/SCTE 27); those come in sections of this table, not in units.
 _DTS_OR_TEXT, _TEXT_TABLE = 0x82, 0xC6
 _UNIT = b"\0\0\1"
+_FEWEST = 3  # PIDs that count from 0, so that it is no coincidence: the tables are two
 _BEHIND_CLOCK = 12  # bytes of a packet among which its clock may stand
 _PAYLOAD = 184  # bytes of a packet behind its head
 
 
 @dataclass
 class _Carried:
-    """Where one PID stands. due, got: bytes of the unit (PES) under way, as it states them (0: it does not), so far."""
+    """Where one PID stands. first: its first counter, None where that packet carried nothing.
 
+    due, got: bytes of the unit (PES) under way, as it states them (0: it does not), so far.
+    """
+
+    first: int | None
     last: Packets | None = None
     due: int = 0
     got: int = 0
@@ -71,14 +76,23 @@ class Continuity:
         """(PID, units that have begun) of every video."""
         return tuple((pid, count) for pid, count in self._begun.items() if self.kinds.get(pid) == "video")
 
+    def beheaded(self) -> Iterator[int]:
+        """PIDs of pictures and sound that do not count from 0 in a file where all else does, as muxers begin.
+
+        Of a recording that was begun in mid-stream nothing is known: there no PID does, but by chance.
+        """
+        late = [pid for pid, carried in self._pids.items() if carried.first]
+        others = len(self._pids) - len(late)
+        return (pid for pid in late if others >= _FEWEST and len(late) == 1 and self.kinds.get(pid, "other") != "other")
+
     def restart(self) -> None:
         """Packets were lost here in any case."""
         self._pids.clear()
 
     def _counted(self, pid: int, own: Packets) -> Iterator[tuple[int, str]]:
         """Packets before which some are missing, by the counter of four bits."""
-        carried = self._pids.setdefault(pid, _Carried())
         counters, loaded = (own[:, 3] & 0x0F).astype(np.int64), own[:, 3] & 0x10 != 0
+        carried = self._pids.setdefault(pid, _Carried(int(counters[0]) if loaded[0] else None))
         announced = (own[:, 3] & 0x20 != 0) & (own[:, 4] > 0) & (own[:, 5] & 0x80 != 0)
         self.restarts += int(announced.sum())
         first = counters[0] - loaded[0] if carried.last is None else carried.last[3] & 0x0F
@@ -100,7 +114,7 @@ class Continuity:
 
     def _measured(self, pid: int, own: Packets) -> Iterator[tuple[int, str]]:
         """Units that are shorter than they state."""
-        carried = self._pids.setdefault(pid, _Carried())
+        carried = self._pids[pid]
         loaded, extended = own[:, 3] & 0x10 != 0, own[:, 3] & 0x20 != 0
         skipped = np.where(extended, 1 + own[:, 4].astype(np.int64), 0)
         lengths = np.where(loaded, np.maximum(_PAYLOAD - skipped, 0), 0)

@@ -79,6 +79,10 @@ def examine_packets(file: BinaryIO, size: int) -> Structure:
         else:
             position += whole * step
     if not damages:
+        for pid in following.beheaded():
+            damages.append(
+                Damage(f"the beginning of stream {pid:#x} is missing", 0, 1, following.kinds.get(pid, "other"))
+            )
         for pid in following.unfinished():
             damages.append(
                 Damage(f"the end of stream {pid:#x} is cut", size, size + 1, following.kinds.get(pid, "other"))
