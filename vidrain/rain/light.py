@@ -1,0 +1,97 @@
+"""What light there is: linear light and codes, how bright the sky is, and what a drop shows of its surroundings.
+
+A drop is a lens that takes in nearly half the world behind it, sky and all: by day it is brighter than the ground that
+is seen behind it. At night it is lit by lamps, and seen only near them.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vidrain.rain.canvas import enlarged, softened
+
+Picture = npt.NDArray[np.float32]
+Light = Literal["day", "night"]
+
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of linear light, BT.709
+_CELL = 8  # pixels: what a drop shows is soft, so it is worked out on a coarse picture
+_BEHIND = 0.94  # of a drop's light that comes through it; the rest is mirrored from all around
+BRIGHTEST = 98  # per cent of the pixels are darker than what is taken for the sky
+_HIGHEST_SKY = 4.0  # of the white of the picture: cameras let the sky burn out
+_LAMP = 0.55  # of the white, in linear light; what is brighter at night is a lamp
+_LAMP_GAIN = 12.0  # lamps are burnt out as well: their true brightness over what the picture shows of it
+_NIGHT_SKY = 0.4  # of the mean of the picture
+
+
+def to_linear(codes: Picture) -> Picture:
+    """RGB as stored, white at 1, to linear light (IEC 61966-2-1, sRGB), mirrored below 0."""
+    size = np.abs(codes)
+    steep = ((size + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
+    return np.copysign(np.where(size <= 0.04045, size / np.float32(12.92), steep), codes)
+
+
+def to_codes(light: Picture) -> Picture:
+    """Inverse of `to_linear`."""
+    size = np.abs(light)
+    steep = np.float32(1.055) * size ** np.float32(1 / 2.4) - np.float32(0.055)
+    return np.copysign(np.where(size <= 0.0031308, size * np.float32(12.92), steep), light)
+
+
+def coarse(picture: Picture, cell: int = _CELL) -> Picture:
+    """Means over cells of [..., H, W]; cells at the edge repeat the last pixels."""
+    rows, columns = (-(-side // cell) for side in picture.shape[-2:])
+    pad = [(0, 0)] * (picture.ndim - 2)
+    pad += [(0, rows * cell - picture.shape[-2]), (0, columns * cell - picture.shape[-1])]
+    whole = np.pad(picture, pad, "edge").reshape(*picture.shape[:-2], rows, cell, columns, cell)
+    return np.asarray(whole.mean(axis=(-3, -1), dtype=np.float32))
+
+
+def sky_of(light: Picture, gain: float) -> Picture:
+    """Radiance of the sky over a scene [3, h, w] by day, [3]: the brightest that is seen, or `gain` times the median.
+
+    The sky is seldom in the picture, and burnt out where it is; over ground that mirrors an eighth it is
+    eight times as bright.
+    """
+    luma = np.tensordot(LUMA, light, 1)
+    brightest = float(np.percentile(luma, BRIGHTEST))
+    level = min(max(brightest, gain * float(np.median(luma))), _HIGHEST_SKY)
+    bright = light[:, luma >= brightest].mean(axis=1)
+    tint = bright / max(float(LUMA @ bright), 1e-6)
+    return np.asarray((level * (0.5 + 0.5 * np.clip(tint, 0.5, 2.0))), np.float32)  # half its colour, half white
+
+
+def shown_by_day(light: Picture, sky: Picture, size: tuple[int, int]) -> Picture:
+    """What a drop before each pixel shows, [3, H, W]: the scene behind it under a blur as wide as the picture is high.
+
+    light: the coarse scene [3, h, w]; above it there is sky, below it more of its lowest rows.
+    """
+    rows, columns = light.shape[-2:]
+    above = np.broadcast_to(sky[:, None, None], (3, rows, columns))
+    below = np.broadcast_to(light[:, -max(1, rows // 4) :].mean(axis=(1, 2), keepdims=True), (3, rows, columns))
+    tall = np.concatenate([above, light, below], axis=1).astype(np.float32)
+    cell = max(1, rows // 12)
+    cone = softened(coarse(tall, cell), (0.5 * rows / cell) ** 2)
+    behind = enlarged(cone, cell * _CELL, size, (rows * _CELL, 0))
+    around = (sky + light.mean(axis=(1, 2))) / 2
+    return np.asarray(_BEHIND * behind + (1 - _BEHIND) * around[:, None, None], np.float32)
+
+
+def lamps_in(light: Picture) -> Picture:
+    """The light of what is so bright by night that it must be a lamp, [3, H, W], of a scene as large."""
+    luma = np.tensordot(LUMA, light, 1)
+    return np.asarray(light * np.clip((luma - _LAMP) / (1 - _LAMP), 0, 1) * np.float32(_LAMP_GAIN), np.float32)
+
+
+def shown_by_night(light: Picture, lamps: Picture, size: tuple[int, int]) -> Picture:
+    """The same by night: lamps, whose light falls off with the square of the distance in the picture.
+
+    light, lamps: coarse, [3, h, w]. Blurs of doubling width, each spreading the same light, add up to 1 / r^2.
+    """
+    glow = np.zeros_like(lamps)
+    sigma = 1.0
+    while sigma < max(light.shape[-2:]) / 4:
+        glow += softened(lamps, sigma**2)
+        sigma *= 2
+    night = _NIGHT_SKY * light.mean(axis=(1, 2), keepdims=True)
+    return enlarged(np.asarray(night + glow, np.float32), _CELL, size)
