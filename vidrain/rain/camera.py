@@ -25,6 +25,7 @@ class CameraOptions:
     focus: float = 8.0  # metres
     focal_mm: float = 4.0
     aperture: float = 2.0  # f-number
+    headlamps: bool = False  # by night
     sharpening: float = 0.5  # share of what a blur takes away that the camera adds
 
 

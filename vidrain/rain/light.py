@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from vidrain.rain.camera import Camera
 from vidrain.rain.canvas import enlarged, softened
 
+Floats = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
 Light = Literal["day", "night"]
 
@@ -21,6 +23,9 @@ BRIGHTEST = 98  # per cent of the pixels are darker than what is taken for the s
 _HIGHEST_SKY = 4.0  # of the white of the picture: cameras let the sky burn out
 _LAMP = 0.55  # of the white, in linear light; what is brighter at night is a lamp
 _LAMP_GAIN = 12.0  # lamps are burnt out as well: their true brightness over what the picture shows of it
+_HEADLAMP, _HEADLAMP_M = 0.7, 8.0  # brightness of a drop in the middle of the beam, at so many metres
+_BEAM = (15.0, 4.0)  # degrees: half its breadth; how far it points down, and half its height
+_LAMPS_BELOW = 0.8  # metres
 _NIGHT_SKY = 0.4  # of the mean of the picture
 
 
@@ -75,6 +80,20 @@ def shown_by_day(light: Picture, sky: Picture, size: tuple[int, int]) -> Picture
     behind = enlarged(cone, cell * _CELL, size, (rows * _CELL, 0))
     around = (sky + light.mean(axis=(1, 2))) / 2
     return np.asarray(_BEHIND * behind + (1 - _BEHIND) * around[:, None, None], np.float32)
+
+
+def headlamps(place: Floats, camera: Camera) -> Floats:
+    """How bright drops at places [D, 3] are in the beam of headlamps below the camera, over white.
+
+    The beam falls off as 1 / r^2 and by angle; a drop sends a twentieth of what meets it back, more than a road that is
+    met at a grazing angle.
+    """
+    from_lamp = place - _LAMPS_BELOW * camera.down
+    ahead = np.maximum(from_lamp @ camera.forward, 1e-3)
+    aside = np.degrees(np.arctan2(from_lamp[:, 0], ahead))
+    below = np.degrees(np.arctan2(from_lamp @ camera.down, ahead))
+    beam = np.exp(-0.5 * (aside / _BEAM[0]) ** 2 - 0.5 * ((below - _BEAM[1]) / _BEAM[1]) ** 2)
+    return np.asarray(np.minimum(_HEADLAMP * beam * (_HEADLAMP_M / ahead) ** 2, _HIGHEST_SKY))
 
 
 def lamps_in(light: Picture) -> Picture:

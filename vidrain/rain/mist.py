@@ -28,6 +28,7 @@ class AirOptions:
     distance: float = 20.0  # metres to the backdrop; 0: no mist
     sky: float = 8.0  # how much brighter than the middle of the scene the sky is
     gust_s: float = 1.5  # how long a gust lasts, in seconds
+    splashes: float = 1.0  # times as many on the ground as there should be
 
 
 class Mist:

@@ -17,6 +17,7 @@ from vidrain.provenance import TAG, made_by
 from vidrain.rain.camera import Camera, CameraOptions
 from vidrain.rain.composite import Setting
 from vidrain.rain.drops import MOST_RATE
+from vidrain.rain.glass import GlassOptions
 from vidrain.rain.light import Light
 from vidrain.rain.mist import AirOptions
 from vidrain.rain.scene import Weather
@@ -47,6 +48,9 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "air.distance": (0, 10_000),
     "air.sky": (0, 100),
     "air.gust_s": (0.05, 1000),
+    "air.splashes": (0, 10),
+    "pane.distance": (0.02, 2),
+    "pane.wiper_s": (0, 1000),
 }
 
 
@@ -62,6 +66,7 @@ class RainOptions:
     speed: float = 0.0
     light: Light = "day"
     rolling_shutter: str = "0"
+    glass: bool = False
     clean: Path | None = None
     rain: Path | None = None
     streaks: Path | None = None
@@ -75,6 +80,7 @@ class RainOptions:
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     camera: CameraOptions = field(default_factory=CameraOptions)
     air: AirOptions = field(default_factory=AirOptions)
+    pane: GlassOptions = field(default_factory=GlassOptions)
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def setting_of(options: RainOptions, size: tuple[int, int]) -> Setting:
     readout = _seconds("rolling_shutter", options.rolling_shutter, least=Fraction(0))
     nearest = options.camera.nearest
     if nearest is None:
-        nearest = _BEHIND_GLASS if options.speed else _NEAREST
+        nearest = _BEHIND_GLASS if options.speed or options.glass else _NEAREST
     if not 0.05 <= nearest <= 100:
         raise UsageError(f"camera.nearest={nearest:g}: allowed: 0.05 to 100 metres")
     weather = Weather(
@@ -121,7 +127,7 @@ def setting_of(options: RainOptions, size: tuple[int, int]) -> Setting:
         speed=options.speed,
     )
     camera = Camera(size, options.camera, float(exposure), float(readout), nearest)
-    return Setting(camera, weather, options.air, options.light, options.seed)
+    return Setting(camera, weather, options.air, options.light, options.pane if options.glass else None, options.seed)
 
 
 def plan_rain(video: Video, output: Path, options: RainOptions) -> RainJob:
