@@ -27,9 +27,9 @@ _NEAR = AirOptions(distance=15.0)  # little mist: it is the streaks that models 
 
 SETS: dict[str, RainOptions] = {
     "light": RainOptions(rate=5.0, exposure="1/250", wind=0.5, gusts=0.3, air=_NEAR),
-    "heavy": RainOptions(rate=60.0, exposure="1/300", wind=-0.5, gusts=0.5, air=_NEAR),
-    "gust": RainOptions(rate=40.0, exposure="1/160", wind=4.0, gusts=2.5, air=_NEAR),
-    "driving": RainOptions(rate=40.0, exposure="1/160", speed=60.0, wind=1.0, rolling_shutter="1/60", air=_NEAR),
+    "heavy": RainOptions(rate=80.0, exposure="1/400", wind=-0.5, gusts=0.5, air=_NEAR),
+    "gust": RainOptions(rate=50.0, exposure="1/200", wind=4.0, gusts=2.5, air=_NEAR),
+    "driving": RainOptions(rate=50.0, exposure="1/200", speed=60.0, wind=1.0, rolling_shutter="1/60", air=_NEAR),
     "night": RainOptions(
         rate=40.0, exposure="1/60", speed=50.0, light="night", camera=CameraOptions(headlamps=True), air=_NEAR
     ),

@@ -1,7 +1,9 @@
 """`vidrain rain`: exact layers, times and sound kept, one rain per seed, and what every option does."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,13 @@ import pytest
 import torch
 
 from tests import ffmpeg_says
+from tests.broken import wiped
 from tests.pipeline.conftest import Vidrain
 from vidrain.archive import recompose
+from vidrain.rain.plan import RainOptions, plan_rain
+from vidrain.rain.render import rained
+from vidrain.types import Frame
+from vidrain.video.color import upright
 from vidrain.video.decode import open_video
 
 LOSSLESS = "encode.codec=ffv1"
@@ -168,3 +175,60 @@ def test_what_cannot_be_rained_on(vidrain: Vidrain, source: Path, out: Path, tmp
         assert (ran.code, said in ran.err) == (3, True), ran
     ran = vidrain("rain", source, "-o", source)
     assert (ran.code, "is the source" in ran.err) == (2, True)
+
+
+@pytest.mark.proves("exit 4")
+def test_frames_that_do_not_decode_are_left_out_and_named(
+    vidrain: Vidrain, samples: Path, out: Path, tmp_path: Path
+) -> None:
+    coded = tmp_path / "coded.mov"
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-t", "0.4", "-c:v", "mjpeg", "-q:v", "2", coded)
+    frames = len(ffmpeg_says.shown_frames(coded).pts)
+    source = wiped(coded, tmp_path / "damaged.mov", range(3, 5))
+    ran = vidrain("rain", source, "-o", out, "--json", "--params", tmp_path / "told.json")
+    assert (ran.code, ran.err, ran.events[-1]["status"]) == (4, "", "partial")
+    assert any("0.120-0.200 s" in event.get("message", "") for event in ran.events)
+    kept = [number for number in range(frames) if number not in (3, 4)]
+    assert [row["frame"] for row in json.loads((tmp_path / "told.json").read_text())["frames"]] == kept
+    due = ffmpeg_says.shown_frames(coded).seconds
+    assert ffmpeg_says.shown_frames(out).seconds == [due[number] for number in kept]
+
+
+def test_frames_are_taken_one_at_a_time(source: Path, tmp_path: Path) -> None:
+    """However long the video, nothing gathers frames; and rain moves on with their times, not with their number."""
+    job = plan_rain(open_video(source), tmp_path / "out.mp4", RainOptions())
+    taken: list[int] = []
+
+    def without_end() -> Iterator[Frame]:
+        frame = next(iter(open_video(source).frames()))
+        for number in count():
+            taken.append(number)
+            yield replace(frame, pts=frame.pts + 1000 * number, index=number)
+
+    made = rained(without_end(), job)
+    for number in range(3):
+        assert next(made).layers.frame.index == number
+        assert len(taken) == number + 1
+
+
+@pytest.mark.parametrize("name", ["rotated.mp4", "tenbit.mp4", "odd.mp4", "vfr.mp4"])
+def test_any_layout_falls_the_right_way_and_keeps_its_times(
+    name: str, vidrain: Vidrain, samples: Path, tmp_path: Path
+) -> None:
+    """Streaks are upright where the picture is shown upright."""
+    rainy, clean, streaks = (tmp_path / f"{kind}.mp4" for kind in ("rainy", "clean", "streaks"))
+    fast = ("--exposure", "1/30", "--rate", "60", LOSSLESS)
+    part = () if name == "vfr.mp4" else ("end=4",)  # a part of a video that begins late would begin at 0
+    ran = vidrain("rain", samples / name, "-o", rainy, "--clean", clean, "--streaks", streaks, *fast, *part)
+    assert ran.code == 0, ran.err
+    source = open_video(samples / name)
+    made = open_video(rainy)
+    frames = len(made.index.pts)
+    assert same(planes(clean), planes(samples / name)[:frames])
+    times = [int(pts) * made.info.time_base for pts in made.index.pts]
+    assert times == [int(pts) * source.info.time_base for pts in source.index.pts[:frames]]
+    assert made.info.display_matrix == source.info.display_matrix
+    assert made.info.layout == source.info.layout
+    shown = upright(torch.from_numpy(luma(streaks)[-1]), source.info.display_matrix).numpy()
+    down, across = (np.abs(np.diff(shown, axis=axis)).mean() for axis in (0, 1))
+    assert across > 2 * down

@@ -26,7 +26,7 @@ class CameraOptions:
     focal_mm: float = 4.0
     aperture: float = 2.0  # f-number
     headlamps: bool = False  # by night
-    sharpening: float = 0.5  # share of what a blur takes away that the camera adds
+    sharpening: float = 0.7  # share of what a blur takes away that the camera adds
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of linear light, BT.709
 _CELL = 8  # pixels: what a drop shows is soft, so it is worked out on a coarse picture
 _BEHIND = 0.94  # of a drop's light that comes through it; the rest is mirrored from all around
 BRIGHTEST = 98  # per cent of the pixels are darker than what is taken for the sky
-_HIGHEST_SKY = 4.0  # of the white of the picture: cameras let the sky burn out
+_BURNT_OUT = 0.95  # of the white, in linear light
+_HIGHEST_SKY = 6.0  # of the white of the picture: cameras let the sky burn out
 _LAMP = 0.55  # of the white, in linear light; what is brighter at night is a lamp
 _LAMP_GAIN = 12.0  # lamps are burnt out as well: their true brightness over what the picture shows of it
 _HEADLAMP, _HEADLAMP_M = 0.7, 8.0  # brightness of a drop in the middle of the beam, at so many metres
@@ -53,14 +54,18 @@ def coarse(picture: Picture, cell: int = _CELL) -> Picture:
 
 
 def sky_of(light: Picture, gain: float) -> Picture:
-    """Radiance of the sky over a scene [3, h, w] by day, [3]: the brightest that is seen, or `gain` times the median.
+    """Radiance of the sky over a scene [3, h, w] by day, [3].
 
-    The sky is seldom in the picture, and burnt out where it is; over ground that mirrors an eighth it is
-    eight times as bright.
+    A sky that is seen, above ground that is darker, and that is not burnt out, is believed. Else it is `gain` times as
+    bright as the middle of the lower half: over ground that mirrors a tenth, ten times.
     """
     luma = np.tensordot(LUMA, light, 1)
     brightest = float(np.percentile(luma, BRIGHTEST))
-    level = min(max(brightest, gain * float(np.median(luma))), _HIGHEST_SKY)
+    rows = luma.shape[0]
+    top, low = float(np.median(luma[: max(1, rows // 8)])), float(np.median(luma[rows // 2 :]))
+    is_sky = np.clip(top / max(low, 1e-6) - 1.5, 0, 1) * np.clip((_BURNT_OUT - brightest) / 0.15, 0, 1)  # no jumps
+    guessed = min(max(brightest, gain * low), _HIGHEST_SKY)
+    level = float(is_sky * brightest + (1 - is_sky) * guessed)
     bright = light[:, luma >= brightest].mean(axis=1)
     tint = bright / max(float(LUMA @ bright), 1e-6)
     return np.asarray((level * (0.5 + 0.5 * np.clip(tint, 0.5, 2.0))), np.float32)  # half its colour, half white

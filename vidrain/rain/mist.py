@@ -26,7 +26,7 @@ class AirOptions:
     """What a user can say of the air and of what is behind it. `configs/rain.yaml` explains every key."""
 
     distance: float = 20.0  # metres to the backdrop; 0: no mist
-    sky: float = 8.0  # how much brighter than the middle of the scene the sky is
+    sky: float = 10.0  # how much brighter than the ground the sky is, where it is not seen
     gust_s: float = 1.5  # how long a gust lasts, in seconds
     splashes: float = 1.0  # times as many on the ground as there should be
 

@@ -29,6 +29,7 @@ from vidrain.stream import prefetch
 from vidrain.types import Frame, Layers
 from vidrain.video.color import conversion_for, stored, to_codes, to_rgb, upright
 from vidrain.video.decode import open_video
+from vidrain.video.index import video_tracks
 from vidrain.video.mux import StreamCopy
 from vidrain.video.verify import verify
 from vidrain.watchdog import Watchdog
@@ -68,8 +69,9 @@ def render_rain(
     if not options.video.isdecimal():
         raise UsageError(f"video={options.video}: rain is laid on one at a time; allowed: 0, 1, ...")
     watchdog = Watchdog(path, options.stall_s)
+    watchdog.opened(lambda _: video_tracks(path))  # says what is wrong with a file that cannot be opened
+    before = watchdog.opened(lambda _: identity_of(path))  # and only then is it read: it may change meanwhile
     video = watchdog.opened(lambda pulse: open_video(path, track=int(options.video), beat=pulse.beat))
-    before = watchdog.opened(lambda _: identity_of(path))
     job = watchdog.opened(lambda _: plan_rain(video, Path(output), options))
     with ExitStack() as stack:
         claims = {
