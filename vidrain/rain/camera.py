@@ -77,7 +77,7 @@ class Camera:
         with np.errstate(divide="ignore", invalid="ignore"):
             x, y = np.moveaxis(self.project(place), -1, 0)
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (place[..., 2] >= self.nearest)
-        return np.asarray(inside & (place @ self.down < self.options.height))
+        return np.asarray(inside & (along(place, self.down) < self.options.height))
 
     def blur_px(self, distance: Floats) -> Floats:
         """Diameter of the disc that a point at so many metres becomes: f^2 |Z - Zf| / (N Z (Zf - f)) over the pitch."""
@@ -93,3 +93,8 @@ class Camera:
         steep = ray * self.down[1] + self.down[2]
         with np.errstate(divide="ignore"):
             return np.where(steep > 0, self.options.height / np.maximum(steep, 1e-9), np.inf)
+
+
+def along(vectors: Floats, way: Floats) -> Floats:
+    """Scalar products of [..., 3] with one vector; by hand: a matrix product may round by the number of threads."""
+    return np.asarray(vectors[..., 0] * way[0] + vectors[..., 1] * way[1] + vectors[..., 2] * way[2])

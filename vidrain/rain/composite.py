@@ -109,12 +109,12 @@ class Painter:
     def _shown(self, scene: Picture) -> tuple[Picture, Picture, float]:
         """What drops show before each pixel, [3, H, W]; the sky, [3]; the brightest that the camera shows."""
         small, size = lights.coarse(scene), self._setting.camera.size
-        brightest = float(np.percentile(np.tensordot(lights.LUMA, small, 1), lights.BRIGHTEST))
+        brightest = float(np.percentile(lights.luma_of(small), lights.BRIGHTEST))
         if self._setting.light == "night":
             shown = lights.shown_by_night(small, lights.coarse(lights.lamps_in(scene)), size)
             return shown, small[:, 0].mean(axis=1), brightest
         sky = lights.sky_of(small, self._setting.air.sky)
-        above = sky * min(1.0, brightest / max(float(lights.LUMA @ sky), 1e-6))  # no brighter than what is seen
+        above = sky * min(1.0, brightest / max(float(lights.luma_of(sky)), 1e-6))  # no brighter than what is seen
         return lights.shown_by_day(small, sky, size), np.asarray(above, np.float32), brightest
 
 
@@ -126,7 +126,7 @@ def _brightness(setting: Setting, shown: Picture) -> tuple[Callable[[Floats], Fl
     if setting.light == "day":
         return lambda place: np.ones(len(place)), shown
     camera = setting.camera
-    luma = np.tensordot(lights.LUMA, shown, 1)
+    luma = lights.luma_of(shown)
 
     def bright(place: Floats) -> Floats:
         height, width = camera.size

@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.rain.camera import Camera
+from vidrain.rain.camera import Camera, along
 from vidrain.rain.canvas import enlarged, softened
 
 Floats = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
 Light = Literal["day", "night"]
 
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of linear light, BT.709
+_LUMA = (np.float32(0.2126), np.float32(0.7152), np.float32(0.0722))  # of linear light, BT.709
 _CELL = 8  # pixels: what a drop shows is soft, so it is worked out on a coarse picture
 _BEHIND = 0.94  # of a drop's light that comes through it; the rest is mirrored from all around
 BRIGHTEST = 98  # per cent of the pixels are darker than what is taken for the sky
@@ -44,6 +44,12 @@ def to_codes(light: Picture) -> Picture:
     return np.copysign(np.where(size <= 0.0031308, size * np.float32(12.92), steep), light)
 
 
+def luma_of(light: Picture) -> Picture:
+    """Luminance of linear light [3, ...]."""
+    red, green, blue = light
+    return np.asarray(red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2], np.float32)
+
+
 def coarse(picture: Picture, cell: int = _CELL) -> Picture:
     """Means over cells of [..., H, W]; cells at the edge repeat the last pixels."""
     rows, columns = (-(-side // cell) for side in picture.shape[-2:])
@@ -59,7 +65,7 @@ def sky_of(light: Picture, gain: float) -> Picture:
     A sky that is seen, above ground that is darker, and that is not burnt out, is believed. Else it is `gain` times as
     bright as the middle of the lower half: over ground that mirrors a tenth, ten times.
     """
-    luma = np.tensordot(LUMA, light, 1)
+    luma = luma_of(light)
     brightest = float(np.percentile(luma, BRIGHTEST))
     rows = luma.shape[0]
     top, low = float(np.median(luma[: max(1, rows // 8)])), float(np.median(luma[rows // 2 :]))
@@ -67,7 +73,7 @@ def sky_of(light: Picture, gain: float) -> Picture:
     guessed = min(max(brightest, gain * low), _HIGHEST_SKY)
     level = float(is_sky * brightest + (1 - is_sky) * guessed)
     bright = light[:, luma >= brightest].mean(axis=1)
-    tint = bright / max(float(LUMA @ bright), 1e-6)
+    tint = bright / max(float(luma_of(bright)), 1e-6)
     return np.asarray((level * (0.5 + 0.5 * np.clip(tint, 0.5, 2.0))), np.float32)  # half its colour, half white
 
 
@@ -94,16 +100,16 @@ def headlamps(place: Floats, camera: Camera) -> Floats:
     met at a grazing angle.
     """
     from_lamp = place - _LAMPS_BELOW * camera.down
-    ahead = np.maximum(from_lamp @ camera.forward, 1e-3)
+    ahead = np.maximum(along(from_lamp, camera.forward), 1e-3)
     aside = np.degrees(np.arctan2(from_lamp[:, 0], ahead))
-    below = np.degrees(np.arctan2(from_lamp @ camera.down, ahead))
+    below = np.degrees(np.arctan2(along(from_lamp, camera.down), ahead))
     beam = np.exp(-0.5 * (aside / _BEAM[0]) ** 2 - 0.5 * ((below - _BEAM[1]) / _BEAM[1]) ** 2)
     return np.asarray(np.minimum(_HEADLAMP * beam * (_HEADLAMP_M / ahead) ** 2, _HIGHEST_SKY))
 
 
 def lamps_in(light: Picture) -> Picture:
     """The light of what is so bright by night that it must be a lamp, [3, H, W], of a scene as large."""
-    luma = np.tensordot(LUMA, light, 1)
+    luma = luma_of(light)
     return np.asarray(light * np.clip((luma - _LAMP) / (1 - _LAMP), 0, 1) * np.float32(_LAMP_GAIN), np.float32)
 
 

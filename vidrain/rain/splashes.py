@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.rain.camera import Camera
+from vidrain.rain.camera import Camera, along
 from vidrain.rain.canvas import Canvas
 from vidrain.rain.drops import splashing_per_m2_s
 
@@ -73,6 +73,6 @@ def _ground_in_view(camera: Camera) -> tuple[Floats, Floats]:
     if not seen.any():
         return np.zeros(2), np.zeros(2)
     points = depth[seen, None] * np.stack([0 * rows[seen], rows[seen], 0 * rows[seen] + 1], axis=1)
-    ahead = points @ camera.forward
+    ahead = along(points, camera.forward)
     aside = width / 2 / camera.focal_px * float(depth[seen].max())
     return np.array([-aside, ahead.min()]), np.array([aside, ahead.max()])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.rain.camera import Camera
+from vidrain.rain.camera import Camera, along
 from vidrain.rain.canvas import Canvas
 from vidrain.rain.drops import swing_hz
 from vidrain.rain.scene import Drops
@@ -50,10 +50,12 @@ def seen(drops: Drops, camera: Camera) -> Streaks:
     # Each side of the view, the nearest plane and the ground are planes: what is beyond is negative. [D, 6] at second 0
     # and what it gains per second.
     planes = [(focal, 0, half[0]), (-focal, 0, half[0]), (0, focal, half[1]), (0, -focal, half[1]), (0, 0, 1)]
-    normals = np.array([*planes, -camera.down]).T
-    offsets = np.array([0, 0, 0, 0, -camera.nearest, camera.options.height])
-    inside = drops.place @ normals + offsets
-    gain = drops.velocity @ normals
+    normals = np.array([*planes, -camera.down])
+    offsets = [0, 0, 0, 0, -camera.nearest, camera.options.height]
+    inside = np.stack(
+        [along(drops.place, each) + offset for each, offset in zip(normals, offsets, strict=True)], axis=1
+    )
+    gain = np.stack([along(drops.velocity, each) for each in normals], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         crossing = -inside / gain
     enters = np.where(gain > 0, crossing, -np.inf).max(axis=1, initial=-np.inf)
