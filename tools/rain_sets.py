@@ -23,15 +23,17 @@ from vidrain.rain.render import render_rain
 from vidrain.video.encoder import EncodeOptions
 
 CRF = 12  # nearly all of what is left of faint streaks is lost to a coarser encoder
-_NEAR = AirOptions(distance=15.0)  # little mist: it is the streaks that models are scored by
+_NO_MIST = AirOptions(distance=0.0)  # which no model here takes away: it is the streaks that they are scored by
+
+_LONG, _NORMAL = CameraOptions(view=40.0), CameraOptions(view=50.0)
 
 SETS: dict[str, RainOptions] = {
-    "light": RainOptions(rate=5.0, exposure="1/250", wind=0.5, gusts=0.3, air=_NEAR),
-    "heavy": RainOptions(rate=80.0, exposure="1/400", wind=-0.5, gusts=0.5, air=_NEAR),
-    "gust": RainOptions(rate=50.0, exposure="1/200", wind=4.0, gusts=2.5, air=_NEAR),
-    "driving": RainOptions(rate=50.0, exposure="1/200", speed=60.0, wind=1.0, rolling_shutter="1/60", air=_NEAR),
+    "light": RainOptions(rate=8.0, exposure="1/300", wind=0.5, gusts=0.3, camera=_NORMAL, air=_NO_MIST),
+    "heavy": RainOptions(rate=80.0, exposure="1/500", wind=-0.5, gusts=0.5, camera=_LONG, air=_NO_MIST),
+    "gust": RainOptions(rate=60.0, exposure="1/250", wind=4.0, gusts=2.5, camera=_NORMAL, air=_NO_MIST),
+    "driving": RainOptions(rate=60.0, exposure="1/300", speed=60.0, wind=1.0, rolling_shutter="1/60", air=_NO_MIST),
     "night": RainOptions(
-        rate=40.0, exposure="1/60", speed=50.0, light="night", camera=CameraOptions(headlamps=True), air=_NEAR
+        rate=40.0, exposure="1/60", speed=50.0, light="night", camera=CameraOptions(headlamps=True), air=_NO_MIST
     ),
 }
 

@@ -82,6 +82,13 @@ def test_rolling_shutter_follows_a_falling_drop_and_leans_a_crossing_one() -> No
     assert low.begin[0] - high.begin[0] == pytest.approx((rows[0] - rows[1]) / 300 / 60)
 
 
+def test_what_lies_below_the_ground_or_beside_the_picture_is_not_in_view() -> None:
+    low = replace(CAMERA, options=CameraOptions(height=0.5))
+    places = np.array([[0, 0.4, 3.0], [0, 0.6, 3.0], [0, 0, 0.2], [3.0, 0, 3.0], [0, 0, -3.0]])
+    assert low.sees(places).tolist() == [True, False, False, False, False]
+    assert CAMERA.sees(places).tolist() == [True, True, False, False, False]
+
+
 def test_drops_end_at_the_ground_and_at_the_nearest_plane() -> None:
     low = replace(CAMERA, options=CameraOptions(height=0.5, aperture=1e6))
     assert len(seen(drop(4.0, (0.0, 0.51, 2.0), (0.0, 8.0, 0.0)), low)) == 0

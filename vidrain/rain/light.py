@@ -20,6 +20,7 @@ _LUMA = (np.float32(0.2126), np.float32(0.7152), np.float32(0.0722))  # of linea
 _CELL = 8  # pixels: what a drop shows is soft, so it is worked out on a coarse picture
 _BEHIND = 0.94  # of a drop's light that comes through it; the rest is mirrored from all around
 BRIGHTEST = 98  # per cent of the pixels are darker than what is taken for the sky
+_SHOULDER = 2.0  # brightness of a sky over what the tone curve of a camera leaves of it
 _BURNT_OUT = 0.95  # of the white, in linear light
 _HIGHEST_SKY = 6.0  # of the white of the picture: cameras let the sky burn out
 _LAMP = 0.55  # of the white, in linear light; what is brighter at night is a lamp
@@ -62,8 +63,9 @@ def coarse(picture: Picture, cell: int = _CELL) -> Picture:
 def sky_of(light: Picture, gain: float) -> Picture:
     """Radiance of the sky over a scene [3, h, w] by day, [3].
 
-    A sky that is seen, above ground that is darker, and that is not burnt out, is believed. Else it is `gain` times as
-    bright as the middle of the lower half: over ground that mirrors a tenth, ten times.
+    A sky that is seen, above ground that is darker, and that is not burnt out, is twice as bright as shown: cameras
+    hold highlights down. Else it is `gain` times as bright as the middle of the lower half: over ground that mirrors a
+    tenth, ten times.
     """
     luma = luma_of(light)
     brightest = float(np.percentile(luma, BRIGHTEST))
@@ -71,7 +73,7 @@ def sky_of(light: Picture, gain: float) -> Picture:
     top, low = float(np.median(luma[: max(1, rows // 8)])), float(np.median(luma[rows // 2 :]))
     is_sky = np.clip(top / max(low, 1e-6) - 1.5, 0, 1) * np.clip((_BURNT_OUT - brightest) / 0.15, 0, 1)  # no jumps
     guessed = min(max(brightest, gain * low), _HIGHEST_SKY)
-    level = float(is_sky * brightest + (1 - is_sky) * guessed)
+    level = float(is_sky * _SHOULDER * brightest + (1 - is_sky) * guessed)
     bright = light[:, luma >= brightest].mean(axis=1)
     tint = bright / max(float(luma_of(bright)), 1e-6)
     return np.asarray((level * (0.5 + 0.5 * np.clip(tint, 0.5, 2.0))), np.float32)  # half its colour, half white
