@@ -3,6 +3,7 @@
 Nothing here may import from vidrain, or the two could be wrong together.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -340,3 +341,19 @@ def rgb_codes(
                 code = (luma + added[channel] + fixed["half"]) // (1 << fixed["shift"])
                 found[y, x, channel] = min(max(code, 0), (1 << depth) - 1)
     return found
+
+
+def linear(code: float) -> float:
+    """A stored value as linear light: IEC 61966-2-1, mirrored below 0."""
+    size = abs(code)
+    found = size / 12.92 if size <= 0.04045 else ((size + 0.055) / 1.055) ** 2.4
+    return found if code >= 0 else -found
+
+
+def rained(code: float, depth: float, bright: float, shown: float) -> float:
+    """A stored value behind streaks that let through e^-depth and are `bright` times what drops show."""
+    left = math.exp(-depth)
+    light = linear(code) * left + shown * (1 - left) * (bright if depth > 1e-12 else 0.0)
+    size = abs(light)
+    found = size * 12.92 if size <= 0.0031308 else 1.055 * size ** (1 / 2.4) - 0.055
+    return found if light >= 0 else -found

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vidrain.export.run import export_clip
     from vidrain.job import CleanOptions
     from vidrain.pipeline import clean
+    from vidrain.rain.plan import RainOptions
+    from vidrain.rain.render import render_rain
     from vidrain.report import CleanReport
     from vidrain.verification import Verification, verify_against
     from vidrain.video.clips import ClipReader, open_clips
@@ -33,6 +35,7 @@ __all__ = [
     "ClipReader",
     "Export",
     "ExportOptions",
+    "RainOptions",
     "Verification",
     "clean",
     "decompose",
@@ -42,6 +45,7 @@ __all__ = [
     "open_export",
     "open_video",
     "recompose",
+    "render_rain",
     "verify_against",
     "write_preview",
     "write_report",
@@ -53,6 +57,7 @@ _HOMES = {
     "ClipReader": "vidrain.video.clips",
     "Export": "vidrain.export.reader",
     "ExportOptions": "vidrain.export.plan",
+    "RainOptions": "vidrain.rain.plan",
     "Verification": "vidrain.verification",
     "clean": "vidrain.pipeline",
     "decompose": "vidrain.decompose",
@@ -62,6 +67,8 @@ _HOMES = {
     "open_export": "vidrain.export.reader",
     "open_video": "vidrain.video.decode",
     "recompose": "vidrain.archive",
+    "render_rain": "vidrain.rain.render",
+    # "vidrain.archive",
     "verify_against": "vidrain.verification",
     "write_preview": "vidrain.viewer.preview",
     "write_report": "vidrain.viewer.report",

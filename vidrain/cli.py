@@ -15,6 +15,7 @@ import click
 
 from vidrain import __version__
 from vidrain.cli_options import FILE, LAYERS_EXITS, STALL
+from vidrain.cli_rain import rain
 from vidrain.cli_research import analyze, export
 from vidrain.errors import OK, PARTIAL, UsageError
 from vidrain.running import run_command
@@ -337,3 +338,4 @@ def _keys(given: dict[str, Any]) -> dict[str, Any]:
 
 main.add_command(export)
 main.add_command(analyze)
+main.add_command(rain)

@@ -15,6 +15,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from vidrain.errors import UsageError
 from vidrain.job import CleanOptions
+from vidrain.rain.plan import RainOptions
 from vidrain.train.loop import TrainConfig
 from vidrain.weights import PRESETS
 
@@ -25,6 +26,7 @@ _DEEPEST = 3  # encode.options.KEY; an anchor inside itself would go on for ever
 _EXAMPLES = {
     CleanOptions: "encode.crf=20; one INPUT at a time, and the output is named with -o",
     TrainConfig: "steps=500",
+    RainOptions: "camera.view=90",
 }
 _LISTS = ("rainy", "clean", "strides")  # keys that hold several values
 
@@ -42,6 +44,11 @@ def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]
 def load_train(path: Path | None, pairs: Sequence[str]) -> TrainConfig:
     """Settings of a training run, from the same sources; several values of one key are separated by commas."""
     return cast(TrainConfig, _loaded(TrainConfig, path, pairs, {}))
+
+
+def load_rain(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> RainOptions:
+    """Options for rendering rain, from the same sources as those of `load_clean`."""
+    return cast(RainOptions, _loaded(RainOptions, path, pairs, given))
 
 
 def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> object:

@@ -181,6 +181,20 @@ class ExportDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RainPlan:
+    """Said once, before the first frame on which rain is laid. outputs: role (rainy, clean, rain, ...) -> path."""
+
+    source: str
+    outputs: dict[str, str]
+    made_by: str
+    seed: int
+    encoder: str
+    width: int
+    height: int
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class PagePlan:
     """Said once, before the first frame of a preview or a report."""
 
@@ -201,7 +215,7 @@ Training = TrainingPlan | TrainingStep | TrainingDone
 Adaptation = AdaptationStep | AdaptationDone
 Exporting = ExportStart | ExportDone
 Looking = PagePlan | PageDone
-Event = Plan | Progress | Notice | FileDone | VerifyPlan | Exporting | Looking | Training | Adaptation
+Event = Plan | Progress | Notice | FileDone | VerifyPlan | RainPlan | Exporting | Looking | Training | Adaptation
 OnEvent = Callable[[Event], None]
 
 

@@ -25,6 +25,7 @@ _NAMES = {
     events.Notice: "warning",
     events.FileDone: "file_done",
     events.VerifyPlan: "verify_plan",
+    events.RainPlan: "rain_plan",
     events.ExportStart: "export_plan",
     events.ExportDone: "export_done",
     events.PagePlan: "page_plan",
@@ -69,7 +70,7 @@ class Lines(AbstractContextManager["Lines"]):
 
     def __call__(self, event: events.Event) -> None:
         with self._lock:
-            if isinstance(event, events.Plan | events.VerifyPlan | events.PagePlan):
+            if isinstance(event, events.Plan | events.VerifyPlan | events.RainPlan | events.PagePlan):
                 self._latest = events.Progress(frames=0, total=event.frames, fps=0.0, eta_s=None)
             if isinstance(event, events.ExportStart):
                 left = event.frames - event.resumed
@@ -152,6 +153,10 @@ class Bar(AbstractContextManager["Bar"]):
                 if self._task is not None:
                     self._bar.remove_task(self._task)
                 self._task = self._bar.add_task("cleaning", total=event.frames, rate="")
+            case events.RainPlan():
+                size = f"{event.width}x{event.height}"
+                self._say(f"{event.source}: {size}, {event.frames} frames; seed {event.seed}, {event.encoder}")
+                self._task = self._bar.add_task("raining", total=event.frames, rate="")
             case events.VerifyPlan():
                 self._task = self._bar.add_task("comparing", total=event.frames, rate="")
             case events.ExportStart():
@@ -249,4 +254,4 @@ def summary(done: events.FileDone) -> str:
     word = "OK" if done.status == "ok" else "PARTIAL"
     rate = done.frames_out / max(done.seconds, 1e-9)
     frames = f"{done.frames_out}/{done.frames_in} frames"
-    return f"{word} {done.outputs['clean']}  {frames}, {times}, {streams}, {rate:.1f} frames/s"
+    return f"{word} {next(iter(done.outputs.values()))}  {frames}, {times}, {streams}, {rate:.1f} frames/s"

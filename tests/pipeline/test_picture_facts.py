@@ -84,9 +84,7 @@ def test_untagged_bars_stay_untagged_and_what_is_assumed_is_said(
     assert ran.code == 0
     assert tags(target) == tags(source)
     assert np.abs(seen(target, matrix) - seen(source, matrix)).max() <= 1
-    assert ("no colour matrix is tagged: rain is removed as BT.709; the tag stays as it was" in ran.err) == (
-        matrix == "bt709"
-    )
+    assert ("no colour matrix is tagged: taken for BT.709; the tag stays as it was" in ran.err) == (matrix == "bt709")
 
 
 @pytest.mark.fault(21)

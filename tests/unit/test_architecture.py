@@ -34,12 +34,13 @@ ROWS: tuple[frozenset[str], ...] = (
     | {"inspection", "analysis", "doctor", "verification"},
     frozenset({"part"}),
     frozenset({"rain_analysis"}),
+    frozenset({"rain"}),
     frozenset({"export"}),
     frozenset({"config", "progress", "listing", "rain_listing", "verdict"}),
     frozenset({"running"}),
     frozenset({"viewer"}),
     frozenset({"cli_options"}),
-    frozenset({"cli_research"}),
+    frozenset({"cli_research", "cli_rain"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
@@ -67,7 +68,7 @@ DOORS = {
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py"},
     "omegaconf": {"config.py"},
-    "click": {"cli.py", "cli_options.py", "cli_research.py"},
+    "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py"},
     "rich": {"progress.py"},
     "safetensors": {"weights.py"},
     "pyarrow": {"tables.py"},

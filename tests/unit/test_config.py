@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrain.config import load_clean, load_train
+from vidrain.config import load_clean, load_rain, load_train
 from vidrain.errors import UsageError
 from vidrain.job import CleanOptions
+from vidrain.rain.plan import RainOptions
 from vidrain.train.loop import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,6 +240,13 @@ def test_configs_clean_yaml_holds_every_key_with_its_default() -> None:
     defaults = leaves(CleanOptions())
     assert flat(yaml.safe_load(path.read_text(encoding="utf-8")), set(defaults)) == defaults
     assert load_clean(path, [], {}) == CleanOptions()
+
+
+def test_configs_rain_yaml_holds_every_key_with_its_default() -> None:
+    path = ROOT / "configs" / "rain.yaml"
+    defaults = leaves(RainOptions())
+    assert flat(yaml.safe_load(path.read_text(encoding="utf-8")), set(defaults)) == defaults
+    assert load_rain(path, [], {}) == RainOptions()
 
 
 def test_configs_train_yaml_holds_every_key_with_its_default() -> None:

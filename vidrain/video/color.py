@@ -57,7 +57,7 @@ def conversion_for(info: VideoInfo) -> Conversion:
         name = "BT.709" if matrix == _BT709 else "BT.601"
         if info.layout.family not in ("gbrp", "gray") and (matrix == _BT709 or not untagged):
             found = "no colour matrix is tagged" if untagged else f"matrix code {info.color.matrix} is not linear"
-            assumption = f"{found}: rain is removed as {name}; the tag stays as it was"
+            assumption = f"{found}: taken for {name}; the tag stays as it was"
     kr, kb = _LUMA_WEIGHTS[matrix]
     step = 1 << (info.layout.depth - 8)
     top = (1 << info.layout.depth) - 1

@@ -1,0 +1,86 @@
+"""Renders the five named sets of rain on clean clips, each with its truth, to score models by.
+
+    python -m tools.rain_sets CLIP... -o DIR [--sets light,heavy,gust,driving,night] [--frames 60] [--seed 1]
+    python -m tools.score --data DIR/heavy
+
+writes DIR/SET/paired/NAME_rainy.mp4 and NAME_clean.mp4, encoded alike, and NAME.json, all that made the rain. A clip
+has a seed of its own in each set, which follows from its name, the set and --seed. `night` means something on night
+clips only, `driving` on those of a camera that drives ahead: name the clips of each in calls of their own.
+"""
+
+import argparse
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vidrain.errors import UsageError, VidrainError
+from vidrain.rain.camera import CameraOptions
+from vidrain.rain.mist import AirOptions
+from vidrain.rain.plan import RainOptions
+from vidrain.rain.render import render_rain
+from vidrain.video.encoder import EncodeOptions
+
+CRF = 12  # nearly all of what is left of faint streaks is lost to a coarser encoder
+_NO_MIST = AirOptions(distance=0.0)  # which no model here takes away: it is the streaks that they are scored by
+
+_LONG, _NORMAL = CameraOptions(view=40.0), CameraOptions(view=50.0)
+
+SETS: dict[str, RainOptions] = {
+    "light": RainOptions(rate=8.0, exposure="1/300", wind=0.5, gusts=0.3, camera=_NORMAL, air=_NO_MIST),
+    "heavy": RainOptions(rate=80.0, exposure="1/500", wind=-0.5, gusts=0.5, camera=_LONG, air=_NO_MIST),
+    "gust": RainOptions(rate=60.0, exposure="1/250", wind=4.0, gusts=2.5, camera=_NORMAL, air=_NO_MIST),
+    "driving": RainOptions(rate=60.0, exposure="1/300", speed=60.0, wind=1.0, rolling_shutter="1/60", air=_NO_MIST),
+    "night": RainOptions(
+        rate=40.0, exposure="1/60", speed=50.0, light="night", camera=CameraOptions(headlamps=True), air=_NO_MIST
+    ),
+}
+
+
+def seed_of(kind: str, clip: Path, seed: int) -> int:
+    """The seed of a clip in a set."""
+    return zlib.crc32(f"{kind}/{clip.stem}/{seed}".encode())
+
+
+def render_set(kind: str, clip: Path, folder: Path, *, frames: int, seed: int) -> None:
+    """One clip of one set: rainy, clean, parameters."""
+    paired = folder / kind / "paired"
+    paired.mkdir(parents=True, exist_ok=True)
+    options = replace(
+        SETS[kind],
+        seed=seed_of(kind, clip, seed),
+        clean=paired / f"{clip.stem}_clean.mp4",
+        params=paired / f"{clip.stem}.json",
+        end=str(frames),
+        force=True,
+        encode=EncodeOptions(codec="h264", crf=CRF),
+    )
+    render_rain(clip, paired / f"{clip.stem}_rainy.mp4", options=options)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.rain_sets", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args(argv)
+    try:
+        kinds = given.sets.split(",")
+        if unknown := [kind for kind in kinds if kind not in SETS]:
+            raise UsageError(f"--sets {unknown[0]}: no such set; allowed: {', '.join(SETS)}")
+        for kind in kinds:
+            for clip in given.clips:
+                render_set(kind, clip, given.output, frames=given.frames, seed=given.seed)
+                sys.stdout.write(f"{given.output / kind / 'paired' / clip.stem}_rainy.mp4\n")
+    except VidrainError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
