@@ -127,7 +127,7 @@ class Bar(AbstractContextManager["Bar"]):
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -218,7 +218,8 @@ class Bar(AbstractContextManager["Bar"]):
             self._bar.update(self._files[news.file], completed=fields["frames"], rate=rate)
 
     def _ended(self, end: events.FileEnd) -> None:
-        self._bar.remove_task(self._files.pop(end.file))
+        if (task := self._files.pop(end.file, None)) is not None:  # some fail before they begin
+            self._bar.remove_task(task)
         if end.state != "done":
             self._say(trouble_line(end))
         if end.state != "again" and self._task is not None:
@@ -245,7 +246,7 @@ class Quiet(AbstractContextManager["Quiet"]):
         if isinstance(event, events.Notice):
             sys.stderr.write(f"vidrain: note: {event.message}\n")
         if isinstance(event, events.BatchDone):
-            sys.stderr.writelines(f"vidrain: {readable(line)}\n" for line in batch_summary(event))
+            sys.stderr.writelines(f"vidrain: {line}\n" for line in batch_summary(event))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -294,7 +295,7 @@ def trouble_line(end: events.FileEnd) -> str:
     """What happened to one file of a batch that is not simply done, and where more is said."""
     word = {"partial": "PARTIAL", "again": "AGAIN"}.get(end.state, "FAILED")
     log = f" (log: {end.log})" if end.log else ""
-    return f"{word} {end.file}: {end.code}: {end.cause}{log}"
+    return readable(f"{word} {end.file}: {end.code}: {end.cause}{log}")
 
 
 def batch_summary(done: events.BatchDone) -> list[str]:
@@ -312,17 +313,18 @@ def batch_summary(done: events.BatchDone) -> list[str]:
 
 
 def _row(end: events.FileEnd) -> tuple[str, str, str, str]:
-    return end.state, str(end.code), end.file, end.cause + (f" (log: {end.log})" if end.log else "")
+    cause = end.cause + (f" (log: {end.log})" if end.log else "")
+    return end.state, str(end.code), readable(end.file), readable(cause)
 
 
 def readable(text: str) -> str:
-    """Text that any stream takes: names of files need not be text."""
-    return text.encode(errors="backslashreplace").decode()
+    """One line that any stream takes: names of files may hold line breaks, and need not be text."""
+    return " ".join(text.splitlines()).encode(errors="backslashreplace").decode()
 
 
 def shortened(name: str) -> str:
     """The end of a long name, which is what differs."""
-    return name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}"
+    return readable(name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}")
 
 
 def summary(done: events.FileDone) -> str:

@@ -259,6 +259,24 @@ def test_events_name_their_file(card: Path, out: Path, vidrain: Vidrain) -> None
     assert ends == {"a.mp4": ("done", 0), "sub/b.MP4": ("done", 0), "text.mp4": ("failed", 3)}
 
 
+@pytest.mark.fault(32)
+def test_any_name_will_do(card: Path, out: Path, vidrain: Vidrain) -> None:
+    names = ["-dash.mp4", "new\nline.mp4", "a=b c.mp4", "ü" * 123 + ".mp4", os.fsdecode(b"\xff.mp4")]
+    for name in names:
+        (card / "odd").mkdir(exist_ok=True)
+        (card / "odd" / name).write_bytes((card / "sub" / "b.MP4").read_bytes())
+    (card / "odd" / "\udcfe\n.mkv").write_text("no video")
+    ran = vidrain("batch", "run", card / "odd", "-o", out, *INLINE, *CHEAP)
+    assert (ran.code, sorted(written(out))) == (1, sorted(names))
+    assert "failed 3    \\udcfe .mkv " in ran.err
+    again = vidrain("batch", "run", card / "odd", "-o", out, *INLINE, *CHEAP, "--json")
+    assert of(again.events, "file_start") == []
+    assert vidrain("batch", "status", out).out.count("\n") == 3
+    table = (out / FOLDER / "failed.csv").read_text(errors="surrogateescape")
+    assert "\udcfe\n.mkv" in table
+    assert vidrain("batch", "run", out / FOLDER / "failed.csv", "-o", out, *INLINE, *CHEAP, "--dry-run").code == 0
+
+
 SETTINGS = {
     "preset": (("--preset", "fast"), ("preset",), "fast"),
     "model": (("--model", "nlcl"), ("model",), "nlcl"),
