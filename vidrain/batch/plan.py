@@ -167,18 +167,20 @@ def is_free(file: File, journal: Journal, out: Path) -> bool:
 
 def to_json(files: Sequence[File], options: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked for, to be asked for again. Settings that files share are written once."""
-    shared: dict[str, Settings] = {}
+    shared: list[Settings] = []
+    places: dict[int, int] = {}  # thousands of files hold the same object
     rows = []
     for file in files:
-        text = json.dumps(file.settings, sort_keys=True)
-        name = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
-        shared[name] = file.settings
-        rows.append([str(file.source.absolute()), file.output, name, list(file.also)])
+        if id(file.settings) not in places:
+            places[id(file.settings)] = len(shared)
+            shared.append(file.settings)
+        rows.append([str(file.source.absolute()), file.output, places[id(file.settings)], list(file.also)])
     return {"v": 1, "options": dict(options), "settings": shared, "files": rows}
 
 
 def from_json(plan: Mapping[str, Any]) -> list[File]:
     """The files of a plan that `to_json` wrote."""
     return [
-        File(Path(source), output, plan["settings"][name], tuple(also)) for source, output, name, also in plan["files"]
+        File(Path(source), output, plan["settings"][place], tuple(also))
+        for source, output, place, also in plan["files"]
     ]

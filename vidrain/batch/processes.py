@@ -141,6 +141,14 @@ def lost(status: int) -> Result:
     return failed(_BY_SIGNAL - status, f"its worker was ended by signal {-status} ({name}){why}", transient=True)
 
 
+def dismiss(worker: subprocess.Popen[bytes]) -> None:
+    """End a worker so that it can remove what is half-made; kill it if it does not obey."""
+    _let_go(worker)
+    with suppress(subprocess.TimeoutExpired):
+        worker.wait(_PATIENCE_S)
+    end_group(worker)
+
+
 def end_group(worker: subprocess.Popen[bytes]) -> None:
     """Kill a worker and what it started."""
     with suppress(ProcessLookupError):

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vidrain.batch.engine import Ended, Tell
-from vidrain.batch.processes import cores, end_group, lost, messages, started, worker_environment
+from vidrain.batch.processes import cores, dismiss, lost, messages, started, worker_environment
 from vidrain.batch.task import CRASHED, Task, failed
 from vidrain.errors import UsageError
 
@@ -31,6 +31,7 @@ except ImportError as error:
 
 _THREADS = 1  # of a task, which asks for one CPU: many files at a time make better use of cores than many threads
 _LOOK_S = 0.5  # between two looks at whether the node lives
+_PATIENCE_S = 0.8  # for workers that are to stop; a stop takes two seconds in all
 _LOG = "ray.log"
 _STORE = 100_000_000  # bytes of the object store of a cluster that we start; it holds a few lines of text
 _OURS = (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError)  # come back however often they are tried
@@ -81,10 +82,13 @@ class RayEngine:
         return found
 
     def stop(self) -> list[Ended]:
-        """End the workers; their processes see it and end as well."""
+        """Interrupt the workers, which end their processes and what is half-made; what does not obey Ray kills."""
         for yielded in self._running:
             with suppress(exceptions.RayError, ValueError):
-                ray.cancel(yielded, force=True)
+                ray.cancel(yielded)
+        over = [yielded.completed() for yielded in self._running]
+        if over:
+            ray.wait(over, num_returns=len(over), timeout=_PATIENCE_S, fetch_local=False)
         self._running.clear()
         return []
 
@@ -126,7 +130,7 @@ def _work(task: str, logs: str) -> Iterator[str]:
         if not is_over:
             yield json.dumps({"result": lost(worker.wait())})
     finally:
-        end_group(worker)
+        dismiss(worker)
         worker.wait()
 
 
@@ -135,5 +139,5 @@ def _end_with_node(worker: subprocess.Popen[bytes]) -> None:
     node = os.getppid()
     while worker.poll() is None:
         if os.getppid() != node:
-            end_group(worker)
+            dismiss(worker)
         sleep(_LOOK_S)
