@@ -15,7 +15,7 @@ import pytest
 from tests import ffmpeg_says
 from vidrain.batch.plan import plain
 from vidrain.batch.processes import lost, messages, started, worker_environment
-from vidrain.batch.task import clean_task, is_transient, run_task
+from vidrain.batch.task import clean_task, is_full, is_transient, run_task
 from vidrain.errors import BusyError, InputError, ModelError, OutputError, StallError, UsageError
 from vidrain.events import ignore
 from vidrain.job import CleanOptions
@@ -49,6 +49,7 @@ def because(error: Exception, cause: Exception) -> Exception:
 )
 def test_bad_luck_is_told_from_faults_that_stay(error: Exception, again: bool) -> None:
     assert is_transient(error) == again
+    assert is_full(error) == (isinstance(error.__cause__, OSError) and again)
 
 
 def task_of(source: Path, target: Path, **changes: Any) -> dict[str, Any]:

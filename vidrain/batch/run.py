@@ -28,6 +28,7 @@ EngineName = Literal["processes", "inline", "ray"]
 _CORES_EACH = 4  # of a worker: more do not make one file faster by as much
 _MB = 1_000_000
 _EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
+_GOES_ON = "make room, and the same command goes on"
 _FAILED, _LOGS = "failed.csv", "logs"
 
 
@@ -139,10 +140,13 @@ def run_batch(
         done = run.summary(monotonic() - began)
         _write_failures(done, files, out)
     on_event(done)
+    if run.starved:
+        many = f"{run.starved} file{'s' * (run.starved > 1)}"
+        raise OutputError(f"{out}: the disk was full before {many} could be written; {_GOES_ON}")
     if done.left and (options.keep_going or not done.failed):
         raise OutputError(
             f"{out}: {free_bytes(out) / _MB:.0f} MB are free, too few for any of the {done.left} files that are left "
-            f"(--min-free {options.min_free_mb:g} stay); make room, and the same command goes on"
+            f"(--min-free {options.min_free_mb:g} stay); {_GOES_ON}"
         )
     return done
 
@@ -174,6 +178,7 @@ class _Run:
     journal: Journal
     on_event: OnEvent
     ended: dict[str, FileEnd] = field(default_factory=dict)  # output -> how it ended in this run
+    starved: int = 0  # files that found the disk full
     _free: tuple[float, int] = (0.0, 0)  # when it was looked, bytes
 
     def __post_init__(self) -> None:
@@ -226,6 +231,7 @@ class _Run:
         self.journal.note(record)
         end = end_of(record, str(look.file.source))
         if is_last:
+            self.starved += result.get("is_full", False)
             self.ended[look.file.output] = end
         else:
             end = FileEnd(**{**asdict(end), "state": "again"})

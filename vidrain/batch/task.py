@@ -3,8 +3,8 @@
     result = run_task(task, on_event)
 
 A task is an object with `id`, `kind`, `version` and what its kind needs; only files are named in it, never frames. Its
-result has `state` (done, partial or failed), `code` (an exit code), and for what failed `cause` (one line) and
-`transient` (whether another try may do better).
+result has `state` (done, partial or failed), `code` (an exit code), and for what failed `cause` (one line),
+`transient` (whether another try may do better) and `is_full` (whether the disk was).
 """
 
 import errno
@@ -37,7 +37,7 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
             raise UsageError(f"vidrain {__version__} is installed here, {task['version']} asked; install the same")
         return _KINDS[task["kind"]](task, on_event)
     except VidrainError as error:
-        return failed(error.exit_code, str(error), transient=is_transient(error))
+        return failed(error.exit_code, str(error), transient=is_transient(error)) | {"is_full": is_full(error)}
     except Exception as error:
         traceback.print_exc()
         return failed(CRASHED, f"{type(error).__name__}: {error}", transient=is_transient(error))
@@ -50,18 +50,25 @@ def failed(code: int, cause: str, *, transient: bool) -> Result:
 
 def is_transient(error: BaseException) -> bool:
     """Whether another try may do better: memory, space, a device or a disk was missing, not the source or the call."""
+    return is_full(error) or any(
+        isinstance(each, _TRANSIENT) or type(each).__name__ in _OF_THE_DEVICE or "CUDA error" in str(each)
+        for each in _causes(error)
+    )
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there was no room on a disk."""
+    return any(isinstance(each, OSError) and each.errno in _FULL for each in _causes(error))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error and what it came from."""
     chain: list[BaseException] = []
     step: BaseException | None = error
     while step is not None and step not in chain:
         chain.append(step)
         step = step.__cause__ or step.__context__
-    return any(
-        isinstance(each, _TRANSIENT)
-        or (isinstance(each, OSError) and each.errno in _FULL)
-        or type(each).__name__ in _OF_THE_DEVICE
-        or "CUDA error" in str(each)
-        for each in chain
-    )
+    return chain
 
 
 def clean_task(number: str, source: Path, target: Path, settings: Mapping[str, Any], *, replace: bool) -> Task:
