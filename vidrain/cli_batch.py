@@ -93,9 +93,12 @@ def status(output: Path, *, as_json: bool) -> None:
         from vidrain.batch.journal import Journal
         from vidrain.batch.listing import status_facts, status_lines
         from vidrain.batch.plan import from_json
+        from vidrain.batch.run import BatchOptions, workers_of
 
         journal = Journal(output)
-        facts = status_facts(from_json(_planned(journal, output)), journal, output)
+        plan = _planned(journal, output)
+        workers = workers_of(BatchOptions(**plan["options"]))
+        facts = status_facts(from_json(plan), journal, output, workers=workers)
         click.echo(json.dumps(facts) if as_json else "\n".join(status_lines(facts)))
         return int(facts["exit_code"])
 

@@ -51,6 +51,11 @@ def ran(*arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
     return job.returncode, [json.loads(line) for line in said.splitlines()]
 
 
+def status(out: Path) -> str:
+    command = [sys.executable, "-m", "vidrain", "batch", "status", str(out), "--json"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 def begun(events: list[dict[str, Any]]) -> list[str]:
     return sorted(event["file"] for event in events if event["event"] == "file_start")
 
@@ -81,7 +86,9 @@ def two(samples: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     for name, times in (("first.mp4", "5"), ("second.mp4", "4")):
         ffmpeg_says.remux(samples / "full_range.mp4", folder / name, "-map", "0:v", first=("-stream_loop", times))
-    (folder / "jobs.csv").write_text("input,align.scale\nfirst.mp4,0.25\nsecond.mp4,1.0\n")
+    (folder / "jobs.csv").write_text(
+        "input,align.scale,align.preset,baseline.radius\nfirst.mp4,,,\nsecond.mp4,1.0,fast,3\n"
+    )
     return folder / "jobs.csv"
 
 
@@ -92,10 +99,10 @@ def test_a_worker_that_is_killed_costs_its_own_file_a_try(two: Path, out: Path) 
         assert until(job, "batch_plan")["workers"] == 2
         until(job, "file_start", file="first.mp4")
         until(job, "file_start", file="second.mp4")  # beside the first, which has only begun
-        until(job, "progress", file="first.mp4")
-        first, second = workers_of(job)
-        victim = first if first.pid < second.pid else second
-        victim.kill()
+        until(job, "progress", file="second.mp4")
+        facts = json.loads(status(out))
+        assert (facts["running"]["pid"], facts["files"], facts["failed"]) == (job.pid, 2, 0)
+        max(workers_of(job), key=lambda worker: worker.create_time()).kill()
         end = until(job, "file_end", state="again")
         assert (end["code"], "ended by signal 9 (SIGKILL)" in end["cause"]) == (137, True)
         done = until(job, "batch_done")
@@ -145,6 +152,9 @@ def test_workers_end_when_their_parent_is_killed_and_the_same_command_goes_on(tw
     assert not any(worker.is_running() for worker in workers)
     assert list(written(out)) == ["first.mp4"], "nothing half-made"
     before = written(out)
+    facts = json.loads(status(out))
+    assert (facts["done"], facts["waiting"], facts["running"]) == (1, 1, None)
+    assert facts["seconds_left"] > 0
     code, events = ran(two, "-o", out, *CHEAP)
     assert (code, begun(events)) == (0, ["second.mp4"])
     assert written(out)["first.mp4"] == before["first.mp4"]

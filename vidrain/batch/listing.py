@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidrain.batch.journal import Journal, owner_of
+from vidrain.batch.journal import DONE, Journal, owner_of
 from vidrain.batch.plan import File
-from vidrain.batch.run import Plan, end_of, states_of
+from vidrain.batch.run import Plan, end_of, is_over, states_of
 from vidrain.errors import OK, PARTIAL, SOME_FAILED
 from vidrain.progress import readable
 
@@ -39,8 +39,11 @@ def plan_lines(plan: Plan) -> list[str]:
     return [readable(line) for line in lines]
 
 
-def status_facts(files: Sequence[File], journal: Journal, out: Path) -> dict[str, Any]:
-    """What the journal knows of the files that were asked for last, ready for JSON. exit_code: as of a finished run."""
+def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers: int) -> dict[str, Any]:
+    """What the journal knows of the files that were asked for last, ready for JSON.
+
+    exit_code: as of a finished run; seconds_left: of so many workers, by the bytes of what is done, None before.
+    """
     states = states_of(files, journal)
     ends = [
         end_of(record, record["source"])
@@ -56,10 +59,22 @@ def status_facts(files: Sequence[File], journal: Journal, out: Path) -> dict[str
         "files": len(files),
         **counts,
         "seconds_of_work": round(spent, 1),
+        "seconds_left": _left(files, journal, workers),
         "running": owner_of(journal.folder) if journal.is_held() else None,
         "troubles": [vars(end) for end in ends],
         "exit_code": code,
     }
+
+
+def _left(files: Sequence[File], journal: Journal, workers: int) -> float | None:
+    done = [record for file in files if (record := journal.last.get(file.output, {})).get("state") in DONE]
+    read = sum(record["source_bytes"] for record in done)
+    if not read:
+        return None
+    waiting = [file.source for file in files if not is_over(journal.last.get(file.output))]
+    size = sum(path.stat().st_size for path in waiting if path.exists())
+    spent = sum(record["seconds"] for record in done)
+    return round(float(size * spent / read / workers), 1)
 
 
 def status_lines(facts: dict[str, Any]) -> list[str]:
@@ -72,7 +87,8 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
     counts = ", ".join(f"{facts[state]} {state}" for state in _STATES)
     lines += [f"{facts['output']}: {facts['files']} files: {counts}"]
     if (owner := facts["running"]) is not None:
-        lines += [f"a run is at work: process {owner['pid']} on {owner['host']}"]
+        left = f", about {_span(facts['seconds_left'])} left" if facts["seconds_left"] is not None else ""
+        lines += [f"a run is at work: process {owner['pid']} on {owner['host']}{left}"]
     elif facts["waiting"]:
         lines += ["no run is at work; the same `batch run` command goes on"]
     elif facts["failed"]:

@@ -343,7 +343,10 @@ def states_of(files: Sequence[File], journal: Journal) -> Counter[str]:
     return Counter(_state(journal.last.get(file.output)) for file in files)
 
 
+def is_over(record: Record | None) -> bool:
+    """Whether a record says how its file ended."""
+    return record is not None and record["state"] != "begun"
+
+
 def _state(record: Record | None) -> str:
-    if record is None or record["state"] == "begun":
-        return "waiting"
-    return str(record["state"])
+    return str(record["state"]) if record is not None and is_over(record) else "waiting"
