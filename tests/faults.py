@@ -48,11 +48,19 @@ FAULTS = {
     22: Fault("interlaced video", "cleaned as whole frames, with a warning", (0,)),
     23: Fault("several video, sound, text and data tracks, attachments", "each is carried, or named", (0,)),
     24: Fault("a container that refuses a stream", "found out before the first frame; converted or named", (0, 2)),
+    25: Fault(
+        "a kill at any moment (SIGKILL, power)",
+        "nothing half-made under a final name; a batch goes on by its journal",
+        (0,),
+    ),
     26: Fault("Ctrl-C and SIGTERM", "stops within two seconds, nothing half-made stays", (130, 143)),
+    27: Fault("a disk that is full", "nothing half-made, what is finished stays, goes on when there is room", (0, 5)),
     28: Fault(
         "a target that cannot be written or vanishes; a source that changes", "nothing is kept, the cause named", (3, 5)
     ),
+    29: Fault("a worker of a batch that is killed or crashes", "its file is tried again, then explained", (0, 1)),
     30: Fault("weights that are cut, foreign or broken; a model that gives no numbers", "refused, or said", (0, 7)),
+    31: Fault("two runs on one folder; the lock of a dead one", "the second is busy; a dead one is taken over", (0, 6)),
     32: Fault("names with spaces, new lines, a leading dash, 250 letters; output = input", "works, or refused", (0, 2)),
     33: Fault("a decoder or a disk that stalls", "ended by a watchdog", (3,)),
 }

@@ -1,6 +1,7 @@
 """The command line: options in, one call of the library, an exit code out.
 
-The commands for research are in `cli_research.py`; click is used in these modules alone.
+The commands for research are in `cli_research.py`, those for many files in `cli_batch.py`; click is used in these
+modules alone.
 
 Everything heavy is imported inside the commands, so `vidrain --help` answers at once.
 """
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidrain import __version__
-from vidrain.cli_options import FILE, LAYERS_EXITS, STALL
+from vidrain.cli_batch import batch
+from vidrain.cli_options import FILE, LAYERS_EXITS, STALL, clean_settings, keys_of
 from vidrain.cli_rain import rain
 from vidrain.cli_research import analyze, export
 from vidrain.errors import OK, PARTIAL, UsageError
 from vidrain.running import run_command
-from vidrain.watchdog import STALL_S
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
@@ -67,62 +68,18 @@ def command() -> None:
     raise SystemExit(code)
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The value of --adapt, for which `--adapt in.mp4` would take the name of the source."""
-    try:
-        float(value or 0)
-    except ValueError as error:
-        advice = "is no number of seconds; write --adapt=30, or --adapt alone behind all else"
-        raise click.BadParameter(f"{value} {advice}") from error
-    return value
-
-
 @main.command(epilog=_EXITS)
 @click.argument("source", metavar="INPUT", type=FILE)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-o", "--output", type=FILE, help="Clean video, .mp4, .mov or .mkv  [INPUT.clean.mp4].")
-@click.option("--preset", type=click.Choice(["fast", "balanced", "quality"]), help="Choose the model  [balanced].")
-@click.option("--model", help="Choose the model by its name: baseline, nlcl, gate-s, gate-m or gate-l.")
-@click.option("--weights", type=FILE, help="Weights of the model, a safetensors file.")
 @click.option("--rain", type=FILE, help="Also write what was removed: lossless, exact.")
 @click.option("--rain-preview", type=FILE, help="Also write what was removed, three times as bright, to be looked at.")
 @click.option("--compare", type=FILE, help="Also write before | after | 3 x removed, side by side.")
-@click.option(
-    "--adapt",
-    metavar="[=SECONDS]",
-    is_flag=False,
-    flag_value="30",
-    callback=_seconds,
-    help="First fit the weights to INPUT, for 30 seconds or so many: --adapt=60.",
-)
-@click.option("--adapt-steps", metavar="N", help="Fit them by N steps, whatever that takes; repeats a run exactly.")
 @click.option("--keep-adapted", type=FILE, help="Also write the weights that were used, a safetensors file.")
 @click.option("--report", "page", type=FILE, help="Also write an HTML page to look at, when all is done.")
-@click.option("--archive", is_flag=True, default=None, help="Lossless clean video: the same as --codec ffv1.")
-@click.option("--codec", type=click.Choice(["h264", "hevc", "av1", "ffv1"]), help="Codec  [that of INPUT, else h264].")
-@click.option("--crf", type=int, help="Quality of the encoder, less is better  [18].")
-@click.option("--pix-fmt", help="Pixel format of the clean video  [that of INPUT].")
-@click.option("--pad", is_flag=True, default=None, help="Repeat the last row or column of a picture of odd size.")
-@click.option("-e", "encoder", metavar="KEY=VALUE", multiple=True, help="Option of the encoder, such as preset=slow.")
-@click.option("--start", metavar="T", help="First frame kept: 250 (a frame), 12.5s or 0:01:02.5.")
-@click.option("--end", metavar="T", help="First frame not kept any more, likewise.")
-@click.option("--keep-pts", is_flag=True, default=None, help="With --start: keep the times instead of starting at 0.")
-@click.option(
-    "--cfr", metavar="N", help="Constant frame rate, such as 25 or 30000/1001: frames are repeated or dropped."
-)
-@click.option("--video", metavar="N|all", help="Which video, where there are several: 0 is the first  [0].")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs  [auto].")
-@click.option(
-    "--on-bad-frame",
-    type=click.Choice(["repeat", "drop", "fail"]),
-    help="Frames that do not decode: show the one before, leave them out, or give up  [repeat].",
-)
-@click.option(
-    "--stall-s", type=float, help=f"Give up after so many seconds without anything from INPUT  [{STALL_S:g}]."
-)
+@clean_settings
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
-@click.option("-c", "--config", type=FILE, help="YAML file with any of the keys of configs/clean.yaml.")
 def clean(
     source: Path, pairs: tuple[str, ...], output: Path | None, page: Path | None, as_json: bool, **given: Any
 ) -> None:
@@ -137,7 +94,7 @@ def clean(
         from vidrain.pipeline import clean as run
         from vidrain.viewer.report import refuse_page, write_report
 
-        options = load_clean(given.pop("config"), pairs, _keys(given))
+        options = load_clean(given.pop("config"), pairs, keys_of(given))
         if page is not None:
             refuse_page(page, source, output, options)
         report = run(source, output, options=options, on_event=sink)
@@ -324,18 +281,7 @@ def _named(page: Path, as_json: bool) -> None:
         click.echo(page)
 
 
-def _keys(given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the command line as keys of the configuration."""
-    nested = {f"encode.{name}": given.pop(name) for name in ("codec", "crf", "pix_fmt")}
-    nested |= {"adapt.seconds": given.pop("adapt"), "adapt.steps": given.pop("adapt_steps")}
-    for pair in given.pop("encoder"):
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise UsageError(f"-e {pair}: is not KEY=VALUE, such as -e preset=slow")
-        nested[f"encode.options.{key}"] = value
-    return given | nested
-
-
 main.add_command(export)
 main.add_command(analyze)
 main.add_command(rain)
+main.add_command(batch)

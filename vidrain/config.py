@@ -41,6 +41,16 @@ def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]
     return cast(CleanOptions, _loaded(CleanOptions, path, pairs, given))
 
 
+def clean_from(settings: Mapping[str, Any]) -> CleanOptions:
+    """Options from what `asdict` made of them, paths as texts: how they travel to another process."""
+    try:
+        return cast(
+            CleanOptions, OmegaConf.to_object(_merged(OmegaConf.structured(CleanOptions), settings, "settings"))
+        )
+    except OmegaConfBaseException as error:
+        raise UsageError(_line(error)) from error
+
+
 def load_train(path: Path | None, pairs: Sequence[str]) -> TrainConfig:
     """Settings of a training run, from the same sources; several values of one key are separated by commas."""
     return cast(TrainConfig, _loaded(TrainConfig, path, pairs, {}))

@@ -3,6 +3,7 @@
     VidrainError                     exit_code
     ├── UsageError                       2      the call contradicts itself or names something unknown
     ├── InputError                       3      the source cannot be read, or holds no video we can clean
+    │   └── StallError                   3      it gave nothing for too long; may do better another time
     ├── OutputError                      5      the target cannot be written, or did not verify
     ├── BusyError                        6      another run is writing the same output
     └── ModelError                       7      weights or model cannot be used
@@ -14,6 +15,7 @@ Every message is one line: what was found, what is allowed, what to try next.
 """
 
 OK = 0
+SOME_FAILED = 1
 PARTIAL = 4
 INTERRUPTED = 130
 TERMINATED = 143
@@ -35,6 +37,10 @@ class InputError(VidrainError):
     """The source cannot be opened, holds no usable video, or changed while it was read."""
 
     exit_code = 3
+
+
+class StallError(InputError):
+    """The source gave nothing for longer than it was allowed."""
 
 
 class OutputError(VidrainError):

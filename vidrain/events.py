@@ -6,6 +6,7 @@ clean("in.mp4", on_event=lambda event: ...)
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,11 +212,90 @@ class PageDone:
     size: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchPlan:
+    """Said once, before the first file of a batch. done, failed: by earlier runs, left as they are; todo: files to run.
+
+    size: bytes of the sources of these; space: bytes that their outputs may take, of `free` ones; seconds: what they
+    may take, None if unknown; basis: where both come from, in words; workers: files at a time, None
+    for as many as a cluster has CPUs.
+    """
+
+    output: str
+    files: int
+    done: int
+    failed: int
+    todo: int
+    engine: str
+    workers: int | None
+    size: int
+    space: int
+    free: int
+    seconds: float | None
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileStart:
+    """A file of a batch begins. file: its output, relative to that of the batch; attempt: 1 for the first."""
+
+    file: str
+    source: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileNews:
+    """What the job of one file of a batch tells: `event`, and the fields of that event."""
+
+    file: str
+    event: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEnd:
+    """A file of a batch is over. state: done, partial, failed, or again where it will be tried another time.
+
+    code: what `clean` would have ended with; cause: in a line, for one that failed, or what is missing of it; log: what
+    its worker printed, None if nothing.
+    """
+
+    file: str
+    source: str
+    state: str
+    code: int
+    cause: str
+    log: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchDone:
+    """Said once, at the end. done, partial, failed: of this run; before: done by earlier ones; left: not run.
+
+    troubles: every file of the batch that failed or is partial, whichever run it was.
+    """
+
+    output: str
+    files: int
+    before: int
+    done: int
+    partial: int
+    failed: int
+    left: int
+    seconds: float
+    troubles: list[FileEnd]
+
+
+Batch = BatchPlan | FileStart | FileNews | FileEnd | BatchDone
 Training = TrainingPlan | TrainingStep | TrainingDone
 Adaptation = AdaptationStep | AdaptationDone
 Exporting = ExportStart | ExportDone
 Looking = PagePlan | PageDone
-Event = Plan | Progress | Notice | FileDone | VerifyPlan | RainPlan | Exporting | Looking | Training | Adaptation
+Event = (
+    Plan | Progress | Notice | FileDone | VerifyPlan | RainPlan | Exporting | Looking | Training | Adaptation | Batch
+)
 OnEvent = Callable[[Event], None]
 
 

@@ -182,6 +182,24 @@ def claimed_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderCl
         os.close(lock)
 
 
+@contextmanager
+def held(lock: Path, target: Path) -> Iterator[int]:
+    """Hold `lock`, a file that stays, for as long as this process works on `target`; yields its descriptor.
+
+    BusyError where another process holds it; that of a dead one is free.
+    """
+    descriptor = _locked(lock, target)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def forget_return() -> None:
+    """The outputs that have their names belong to a part of the job that is over: an interrupt counts again."""
+    _past_return.clear()
+
+
 def abandon() -> None:
     """Remove every partial file of this process: for the moment before it ends without unwinding."""
     for partial in _open_claims:

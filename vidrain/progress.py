@@ -35,7 +35,14 @@ _NAMES = {
     events.TrainingDone: "training_done",
     events.AdaptationStep: "adaptation_step",
     events.AdaptationDone: "adaptation_done",
+    events.BatchPlan: "batch_plan",
+    events.FileStart: "file_start",
+    events.FileEnd: "file_end",
+    events.BatchDone: "batch_done",
 }
+
+
+_LONGEST_NAME = 40  # of a file in a line of its own
 
 
 class Lines(AbstractContextManager["Lines"]):
@@ -85,6 +92,9 @@ class Lines(AbstractContextManager["Lines"]):
                 self._latest = event
                 if monotonic() - self._written < self._at_most_every_s and not event.is_last:
                     return
+            if isinstance(event, events.FileNews):
+                self._write(event.event, {"file": event.file, **event.fields})
+                return
             self._write(_NAMES[type(event)], asdict(event))
 
     def failed(self, message: str, exit_code: int) -> None:
@@ -118,7 +128,7 @@ class Bar(AbstractContextManager["Bar"]):
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -127,6 +137,7 @@ class Bar(AbstractContextManager["Bar"]):
             transient=True,
         )
         self._task: TaskID | None = None
+        self._files: dict[str, TaskID] = {}  # of a batch: a line for each that runs
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -185,10 +196,39 @@ class Bar(AbstractContextManager["Bar"]):
                 self._say(f"note: {event.message}")
             case events.FileDone():
                 self._say(summary(event))
+            case events.BatchPlan():
+                self._say(batch_line(event))
+                self._task = self._bar.add_task("files", total=event.todo, rate="")
+            case events.FileStart():
+                self._files[event.file] = self._bar.add_task(shortened(event.file), total=None, rate="")
+            case events.FileNews() if event.file in self._files:
+                self._news(event)
+            case events.FileEnd():
+                self._ended(event)
+            case events.BatchDone():
+                for line in batch_summary(event):
+                    self._say(line)
 
     def failed(self, message: str, exit_code: int) -> None:
         """Last line of a run that failed."""
         self._say(_error_line(message))
+
+    def _news(self, news: events.FileNews) -> None:
+        """One line per file that runs: its frames."""
+        fields = news.fields
+        if news.event == "plan":
+            self._bar.update(self._files[news.file], total=fields["frames"])
+        elif news.event == "progress":
+            rate = f"{fields['fps']:.1f} frames/s"
+            self._bar.update(self._files[news.file], completed=fields["frames"], rate=rate)
+
+    def _ended(self, end: events.FileEnd) -> None:
+        if (task := self._files.pop(end.file, None)) is not None:  # some fail before they begin
+            self._bar.remove_task(task)
+        if end.state != "done":
+            self._say(trouble_line(end))
+        if end.state != "again" and self._task is not None:
+            self._bar.advance(self._task)
 
     def _adapting(self, event: events.AdaptationStep) -> None:
         """The bar of the steps, or of the time where that is the limit; it makes room for the one of the frames."""
@@ -210,6 +250,8 @@ class Quiet(AbstractContextManager["Quiet"]):
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.Notice):
             sys.stderr.write(f"vidrain: note: {event.message}\n")
+        if isinstance(event, events.BatchDone):
+            sys.stderr.writelines(f"vidrain: {line}\n" for line in batch_summary(event))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -245,6 +287,49 @@ def adaptation_summary(done: events.AdaptationDone) -> str:
     what = "base weights kept" if done.fell_back else f"{done.gain:.1%} less error on held-out frames"
     again = ", of a run that was killed" if done.is_reused else ""
     return f"adapted: {done.kept_steps} of {done.steps} steps, {what}, weights {done.weights}{again}"
+
+
+def batch_line(plan: events.BatchPlan) -> str:
+    """What a batch will do."""
+    known = [f"{plan.done} done before"] if plan.done else []
+    known += [f"{plan.failed} failed before"] if plan.failed else []
+    return f"{plan.output}: {', '.join([f'{plan.todo} of {plan.files} files to do', *known])}; {plan.engine}"
+
+
+def trouble_line(end: events.FileEnd) -> str:
+    """What happened to one file of a batch that is not simply done, and where more is said."""
+    word = {"partial": "PARTIAL", "again": "AGAIN"}.get(end.state, "FAILED")
+    log = f" (log: {end.log})" if end.log else ""
+    return readable(f"{word} {end.file}: {end.code}: {end.cause}{log}")
+
+
+def batch_summary(done: events.BatchDone) -> list[str]:
+    """A table of what is not simply done, and the one line that counts."""
+    rows = [("state", "code", "file", "cause"), *(_row(end) for end in done.troubles)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    table = [" ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
+    counts = {"done": done.done, "partial": done.partial, "failed": done.failed, "not run": done.left}
+    said = [f"{number} {word}" for word, number in counts.items() if number]
+    said += [f"{done.before} done before"] if done.before else []
+    old = sum(end.state == "failed" for end in done.troubles) - done.failed
+    said += [f"{old} failed before (try them again: vidrain batch retry)"] if old > 0 else []
+    line = f"{done.output}: {', '.join(said) or 'nothing'}, of {done.files} files, in {done.seconds:.1f} s"
+    return [*(table if done.troubles else []), line]
+
+
+def _row(end: events.FileEnd) -> tuple[str, str, str, str]:
+    cause = end.cause + (f" (log: {end.log})" if end.log else "")
+    return end.state, str(end.code), readable(end.file), readable(cause)
+
+
+def readable(text: str) -> str:
+    """One line that any stream takes: names of files may hold line breaks, and need not be text."""
+    return " ".join(text.splitlines()).encode(errors="backslashreplace").decode()
+
+
+def shortened(name: str) -> str:
+    """The end of a long name, which is what differs."""
+    return readable(name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}")
 
 
 def summary(done: events.FileDone) -> str:

@@ -51,6 +51,19 @@ def write_parquet(rows: Iterable[Row], columns: Columns, path: Path) -> None:
             writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
 
 
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """All rows of a small table; UsageError where pyarrow is not installed or the file is no Parquet."""
+    require_parquet()
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise UsageError(f"{path}: is no Parquet table ({' '.join(str(error).split())})") from error
+    return rows
+
+
 def require_parquet() -> None:
     """UsageError where pyarrow is not installed: to be asked before the work, not behind it."""
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from vidrain.errors import InputError, UsageError
+from vidrain.errors import StallError, UsageError
 from vidrain.stream import Pulse, patiently, prefetch
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ _LONGEST_S = 1e6
 
 @dataclass(frozen=True)
 class Watchdog:
-    """Patience with one source: InputError of one line when it gives nothing for `patience_s`."""
+    """Patience with one source: StallError of one line when it gives nothing for `patience_s`."""
 
     path: Path
     patience_s: float
@@ -49,8 +49,8 @@ class Watchdog:
         except TimeoutError as error:
             raise self._stalled(where() or f"during {name}") from error
 
-    def _stalled(self, where: str) -> InputError:
-        return InputError(
+    def _stalled(self, where: str) -> StallError:
+        return StallError(
             f"{self.path}: gave nothing for {self.patience_s:g} s {where}; copy it to a disk of this machine and try "
             "again, or raise --stall-s"
         )

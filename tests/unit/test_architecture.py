@@ -38,9 +38,10 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"export"}),
     frozenset({"config", "progress", "listing", "rain_listing", "verdict"}),
     frozenset({"running"}),
+    frozenset({"batch"}),
     frozenset({"viewer"}),
     frozenset({"cli_options"}),
-    frozenset({"cli_research", "cli_rain"}),
+    frozenset({"cli_research", "cli_rain", "cli_batch"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
@@ -68,7 +69,7 @@ DOORS = {
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py"},
     "omegaconf": {"config.py"},
-    "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py"},
+    "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py", "cli_batch.py"},
     "rich": {"progress.py"},
     "safetensors": {"weights.py"},
     "pyarrow": {"tables.py"},
@@ -76,8 +77,9 @@ DOORS = {
     "h5py": {"export/hdf5_store.py"},
     "tifffile": {"export/tiff_store.py"},
     "OpenEXR": {"export/exr_store.py"},
+    "ray": {"batch/ray_engine.py"},
 }
-LATE = ("torch", "av", "cv2", "decord", "omegaconf", "ffmpeg", "pyarrow", "zarr", "h5py", "tifffile", "OpenEXR")
+LATE = ("torch", "av", "cv2", "decord", "omegaconf", "ffmpeg", "pyarrow", "zarr", "h5py", "tifffile", "OpenEXR", "ray")
 
 LONGEST_FILE, LONGEST_FUNCTION, MOST_ARGUMENTS = 400, 60, 6
 NAMELESS = {"utils.py", "util.py", "misc.py", "common.py", "helpers.py"}

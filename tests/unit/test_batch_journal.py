@@ -1,0 +1,206 @@
+"""The journal of a batch: what it says after any cut, any flipped bit, and who may write into it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidrain.batch.journal import FOLDER, Journal, owner_of
+from vidrain.errors import BusyError, OutputError
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLD = """
+import sys
+from pathlib import Path
+from vidrain.batch.journal import Journal
+with Journal(Path(sys.argv[1])).alone():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def record(output: str, state: str = "done", key: str = "k", **more: Any) -> dict[str, Any]:
+    return {"output": output, "state": state, "key": key, "files": {output: 3}} | more
+
+
+def filled(out: Path, *records: dict[str, Any]) -> Journal:
+    journal = Journal(out)
+    with journal.alone():
+        journal.begin()
+        for each in records:
+            journal.note(each)
+    return journal
+
+
+THREE = (record("a.mp4"), record("b.mp4", "failed", files={}), record("c.mp4", cause="ü \udcff\n"))
+
+
+def test_what_was_noted_is_known_to_the_next_run(tmp_path: Path) -> None:
+    filled(tmp_path, *THREE)
+    assert list(Journal(tmp_path).last.values()) == list(THREE)
+
+
+def test_a_journal_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path: Path) -> None:
+    """Power fails at any byte: the lines before it count, and the next one is not spoiled by what is left."""
+    filled(tmp_path, *THREE)
+    lines = tmp_path / FOLDER / "journal"
+    content = lines.read_bytes()
+    for cut in range(len(content) + 1):
+        lines.write_bytes(content[:cut])
+        whole = content[:cut].count(b"\n")
+        assert len(Journal(tmp_path).last) == whole
+        filled(tmp_path, record("d.mp4"))
+        again = Journal(tmp_path)
+        assert list(again.last) == [each["output"] for each in (*THREE[:whole], record("d.mp4"))]
+        assert again.broken == 0
+
+
+@given(where=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_a_flipped_bit_costs_its_line_alone(where: int, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = tmp_path_factory.mktemp("journal")
+    filled(out, *THREE)
+    lines = out / FOLDER / "journal"
+    content = bytearray(lines.read_bytes())
+    content[where % len(content)] ^= 1 << bit
+    lines.write_bytes(content)
+    found = Journal(out)
+    lost = [each["output"] for each in THREE if found.last.get(each["output"]) != each]
+    assert 1 <= len(lost) <= 2  # two where the line break between them is gone
+    assert found.broken >= 1
+
+
+def test_done_means_the_same_key_and_every_file_as_it_was_left(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"abc")
+    journal = filled(tmp_path, record("a.mp4"))
+    assert journal.is_done("a.mp4", "k")
+    assert not journal.is_done("a.mp4", "other")
+    assert not journal.is_done("b.mp4", "k")
+    (tmp_path / "a.mp4").write_bytes(b"abcd")
+    assert not journal.is_done("a.mp4", "k")
+    (tmp_path / "a.mp4").unlink()
+    assert not journal.is_done("a.mp4", "k")
+
+
+def test_ours_is_what_a_batch_left_or_may_have_left(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(b"abc")
+    begun = record("b.mp4", "begun")
+    journal = filled(tmp_path, record("a.mp4"), begun)
+    assert [journal.is_ours(name) for name in ("a.mp4", "b.mp4", "c.mp4")] == [True, True, False]
+    (tmp_path / "a.mp4").write_bytes(b"of somebody else")
+    assert not journal.is_ours("a.mp4")
+    failed = record("b.mp4", "failed", files={})
+    assert not filled(tmp_path, failed).is_ours("b.mp4"), (
+        "a try that failed leaves nothing: what lies there is not ours"
+    )
+
+
+def test_forgetting_keeps_what_is_ours(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"abc")
+    journal = filled(tmp_path, record("a.mp4"), record("b.mp4", "begun"), record("c.mp4", "failed", files={}))
+    with journal.alone():
+        journal.forget()
+    for found in (journal, Journal(tmp_path)):
+        assert found.last == {}
+        assert [found.is_ours(name) for name in ("a.mp4", "b.mp4")] == [True, True]
+
+
+def test_no_room_for_a_line_leaves_none_of_it(tmp_path: Path) -> None:
+    """A disk that is full within a line: what is there stays readable, and the next line is whole."""
+    limited = f"""
+import resource, sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from vidrain.batch.journal import Journal
+from vidrain.errors import OutputError
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(Path(sys.argv[1]))
+with journal.alone():
+    journal.begin()
+    journal.note({record("a.mp4")!r})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
+    try:
+        journal.note({record("b.mp4")!r})
+    except OutputError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    journal.note({record("c.mp4")!r})
+"""
+    done = subprocess.run([sys.executable, "-c", limited, tmp_path], capture_output=True, text=True, check=True)
+    assert "cannot be written" in done.stdout
+    assert list(Journal(tmp_path).last) == ["a.mp4", "c.mp4"]
+    assert Journal(tmp_path).broken == 0
+
+
+def held_elsewhere(out: Path) -> subprocess.Popen[str]:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, out], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+@pytest.mark.fault(31)
+def test_one_run_at_a_time_and_a_dead_one_is_taken_over_at_once(tmp_path: Path) -> None:
+    with held_elsewhere(tmp_path) as holder:
+        assert Journal(tmp_path).is_held()
+        with pytest.raises(BusyError, match="another vidrain is writing it"), Journal(tmp_path).alone():
+            pytest.fail("two hold one folder")
+        holder.kill()
+        holder.wait()
+        assert owner_of(tmp_path / FOLDER) is not None, "it was killed: its lease still lies there"
+        assert not Journal(tmp_path).is_held()
+        with Journal(tmp_path).alone():
+            pass
+        assert owner_of(tmp_path / FOLDER) is None
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize(("age", "is_busy"), [(0, True), (30, True), (90, False)])
+def test_a_lease_of_another_host_counts_while_it_beats(age: int, is_busy: bool, tmp_path: Path) -> None:
+    """Not every shared file system hands locks from host to host."""
+    filled(tmp_path)
+    lock = tmp_path / FOLDER / "lock"
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 7}))
+    os.utime(lock, (time.time() - age,) * 2)
+    journal = Journal(tmp_path)
+    assert journal.is_held() == is_busy
+    if is_busy:
+        with pytest.raises(BusyError, match=r"a run on elsewhere \(process 7\) was alive"), journal.alone():
+            pytest.fail("two hold one folder")
+        assert owner_of(tmp_path / FOLDER) == {"host": "elsewhere", "pid": 7}
+    else:
+        with journal.alone():
+            assert owner_of(tmp_path / FOLDER) != {"host": "elsewhere", "pid": 7}
+
+
+def test_the_lease_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidrain.batch.journal._BEAT_S", 0.02)
+    with Journal(tmp_path).alone():
+        lock = tmp_path / FOLDER / "lock"
+        os.utime(lock, (1, 1))
+        until = time.monotonic() + 10
+        while lock.stat().st_mtime < 100:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def test_a_plan_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    journal = filled(tmp_path)
+    assert journal.plan() is None
+    journal.keep_plan({"v": 1})
+    assert journal.plan() == {"v": 1}
+    (tmp_path / FOLDER / "plan.json").write_text("{")
+    with pytest.raises(OutputError, match="give the whole `batch run` command again"):
+        journal.plan()

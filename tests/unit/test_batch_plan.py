@@ -1,0 +1,108 @@
+"""What is done already, and what a change touches: keys of files, and settings on their way to another process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidrain.batch.inputs import Item
+from vidrain.batch.plan import File, files_of, from_json, key_of, plain, to_json
+from vidrain.config import clean_from, load_clean
+from vidrain.errors import ModelError, UsageError
+from vidrain.job import CleanOptions
+
+IDENTITY = (1, 2, "ends")
+# Another value for every option, and whether it can change the result of the model that is chosen by default.
+OTHERS: dict[str, tuple[Any, bool]] = {
+    "preset": ("fast", False),  # the same model under another name
+    "model": ("nlcl", True),
+    "weights": ("w.safetensors", True),
+    "device": ("cpu", False),
+    "rain": ("r.mp4", False),  # these four are no settings of a batch
+    "rain_preview": ("p.mp4", False),
+    "compare": ("c.mp4", False),
+    "keep_adapted": ("k.safetensors", False),
+    "archive": (True, True),
+    "pad": (True, True),
+    "start": ("3", True),
+    "end": ("9", True),
+    "keep_pts": (True, True),
+    "cfr": ("25", True),
+    "video": ("1", True),
+    "force": (True, False),
+    "on_bad_frame": ("drop", True),
+    "stall_s": (5.0, False),
+    "encode.crf": (30, True),
+    "baseline.radius": (4, True),
+    "nlcl.statistics": ("live", False),  # of a model that is not used
+    "align.scale": (0.25, True),
+    "shots.repeat_mean": (0.9, True),
+    "adapt.seed": (3, False),  # nothing is adapted
+    "adapt.steps": (3, True),
+}
+
+
+def key(options: CleanOptions, **file: Any) -> str:
+    return key_of(File(Path("a.mp4"), "a.mp4", plain(options), **file), IDENTITY)
+
+
+def test_every_option_is_looked_at() -> None:
+    assert {name.partition(".")[0] for name in OTHERS} == {field.name for field in fields(CleanOptions)}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_can_change_the_result_and_nothing_else_changes_the_key(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("w.safetensors").write_bytes(b"weights")
+    value, counts = OTHERS[name]
+    assert (key(load_clean(None, [], {name: value})) != key(CleanOptions())) == counts
+
+
+def test_the_source_and_what_else_is_written_count(tmp_path: Path) -> None:
+    file = File(Path("a.mp4"), "a.mp4", plain(CleanOptions()))
+    assert key_of(file, (1, 3, "ends")) != key_of(file, IDENTITY)
+    assert key(CleanOptions(), also=("rain",)) != key(CleanOptions())
+    assert key(CleanOptions(), also=("rain", "compare")) == key(CleanOptions(), also=("compare", "rain"))
+
+
+def test_weights_count_by_their_content(tmp_path: Path) -> None:
+    first, copy = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    first.write_bytes(b"one")
+    copy.write_bytes(b"one")
+    before = key(CleanOptions(weights=first))
+    assert key(CleanOptions(weights=copy)) == before
+    first.write_bytes(b"two!")
+    assert key(CleanOptions(weights=first)) != before, "the same name in the same process"
+    with pytest.raises(ModelError):
+        key(CleanOptions(weights=tmp_path / "none.safetensors"))
+
+
+def test_options_come_through_another_process_unchanged(tmp_path: Path) -> None:
+    given = {name: value for name, (value, _) in OTHERS.items() if name not in ("adapt.seed",)}
+    options = load_clean(None, ["encode.options.preset=slow", "encode.options.tune=film"], given)
+    paths = ("weights", "rain", "rain_preview", "compare", "keep_adapted")
+    absolute = replace(options, **{name: getattr(options, name).absolute() for name in paths})
+    assert clean_from(json.loads(json.dumps(plain(options)))) == absolute
+    assert clean_from(plain(CleanOptions())) == CleanOptions()
+    with pytest.raises(UsageError, match="no such key"):
+        clean_from({"unknown": 1})
+
+
+def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
+    items = [Item(tmp_path / "a.mp4", "a.mp4"), Item(tmp_path / "b.mp4", "x/b.mp4", ("encode.crf=30",))]
+    files = files_of(items, lambda pairs: load_clean(None, pairs, {}), ("rain",))
+    assert from_json(json.loads(json.dumps(to_json(files, {})))) == files
+    assert files[1].targets == {"clean": "x/b.mp4", "rain": "x/b.rain.mp4"}
+
+
+def test_two_files_never_write_the_same(tmp_path: Path) -> None:
+    items = [Item(Path("a.mp4"), "a.mp4"), Item(Path("a.rain.mp4"), "a.rain.mp4")]
+    assert len(files_of(items, lambda pairs: CleanOptions(), ())) == 2
+    with pytest.raises(UsageError, match=r"a.rain.mp4 and a.mp4 would both write a.rain.mp4"):
+        files_of(items, lambda pairs: CleanOptions(), ("rain",))

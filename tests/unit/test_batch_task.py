@@ -1,0 +1,139 @@
+"""One task in whatever process: its result says how it went, and whether another try may do better."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import ffmpeg_says
+from vidrain.batch.plan import plain
+from vidrain.batch.processes import lost, messages, started, worker_environment
+from vidrain.batch.task import clean_task, is_full, is_transient, run_task
+from vidrain.errors import BusyError, InputError, ModelError, OutputError, StallError, UsageError
+from vidrain.events import ignore
+from vidrain.job import CleanOptions
+
+
+class OutOfMemoryError(RuntimeError):
+    """By name the one of torch.cuda."""
+
+
+def because(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (MemoryError(), True),
+        (OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("CUDA error: unspecified launch failure"), True),
+        (because(ModelError("x"), OutOfMemoryError()), True),
+        (BusyError("x"), True),
+        (StallError("x"), True),
+        (because(OutputError("x"), OSError(errno.ENOSPC, "No space left on device")), True),
+        (because(OutputError("x"), OSError(errno.EACCES, "Permission denied")), False),
+        (InputError("x"), False),
+        (UsageError("x"), False),
+        (ModelError("x"), False),
+        (RuntimeError("a fault of ours"), False),
+    ],
+)
+def test_bad_luck_is_told_from_faults_that_stay(error: Exception, again: bool) -> None:
+    assert is_transient(error) == again
+    assert is_full(error) == (isinstance(error.__cause__, OSError) and again)
+
+
+def task_of(source: Path, target: Path, **changes: Any) -> dict[str, Any]:
+    return clean_task("7", source, target, plain(CleanOptions()), replace=False) | changes
+
+
+def test_a_result_in_place_of_any_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    gone = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "out" / "x.mp4"), ignore)
+    assert (gone["state"], gone["code"], gone["transient"]) == ("failed", 3, False)
+    assert "gone.mp4" in gone["cause"]
+    other = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "x.mp4", version="0.0.1"), ignore)
+    assert (other["code"], "0.0.1" in other["cause"]) == (2, True)
+    assert capfd.readouterr().err == ""
+    ours = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "x.mp4", kind="unheard-of"), ignore)
+    assert (ours["code"], ours["cause"]) == (1, "KeyError: 'unheard-of'")
+    assert "Traceback" in capfd.readouterr().err, "a fault of ours is told whole, in the log"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "again", "said"),
+    [
+        (-signal.SIGKILL, 137, True, "signal 9 (SIGKILL), as the system does when memory runs out"),
+        (-signal.SIGSEGV, 139, True, "signal 11 (SIGSEGV)"),
+        (1, 1, False, "ended with code 1"),
+        (0, 1, False, "without a result"),
+    ],
+)
+def test_how_a_worker_was_lost(status: int, code: int, again: bool, said: str) -> None:
+    result = lost(status)
+    assert (result["state"], result["code"], result["transient"]) == ("failed", code, again)
+    assert said in result["cause"]
+
+
+@pytest.fixture
+def film(samples: Path, tmp_path: Path) -> Path:
+    return ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "in.mp4", "-map", "0:v", "-t", "0.2")
+
+
+def test_a_worker_tells_events_and_then_its_result(film: Path, tmp_path: Path) -> None:
+    with started(task_of(film, tmp_path / "out.mp4"), tmp_path / "logs", worker_environment(1)) as worker:
+        told = list(messages(worker))
+    assert [message["event"] for message in told[:-1]][:1] == ["plan"]
+    result = told[-1]["result"]
+    assert (result["state"], result["files"]) == (
+        "done",
+        {str(tmp_path / "out.mp4"): (tmp_path / "out.mp4").stat().st_size},
+    )
+    assert (tmp_path / "logs" / "7.log").read_bytes() == b""
+
+
+@pytest.mark.fault(25)
+@pytest.mark.parametrize("how", ["closed", pytest.param("terminated", marks=pytest.mark.slow)])
+def test_a_worker_ends_with_whoever_started_it(how: str, samples: Path, tmp_path: Path) -> None:
+    film = ffmpeg_says.remux(samples / "street.mp4", tmp_path / "in.mp4", "-map", "0:v", first=("-stream_loop", "20"))
+    task = task_of(film, tmp_path / "out" / "x.mp4")
+    with started(task, tmp_path / "logs", worker_environment(1)) as worker:
+        told = messages(worker)
+        assert any(message.get("event") == "progress" for message in told)
+        assert len(list((tmp_path / "out").iterdir())) == 1
+        assert worker.stdin is not None
+        worker.stdin.close() if how == "closed" else worker.terminate()
+        assert worker.wait(10) == -signal.SIGKILL, "its whole group goes"
+    assert list((tmp_path / "out").iterdir()) == [], "nothing half-made"
+
+
+@pytest.mark.slow
+def test_a_crash_leaves_its_stack_in_the_log(film: Path, tmp_path: Path) -> None:
+    crash = "import vidrain.batch.task as t, ctypes; t.run_task = lambda *_: ctypes.string_at(0); "
+    script = crash + "from vidrain.batch.worker import main; main()"
+    task = json.dumps(task_of(film, tmp_path / "out.mp4")) + "\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdin is not None
+        worker.stdin.write(task)
+        worker.stdin.flush()
+        _, log = worker.communicate(timeout=60) if worker.wait(60) else ("", "")
+    assert worker.returncode == -signal.SIGSEGV
+    assert "Segmentation fault" in log
+
+
+@pytest.mark.slow
+def test_threads_are_shared_out() -> None:
+    environment = worker_environment(1)  # without it: one for every core
+    script = "import torch, cv2; print(torch.get_num_threads(), cv2.getNumThreads())"
+    said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout == "1 1\n"

@@ -1,0 +1,153 @@
+"""What IN... of a batch means: files, folders, globs and manifests become sources, each with a place in OUT.
+
+Decides nothing about work; reads no video.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vidrain.errors import InputError, UsageError
+from vidrain.tables import read_parquet
+
+# What cameras, phones and recorders write; a file that is named itself may be called anything.
+SUFFIXES = frozenset(
+    {
+        *(".3gp", ".asf", ".avi", ".dav", ".divx", ".flv", ".h264", ".h265", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov"),
+        *(".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+    }
+)
+MANIFESTS = (".csv", ".jsonl", ".parquet")
+_KEPT = (".mp4", ".mov", ".mkv")  # what is written; other sources get .mp4 behind their own name
+_NOT_SETTINGS = {"input", "output", "code", "cause", "log", "state"}  # the table of failures is a manifest too
+_WILD = "*?["
+
+
+class Item(NamedTuple):
+    """One source, where in OUT its clean video goes (relative, with /), and settings of its own as key=value."""
+
+    source: Path
+    output: str
+    pairs: tuple[str, ...] = ()
+
+
+def items_in(texts: Sequence[str], out: Path) -> list[Item]:
+    """All that `texts` name, each source once, in their order, folders sorted.
+
+    Raises UsageError for what names nothing, and where two sources would share an output or an output lies outside.
+    """
+    found = [item for text in texts for item in _items(text, out)]
+    if not found:
+        raise UsageError(f"{', '.join(texts)}: no video is named; name files, folders, a glob or a manifest")
+    seen: dict[str, Item] = {}
+    for item in found:
+        other = seen.setdefault(item.output, item)
+        if other.source.absolute() != item.source.absolute() or other.pairs != item.pairs:
+            raise UsageError(
+                f"{item.source} and {other.source} would both become {item.output}; name the folder above both, or "
+                "give outputs in a manifest"
+            )
+    return list(seen.values())
+
+
+def _items(text: str, out: Path) -> Iterator[Item]:
+    path = Path(text)
+    if path.is_dir():
+        yield from (Item(file, place_of(file.relative_to(path))) for file in _videos_in(path, out))
+    elif path.suffix.lower() in MANIFESTS and path.is_file():
+        yield from _listed(path)
+    elif path.exists():
+        yield Item(path, place_of(Path(path.name)))
+    elif any(sign in text for sign in _WILD):
+        yield from _matches(text, out)
+    else:
+        raise UsageError(
+            f"{text}: is not there; allowed: files, folders, globs in quotes, manifests {' '.join(MANIFESTS)}"
+        )
+
+
+def place_of(path: Path) -> str:
+    """Where in OUT a source goes that lies at this relative path: its own name, in a container that can be written."""
+    parts = [part for part in path.parts if part not in ("..", path.anchor)]
+    name = "/".join(parts)
+    return name if path.suffix.lower() in _KEPT else f"{name}.mp4"
+
+
+def _videos_in(folder: Path, out: Path) -> Iterator[Path]:
+    """Videos below a folder, sorted; neither hidden ones nor those in OUT, which are ours."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: the folder cannot be read ({error.strerror}); check its permissions")
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        here = Path(place)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _same(here / name, out))
+        if _same(here, out):
+            raise UsageError(f"{folder}: is the folder of the outputs as well; choose another -o")
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield here / name
+
+
+def _same(folder: Path, out: Path) -> bool:
+    return out.exists() and folder.samefile(out)
+
+
+def _matches(pattern: str, out: Path) -> Iterator[Item]:
+    """What a glob names; outputs keep their paths from the last folder on that is written without a wildcard."""
+    parts = Path(pattern).parts
+    fixed = next((number for number, part in enumerate(parts) if any(sign in part for sign in _WILD)), len(parts))
+    root = Path(*parts[:fixed]) if fixed else Path()
+    try:
+        found = sorted(root.glob("/".join(parts[fixed:])))
+    except ValueError as error:
+        raise UsageError(f"{pattern}: is no glob ({error}); * and ? stand for letters, ** for folders") from error
+    files = [path for path in found if path.is_file() and not _is_hidden(path.relative_to(root), path, out)]
+    if not files:
+        raise UsageError(f"{pattern}: matches no file; ** stands for folders at any depth")
+    yield from (Item(path, place_of(path.relative_to(root))) for path in files)
+
+
+def _is_hidden(inside: Path, path: Path, out: Path) -> bool:
+    return any(part.startswith(".") for part in inside.parts) or path.absolute().is_relative_to(out.absolute())
+
+
+def _listed(manifest: Path) -> Iterator[Item]:
+    """Rows of a manifest: `input`, relative to its folder, perhaps `output`; other columns are keys of clean.yaml."""
+    for number, row in enumerate(_rows(manifest), 1):
+        where = f"{manifest}: row {number}"
+        if not row.get("input"):
+            raise UsageError(f"{where}: has no input; allowed: columns input[, output] and keys such as encode.crf")
+        named = Path(str(row["input"]))
+        output = place_of(Path(named.name) if named.is_absolute() else named)
+        if row.get("output"):
+            output = _inside(str(row["output"]), where)
+        pairs = (f"{key}={value}" for key, value in row.items() if key not in _NOT_SETTINGS and value not in (None, ""))
+        yield Item(manifest.parent / named, output, tuple(pairs))
+
+
+def _inside(output: str, where: str) -> str:
+    path = Path(output)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise UsageError(f"{where}: output {output} does not lie in OUT; allowed: paths relative to it, without ..")
+    return path.as_posix()
+
+
+def _rows(manifest: Path) -> list[dict[str, Any]]:
+    try:
+        if manifest.suffix.lower() == ".parquet":
+            return read_parquet(manifest)
+        with manifest.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            if manifest.suffix.lower() == ".csv":
+                return list(csv.DictReader(file, restkey="more"))
+            rows = [json.loads(line) for line in file if line.strip()]
+    except OSError as error:
+        raise InputError(f"{manifest}: cannot be read ({error.strerror}); check its permissions") from error
+    except (ValueError, csv.Error) as error:
+        raise UsageError(f"{manifest}: is no table ({error}); one row, or one JSON object, a line") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise UsageError(f"{manifest}: every line has to be a JSON object with input and perhaps output")
+    return rows

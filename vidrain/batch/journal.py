@@ -1,0 +1,242 @@
+"""What a folder of outputs remembers, in OUT/.vidrain: who writes there now, what was asked for, what became of it.
+
+Every record is one line behind its own checksum, flushed to the disk before the work goes on: a line that a kill or a
+full disk cut off is dropped, and its file done again. Nothing is ever deleted by going on.
+"""
+
+import json
+import os
+import socket
+import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from time import time
+from typing import Any
+
+from vidrain.errors import BusyError, OutputError
+from vidrain.outputs import held, sync, written
+
+Record = dict[str, Any]  # state: begun, done, partial, failed or kept; output: relative to OUT
+
+FOLDER = ".vidrain"
+DONE = ("done", "partial")
+_LEASE_S = 60.0  # after which a run on another host, whose lock we do not see, counts as dead
+_BEAT_S = 10.0
+
+
+class Journal:
+    """The records of one folder of outputs: `last` of every output, and which files there are of our making.
+
+    broken: lines that did not hold their checksum; what they said is not known any more.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self.folder = out / FOLDER
+        self._lines, self._plan = self.folder / "journal", self.folder / "plan.json"
+        self._open()
+
+    def _open(self) -> None:
+        self.last: dict[str, Record] = {}
+        self._sizes: dict[str, int] = {}  # file, relative to OUT -> bytes it was left with
+        self._begun: dict[str, list[str]] = {}  # output -> files that its run may have left
+        self.records, self.broken, self._end = 0, 0, 0
+        for record, end in self._read():
+            if record is None:
+                self.broken += 1
+            else:
+                self._end = end
+                self._learn(record)
+
+    def _read(self) -> Iterator[tuple[Record | None, int]]:
+        """Record, None for a line that is not whole, and where the line ends."""
+        if not self._lines.exists():
+            return
+        end = 0
+        with self._lines.open("rb") as file:
+            for line in file:
+                end += len(line)
+                yield _record_in(line), end
+
+    def _learn(self, record: Record) -> None:
+        self.records += 1
+        output, files = record["output"], record.get("files", {})
+        if record["state"] != "kept":
+            self.last[output] = record
+        if record["state"] == "begun":
+            self._begun[output] = list(files)
+            return
+        self._begun.pop(output, None)
+        self._sizes.update(files)
+
+    def begin(self) -> None:
+        """Make ready to note: what was cut off at the end goes. Only for who holds the folder."""
+        with written(self._lines):
+            self._lines.touch()
+            os.truncate(self._lines, self._end)
+            sync(self.folder)
+
+    def note(self, record: Record) -> None:
+        """Put one record on the disk; OutputError where there is no room, and then nothing of it stays."""
+        line = _line_of(record)
+        with written(self._lines):
+            descriptor = os.open(self._lines, os.O_WRONLY | os.O_CREAT, 0o666)
+            try:
+                self._put(descriptor, line)
+            finally:
+                os.close(descriptor)
+        self._end += len(line)
+        self._learn(record)
+
+    def _put(self, descriptor: int, line: bytes) -> None:
+        """At the end of the last whole line, whatever a signal or a full disk left behind it."""
+        try:
+            os.ftruncate(descriptor, self._end)
+            if os.pwrite(descriptor, line, self._end) < len(line):
+                raise OSError(28, "no space left for a whole line")
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, self._end)
+            raise
+
+    def is_ours(self, path: str) -> bool:
+        """Whether the file at `path`, relative to OUT, is one that a batch made here and nobody changed since."""
+        if any(path in files for files in self._begun.values()):
+            return True
+        return path in self._sizes and _size(self._out / path) == self._sizes[path]
+
+    def is_done(self, output: str, key: str) -> bool:
+        """Whether `output` was made under this key, and all its files still lie there."""
+        record = self.last.get(output, {})
+        if record.get("state") not in DONE or record["key"] != key:
+            return False
+        return all(_size(self._out / path) == size for path, size in record["files"].items())
+
+    def forget(self) -> None:
+        """Begin anew: nothing counts as done or failed; which files are of our making stays known."""
+        kept = [{"state": "kept", "output": path, "files": {path: size}} for path, size in self._sizes.items()]
+        kept += [
+            {"state": "kept", "output": path, "files": {path: _size(self._out / path)}} for path in self._doubtful()
+        ]
+        _replace(self._lines, b"".join(_line_of(record) for record in kept))
+        self._open()
+
+    def _doubtful(self) -> list[str]:
+        """Files that a run may have left which was killed."""
+        paths = [path for files in self._begun.values() for path in files]
+        return [path for path in paths if _size(self._out / path) is not None]
+
+    def keep_plan(self, plan: Mapping[str, Any]) -> None:
+        """Remember what was asked for, in place of what was before."""
+        _replace(self._plan, json.dumps(plan).encode())
+
+    def plan(self) -> dict[str, Any] | None:
+        """What was asked for last; None where nothing was. OutputError where it cannot be read."""
+        if not self._plan.exists():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(self._plan.read_bytes())
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{self._plan}: cannot be read; give the whole `batch run` command again") from error
+        return found
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder against every other run: BusyError where one is at work.
+
+        The lock of a process ends with it, so a dead run on this host is taken over at once. For hosts that do not see
+        each other's locks the holder beats: while the beat is fresh, its folder is busy.
+        """
+        with written(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        lock = self.folder / "lock"
+        with held(lock, self._out) as descriptor:
+            self._refuse_another_host(lock)
+            owner = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+            with written(lock):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, owner, 0)
+            over = threading.Event()
+            beat = threading.Thread(target=_beat, args=(lock, over), name="vidrain-lease", daemon=True)
+            beat.start()
+            try:
+                yield
+            finally:
+                over.set()
+                beat.join()
+                os.ftruncate(descriptor, 0)  # a holder that went in order leaves no lease
+
+    def is_held(self) -> bool:
+        """Whether a run is at work here, as far as this host can tell."""
+        owner = owner_of(self.folder)
+        if owner is None or owner["host"] != socket.gethostname():
+            return owner is not None and time() - (self.folder / "lock").stat().st_mtime < _LEASE_S
+        try:
+            with held(self.folder / "lock", self._out):
+                return False
+        except BusyError:
+            return True
+
+    def _refuse_another_host(self, lock: Path) -> None:
+        owner = owner_of(self.folder)
+        if owner is None or owner["host"] == socket.gethostname():
+            return
+        probe = self.folder / f".now-{os.getpid()}"  # the clock of the file system, not ours, made the last beat
+        with written(probe):
+            probe.touch()
+            now = probe.stat().st_mtime
+            probe.unlink()
+        if (age := now - lock.stat().st_mtime) < _LEASE_S:
+            raise BusyError(
+                f"{self._out}: a run on {owner['host']} (process {owner['pid']}) was alive {age:.0f} s ago; wait for "
+                f"it, or {_LEASE_S:.0f} s if it is dead"
+            )
+
+
+def owner_of(folder: Path) -> dict[str, Any] | None:
+    """Host and process that hold the folder, or did when they were killed; None where the last one went in order."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "lock").read_bytes() or b"null")
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _beat(lock: Path, over: threading.Event) -> None:
+    while not over.wait(_BEAT_S):
+        try:
+            os.utime(lock)
+        except OSError:  # the folder went away: the next record says so
+            return
+
+
+def _line_of(record: Record) -> bytes:
+    text = json.dumps(record).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _record_in(line: bytes) -> Record | None:
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
+        return None
+    found: Record = json.loads(text)
+    return found
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """All of a file at once: whoever reads it meanwhile, or after a kill, finds the old or the new one."""
+    fresh = path.with_name(f".{path.name}.new")
+    with written(path):
+        fresh.write_bytes(content)
+        sync(fresh)
+        fresh.replace(path)
+        sync(path.parent)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

@@ -1,0 +1,109 @@
+"""Puts what a batch will do, and what became of one, into words and JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vidrain.batch.journal import DONE, Journal, owner_of
+from vidrain.batch.plan import File
+from vidrain.batch.run import Plan, end_of, is_over, states_of
+from vidrain.errors import OK, PARTIAL, SOME_FAILED
+from vidrain.progress import readable
+
+_STATES = ("done", "partial", "failed", "waiting")
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """What would run, ready for JSON."""
+    event = plan.event
+    files = [
+        {"source": str(look.file.source), "output": look.file.output, "state": look.state, "bytes": look.size}
+        | ({"cause": look.why} if look.why else {})
+        | {"settings": look.file.settings, "also": list(look.file.also)}
+        for look in plan.looks
+    ]
+    counts = {name: getattr(event, name) for name in ("files", "done", "failed", "todo", "engine", "workers")}
+    ahead = {name: getattr(event, name) for name in ("size", "space", "free", "seconds", "basis")}
+    return {"v": 1, "output": event.output, **counts, **ahead, "each": files}
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The same for people: a line for every file that is not done, and what that will take."""
+    event = plan.event
+    lines = [f"{look.state:6} {look.file.source} -> {look.file.output}" for look in plan.looks if look.state != "done"]
+    lines += [f"{event.todo} of {event.files} files to do, {event.done} done before, {event.failed} failed before"]
+    if event.todo:
+        lines += [f"{_amount(event.size)} to read, about {_amount(event.space)} to write, {_amount(event.free)} free"]
+        lines += [f"about {_span(event.seconds)}" if event.seconds is not None else "how long is not known"]
+        lines += [f"from: {event.basis}"]
+    return [readable(line) for line in lines]
+
+
+def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers: int) -> dict[str, Any]:
+    """What the journal knows of the files that were asked for last, ready for JSON.
+
+    exit_code: as of a finished run; seconds_left: of so many workers, by the bytes of what is done, None before.
+    """
+    states = states_of(files, journal)
+    ends = [
+        end_of(record, record["source"])
+        for file in files
+        if (record := journal.last.get(file.output, {})).get("state") in ("partial", "failed")
+    ]
+    counts = {state: states[state] for state in _STATES}
+    code = SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
+    spent = sum(journal.last[file.output].get("seconds", 0.0) for file in files if file.output in journal.last)
+    return {
+        "v": 1,
+        "output": str(out),
+        "files": len(files),
+        **counts,
+        "seconds_of_work": round(spent, 1),
+        "seconds_left": _left(files, journal, workers),
+        "running": owner_of(journal.folder) if journal.is_held() else None,
+        "troubles": [vars(end) for end in ends],
+        "exit_code": code,
+    }
+
+
+def _left(files: Sequence[File], journal: Journal, workers: int) -> float | None:
+    done = [record for file in files if (record := journal.last.get(file.output, {})).get("state") in DONE]
+    read = sum(record["source_bytes"] for record in done)
+    if not read:
+        return None
+    waiting = [file.source for file in files if not is_over(journal.last.get(file.output))]
+    size = sum(path.stat().st_size for path in waiting if path.exists())
+    spent = sum(record["seconds"] for record in done)
+    return round(float(size * spent / read / workers), 1)
+
+
+def status_lines(facts: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    lines = [
+        f"{end['state']:7} {end['code']:3} {end['file']}: {end['cause']}"
+        + (f" (log: {end['log']})" if end["log"] else "")
+        for end in facts["troubles"]
+    ]
+    counts = ", ".join(f"{facts[state]} {state}" for state in _STATES)
+    lines += [f"{facts['output']}: {facts['files']} files: {counts}"]
+    if (owner := facts["running"]) is not None:
+        left = f", about {_span(facts['seconds_left'])} left" if facts["seconds_left"] is not None else ""
+        lines += [f"a run is at work: process {owner['pid']} on {owner['host']}{left}"]
+    elif facts["waiting"]:
+        lines += ["no run is at work; the same `batch run` command goes on"]
+    elif facts["failed"]:
+        lines += [f"try what failed again: vidrain batch retry {facts['output']}"]
+    return [readable(line) for line in lines]
+
+
+def _amount(size: int) -> str:
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def _span(seconds: float) -> str:
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d} h" if hours else f"{minutes}:{left:02d} min"

@@ -1,0 +1,186 @@
+"""What of a batch is to be done: its files, what each was asked to become, and what the journal knows of it already."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from vidrain import __version__
+from vidrain.batch.inputs import Item
+from vidrain.batch.journal import Journal
+from vidrain.batch.task import Task, clean_task
+from vidrain.errors import InputError, UsageError
+from vidrain.identity import identity_of
+from vidrain.job import CleanOptions
+from vidrain.provenance import hash_of_file
+from vidrain.weights import PRESETS
+
+Settings = dict[str, Any]  # of `CleanOptions`, nested, paths as texts
+Also = Literal["rain", "rain_preview", "compare"]
+ALSO: tuple[Also, ...] = ("rain", "rain_preview", "compare")
+State = Literal["done", "failed", "to do"]
+
+_OF_ONE_FILE = (*ALSO, "keep_adapted")
+_NOT_IN_RESULT = {"preset", "device", "force", "stall_s", "weights", "model", *_OF_ONE_FILE}
+_DIGITS = 16  # of SHA-256, in hexadecimal
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a batch. output: relative to OUT, with /; also: what is written beside it."""
+
+    source: Path
+    output: str
+    settings: Settings
+    also: tuple[Also, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Short name of the file in this folder of outputs, for logs and tasks."""
+        return hashlib.sha256(self.output.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Role -> path relative to OUT; those beside the clean video have its name with their role in it."""
+        stem, dot, suffix = self.output.rpartition(".")
+        others: dict[str, str] = {role: f"{stem}.{role.replace('_', '-')}{dot}{suffix}" for role in self.also}
+        return {"clean": self.output, **others}
+
+    def task(self, out: Path, *, replace: bool) -> Task:
+        """What an engine carries."""
+        others = {role: str((out / path).absolute()) for role, path in self.targets.items() if role != "clean"}
+        settings = self.settings | others
+        return clean_task(self.id, self.source, out / self.output, settings, replace=replace)
+
+
+class Look(NamedTuple):
+    """What there is to say of a file before the work. key: under which it counts as done; size: bytes of the source.
+
+    why: what its last try ended with, for one that failed, or why none is worth it.
+    """
+
+    file: File
+    state: State
+    key: str
+    size: int
+    why: str = ""
+
+
+def files_of(
+    items: Sequence[Item], load: Callable[[tuple[str, ...]], CleanOptions], also: tuple[Also, ...]
+) -> list[File]:
+    """Items with their settings. load: from key=value pairs of an item to options.
+
+    Raises UsageError for settings that name one output, and where two files would write the same.
+    """
+
+    @cache
+    def settings(pairs: tuple[str, ...]) -> Settings:
+        options = load(pairs)
+        for name in _OF_ONE_FILE:
+            if getattr(options, name) is not None:
+                hint = f"--also {name.replace('_', '-')}" if name in ALSO else "vidrain clean for one file"
+                raise UsageError(f"{name}: names one output, but there may be many; use {hint}")
+        return plain(options)
+
+    files = [File(item.source, item.output, settings(item.pairs), also) for item in items]
+    seen: dict[str, File] = {}
+    for file in files:
+        for path in file.targets.values():
+            other = seen.setdefault(path, file)
+            if other is not file:
+                raise UsageError(
+                    f"{file.source} and {other.source} would both write {path}; leave one out, or rename it"
+                )
+    return files
+
+
+def plain(options: CleanOptions) -> Settings:
+    """Options as they travel: nested, plain, paths absolute so that they mean the same in another folder."""
+
+    def absolute(value: object) -> str:
+        return str(Path(str(value)).absolute())
+
+    found: Settings = json.loads(json.dumps(asdict(options), default=absolute))
+    return found
+
+
+def look_at(file: File, journal: Journal, out: Path) -> Look:
+    """Compare a file with what the journal knows; a source that cannot be read is looked at as failed."""
+    size, identity = 0, tuple[object, ...]()
+    try:
+        size, *_ = identity = identity_of(file.source)
+    except InputError as error:
+        identity = (str(error),)  # the task itself says what is wrong, in its own words
+    key = key_of(file, identity)
+    if journal.is_done(file.output, key):
+        return Look(file, "done", key, size)
+    last = journal.last.get(file.output, {})
+    if last.get("state") == "failed" and last["key"] == key and not last["transient"]:
+        return Look(file, "failed", key, size, last["cause"])
+    return Look(file, "to do", key, size)
+
+
+def key_of(file: File, identity: tuple[object, ...]) -> str:
+    """SHA-256 over what the source is and all that can change the result: settings that count, weights, version."""
+    counted = [list(identity), counting(file.settings), sorted(file.also), __version__]
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
+
+
+def mark_of(file: File) -> str:
+    """Short hash of all but the source: files of one mark cost alike."""
+    counted = [counting(file.settings), sorted(file.also)]
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def counting(settings: Settings) -> Settings:
+    """What of the settings can change the result: the model and the hash of its weights, and what it looks at."""
+    model = settings["model"] or PRESETS[settings["preset"]]
+    counted = {name: value for name, value in settings.items() if name not in _NOT_IN_RESULT}
+    if model != "nlcl":
+        del counted["nlcl"]
+    if settings["adapt"]["seconds"] is None and settings["adapt"]["steps"] is None:
+        del counted["adapt"]
+    return counted | {"model": model, "weights": _hash(settings["weights"])}
+
+
+def _hash(weights: str | None) -> str | None:
+    if weights is None or not Path(weights).is_file():
+        return hash_of_file(Path(weights) if weights is not None else None)
+    stat = Path(weights).stat()
+    return _hash_of(weights, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _hash_of(weights: str, size: int, changed: int) -> str | None:
+    """Read once for thousands of files, and again when it is another file."""
+    return hash_of_file(Path(weights))
+
+
+def is_free(file: File, journal: Journal, out: Path) -> bool:
+    """Whether nothing stands at the places of its outputs but what a batch made here."""
+    return all(journal.is_ours(path) or not (out / path).exists() for path in file.targets.values())
+
+
+def to_json(files: Sequence[File], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, to be asked for again. Settings that files share are written once."""
+    shared: list[Settings] = []
+    places: dict[int, int] = {}  # thousands of files hold the same object
+    rows = []
+    for file in files:
+        if id(file.settings) not in places:
+            places[id(file.settings)] = len(shared)
+            shared.append(file.settings)
+        rows.append([str(file.source.absolute()), file.output, places[id(file.settings)], list(file.also)])
+    return {"v": 1, "options": dict(options), "settings": shared, "files": rows}
+
+
+def from_json(plan: Mapping[str, Any]) -> list[File]:
+    """The files of a plan that `to_json` wrote."""
+    return [
+        File(Path(source), output, plan["settings"][place], tuple(also))
+        for source, output, place, also in plan["files"]
+    ]

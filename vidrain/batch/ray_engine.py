@@ -1,0 +1,143 @@
+"""Tasks on a Ray cluster: ids and JSON travel, frames never do. The only door to ray, imported when it is asked for.
+
+Every node needs the same vidrain, and sources and OUT under the same paths. Each task runs in a process of its own
+there, as on one machine; second tries are the schedule's, never Ray's, so that there is one rule for all engines.
+"""
+
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, redirect_stdout, suppress
+from pathlib import Path
+from threading import Thread
+from time import sleep
+from types import TracebackType
+from typing import Any, Self
+
+from vidrain.batch.engine import Ended, Tell
+from vidrain.batch.processes import cores, dismiss, lost, messages, started, worker_environment
+from vidrain.batch.task import CRASHED, Task, failed
+from vidrain.errors import UsageError
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported: no network but the cluster's own
+
+try:
+    import ray
+    from ray import exceptions
+except ImportError as error:
+    raise UsageError(f"--engine ray needs Ray, which is not installed ({error}); pip install 'vidrain[ray]'") from error
+
+_THREADS = 1  # of a task, which asks for one CPU: many files at a time make better use of cores than many threads
+_LOOK_S = 0.5  # between two looks at whether the node lives
+_PATIENCE_S = 0.8  # for workers that are to stop; a stop takes two seconds in all
+_LOG = "ray.log"
+_STORE = 100_000_000  # bytes of the object store of a cluster that we start; it holds a few lines of text
+_OURS = (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError)  # come back however often they are tried
+
+
+class RayEngine:
+    """An `Engine` on the cluster at `address`, or on one that lives on this machine as long as the batch."""
+
+    def __init__(self, address: str | None, workers: int | None, logs: Path, tell: Tell) -> None:
+        self._address, self._workers, self._logs, self._tell = address, workers, logs.absolute(), tell
+        self._running: dict[Any, str] = {}  # what a task yields -> its id
+        self._work: Any = ray.remote(num_cpus=_THREADS, max_retries=0)(_work)
+        self._open = ExitStack()
+
+    @property
+    def slots(self) -> int:
+        """One for every CPU that the cluster has just now: nodes come and go."""
+        return self._workers or int(ray.cluster_resources().get("CPU", 1))
+
+    def start(self, task: Task) -> None:
+        """Hand a task to the cluster; one that is to compute on a GPU gets one to itself."""
+        gpus = 1 if task["settings"].get("device") == "cuda" else 0
+        yielded = self._work.options(num_gpus=gpus).remote(json.dumps(task), str(self._logs))
+        self._running[yielded] = task["id"]
+
+    def poll(self, timeout_s: float) -> list[Ended]:
+        """Tell what tasks told, and which of them ended."""
+        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s, fetch_local=False)
+        ended = []
+        for yielded in ready:
+            number = self._running[yielded]
+            message = self._next(yielded)
+            if "result" in message:
+                del self._running[yielded]
+                ended.append(Ended(number, message["result"]))
+            else:
+                self._tell(number, message)
+        return ended
+
+    def _next(self, yielded: Any) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(ray.get(next(yielded)))
+        except StopIteration:
+            return {"result": failed(CRASHED, "its worker ended without a result", transient=True)}
+        except exceptions.RayError as error:
+            cause = f"its worker was lost ({type(error).__name__}: {str(error).partition('. ')[0]})"
+            return {"result": failed(CRASHED, cause, transient=not isinstance(error, _OURS))}
+        return found
+
+    def stop(self) -> list[Ended]:
+        """Interrupt the workers, which end their processes and what is half-made; what does not obey Ray kills."""
+        for yielded in self._running:
+            with suppress(exceptions.RayError, ValueError):
+                ray.cancel(yielded)
+        over = [yielded.completed() for yielded in self._running]
+        if over:
+            ray.wait(over, num_returns=len(over), timeout=_PATIENCE_S, fetch_local=False)
+        self._running.clear()
+        return []
+
+    def __enter__(self) -> Self:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        log = self._open.enter_context((self._logs / _LOG).open("a", encoding="utf-8"))
+        self._open.enter_context(redirect_stdout(log))  # Ray prints there what a lost node had to say
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        own = {"num_cpus": self._workers or cores(), "include_dashboard": False, "object_store_memory": _STORE}
+        try:
+            ray.init(address=self._address or "local", **quiet, **({} if self._address else own))
+        except (ConnectionError, ValueError) as error:
+            self._open.close()
+            why = " ".join(str(error).split())
+            raise UsageError(
+                f"--address {self._address}: no Ray cluster answers ({why}); see ray start --head"
+            ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        ray.shutdown()
+        self._open.close()
+        if not (self._logs / _LOG).stat().st_size:
+            (self._logs / _LOG).unlink()
+
+
+def _work(task: str, logs: str) -> Iterator[str]:
+    """On a node: what the worker of a task tells, line by line, its result last."""
+    worker = started(json.loads(task), Path(logs), worker_environment(_THREADS))
+    Thread(target=_end_with_node, args=(worker,), daemon=True).start()
+    is_over = False
+    try:
+        for message in messages(worker):
+            is_over = "result" in message
+            yield json.dumps(message)
+        if not is_over:
+            yield json.dumps({"result": lost(worker.wait())})
+    finally:
+        dismiss(worker)
+        worker.wait()
+
+
+def _end_with_node(worker: subprocess.Popen[bytes]) -> None:
+    """End a worker whose node is lost: Ray lets it work on, while another node does its file again."""
+    node = os.getppid()
+    while worker.poll() is None:
+        if os.getppid() != node:
+            dismiss(worker)
+        sleep(_LOOK_S)

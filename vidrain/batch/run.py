@@ -1,0 +1,352 @@
+"""run_batch(): many files to finished outputs, each done or explained; what an earlier run did is left as it is.
+
+done = run_batch(files, Path("out"), BatchOptions(workers=2))
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal, NamedTuple
+
+from vidrain.batch.engine import Engine, Tell
+from vidrain.batch.estimate import Estimate, estimate, free_bytes
+from vidrain.batch.inline import Inline
+from vidrain.batch.journal import FOLDER, Journal, Record
+from vidrain.batch.plan import File, Look, is_free, look_at, mark_of, to_json
+from vidrain.batch.processes import Processes, cores, log_of
+from vidrain.batch.schedule import Begun, Over, scheduled
+from vidrain.batch.task import Result, Task, failed
+from vidrain.errors import OK, PARTIAL, SOME_FAILED, OutputError, UsageError
+from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
+from vidrain.outputs import written
+
+EngineName = Literal["processes", "inline", "ray"]
+
+_CORES_EACH = 4  # of a worker: more do not make one file faster by as much
+_MB = 1_000_000
+_EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
+_GOES_ON = "make room, and the same command goes on"
+_FAILED, _LOGS = "failed.csv", "logs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """How a batch is run; nothing of it changes a result.
+
+    workers: None for as many as fit the machine; address: of a Ray cluster, None starts one here; min_free_mb: room
+    that always stays free on the disk of the outputs.
+    """
+
+    engine: EngineName = "processes"
+    workers: int | None = None
+    address: str | None = None
+    keep_going: bool = True
+    force: bool = False
+    min_free_mb: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers}: allowed: 1 or more")
+        if self.engine == "inline" and (self.workers or 1) > 1:
+            raise UsageError(
+                f"--workers {self.workers}: --engine inline does one file at a time; leave one of them out"
+            )
+        if self.address is not None and self.engine != "ray":
+            raise UsageError(f"--address {self.address}: is of a Ray cluster; add --engine ray")
+
+
+class Plan(NamedTuple):
+    """What a run will do: all files as they were looked at, and what that may take."""
+
+    looks: list[Look]
+    ahead: Estimate
+    event: BatchPlan
+
+    @property
+    def todo(self) -> list[Look]:
+        """Files to run, the longest first: the last ones to end are then short."""
+        return sorted((look for look in self.looks if look.state == "to do"), key=lambda look: -look.size)
+
+
+def plan_batch(
+    files: Sequence[File],
+    out: Path,
+    options: BatchOptions,
+    journal: Journal,
+    *,
+    again: bool = False,
+    measure: bool = False,
+) -> Plan:
+    """Look at every file and at the disk; writes nothing.
+
+    again: what failed before is to do as well; measure: some frames may be computed, to know how long it will take.
+    """
+    looks = [look_at(file, journal, out) for file in files]
+    if again:
+        looks = [look._replace(state="to do") if look.state == "failed" else look for look in looks]
+    workers = workers_of(options)
+    ahead = estimate(looks, journal, workers=workers, measure=measure)
+    states, todo = Counter(look.state for look in looks), [look for look in looks if look.state == "to do"]
+    size = sum(look.size for look in todo)
+    event = BatchPlan(
+        output=str(out),
+        files=len(files),
+        done=states["done"],
+        failed=states["failed"],
+        todo=len(todo),
+        engine=options.engine,
+        workers={"inline": 1, "ray": options.workers}.get(options.engine, workers),
+        size=size,
+        space=round(size * ahead.growth),
+        free=free_bytes(out),
+        seconds=ahead.seconds,
+        basis=ahead.basis,
+    )
+    return Plan(looks, ahead, event)
+
+
+def run_batch(
+    files: Sequence[File],
+    out: Path,
+    options: BatchOptions,
+    *,
+    again: bool = False,
+    fresh: bool = False,
+    on_event: OnEvent = ignore,
+) -> BatchDone:
+    """Do what is to do of `files`, one failure never stopping the others, and put down in OUT what became of each.
+
+    again: what failed before, too; fresh: all, with a new journal. Raises BusyError where another run is at work in
+    `out`, OutputError where there is no room: what is finished stays, and the same call goes on.
+    """
+    began = monotonic()
+    journal = Journal(out)
+    with journal.alone():
+        journal = Journal(out)  # as whoever held it last left it
+        journal.begin()
+        for notice in _first_words(journal, out, fresh):
+            on_event(notice)
+        plan = plan_batch(files, out, options, journal, again=again)
+        on_event(plan.event)
+        if not again:
+            journal.keep_plan(to_json(files, asdict(options)))
+        run = _Run(plan, out, options, journal, on_event)
+        run.refuse_foreign()
+        if plan.todo:
+            run.all()
+        done = run.summary(monotonic() - began)
+        _write_failures(done, files, out)
+    on_event(done)
+    if run.starved:
+        many = f"{run.starved} file{'s' * (run.starved > 1)}"
+        raise OutputError(f"{out}: the disk was full before {many} could be written; {_GOES_ON}")
+    if done.left and (options.keep_going or not done.failed):
+        raise OutputError(
+            f"{out}: {free_bytes(out) / _MB:.0f} MB are free, too few for any of the {done.left} files that are left "
+            f"(--min-free {options.min_free_mb:g} stay); {_GOES_ON}"
+        )
+    return done
+
+
+def _first_words(journal: Journal, out: Path, fresh: bool) -> list[Notice]:
+    """What became of the journal before this run."""
+    found = []
+    if journal.broken:
+        what = (
+            f"{journal.broken} records of {out / FOLDER} were damaged and are not known any more; their files run again"
+        )
+        found.append(Notice(code="journal", message=what))
+    if fresh and journal.last:
+        states = Counter(record["state"] for record in journal.last.values())
+        what = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        message = f"--fresh: the journal of {out} is discarded ({what}); outputs stay until they are made again"
+        found.append(Notice(code="fresh", message=message))
+        journal.forget()
+    return found
+
+
+@dataclass
+class _Run:
+    """One run at work: what is told to the journal and to whoever listens."""
+
+    plan: Plan
+    out: Path
+    options: BatchOptions
+    journal: Journal
+    on_event: OnEvent
+    ended: dict[str, FileEnd] = field(default_factory=dict)  # output -> how it ended in this run
+    starved: int = 0  # files that found the disk full
+    _free: tuple[float, int] = (0.0, 0)  # when it was looked, bytes
+
+    def __post_init__(self) -> None:
+        self.looks = {look.file.id: look for look in self.plan.todo}
+
+    def refuse_foreign(self) -> None:
+        """Files that stand in the way and are not ours fail before anything runs, each for itself."""
+        for number, look in list(self.looks.items()):
+            if self.options.force or is_free(look.file, self.journal, self.out):
+                continue
+            del self.looks[number]
+            end = failed(OutputError.exit_code, f"{self.out / look.file.output}: {_EXISTS}", transient=True)
+            self.over(look, end, is_last=True)
+
+    def all(self) -> None:
+        """Run what is to do; what is finished when a signal comes counts."""
+        tasks = [look.file.task(self.out, replace=self._may_replace(look.file)) for look in self.looks.values()]
+        with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell) as engine:
+            try:
+                for step in scheduled(tasks, engine, fits=self.fits, keep_going=self.options.keep_going):
+                    self.note(step)
+            except BaseException:
+                for number, result in engine.stop():
+                    self.over(self.looks[number], result, is_last=True)
+                raise
+
+    def _may_replace(self, file: File) -> bool:
+        return self.options.force or any((self.out / path).exists() for path in file.targets.values())
+
+    def note(self, step: Begun | Over) -> None:
+        """Put one step of the schedule down, and tell of it."""
+        look = self.looks[step.task["id"]]
+        if isinstance(step, Over):
+            self.over(look, step.result, is_last=step.is_last)
+            return
+        if step.attempt > 1:  # what the last attempt may have left is ours
+            step.task["settings"]["force"] = True
+        files = dict.fromkeys(look.file.targets.values(), 0)
+        self.journal.note({"state": "begun", "output": look.file.output, "key": look.key, "files": files})
+        source = str(look.file.source)
+        self.on_event(FileStart(file=look.file.output, source=source, attempt=step.attempt))
+
+    def over(self, look: Look, result: Result, *, is_last: bool) -> None:
+        """One file has ended, for good or to be tried again."""
+        log = log_of(look.file.id, self.out / FOLDER / _LOGS)
+        if log.exists() and (result["state"] != "failed" or not log.stat().st_size):
+            log.unlink()
+        record = self._record(look, result)
+        record["log"] = str(log) if log.exists() else None
+        self.journal.note(record)
+        end = end_of(record, str(look.file.source))
+        if is_last:
+            self.starved += result.get("is_full", False)
+            self.ended[look.file.output] = end
+        else:
+            end = FileEnd(**{**asdict(end), "state": "again"})
+        self.on_event(end)
+
+    def _record(self, look: Look, result: Result) -> Record:
+        files = {_inside(path, self.out): size for path, size in result.pop("files", {}).items()}
+        own = {"output": look.file.output, "source": str(look.file.source), "key": look.key, "mark": mark_of(look.file)}
+        return {**own, "source_bytes": look.size, **result, "files": files}
+
+    def tell(self, number: str, event: dict[str, Any]) -> None:
+        """Pass on what the job of a file tells, under the name of that file."""
+        fields = {name: value for name, value in event.items() if name not in ("v", "ts", "event")}
+        self.on_event(FileNews(file=self.looks[number].file.output, event=event["event"], fields=fields))
+
+    def fits(self, task: Task, running: Collection[Task]) -> bool:
+        """Whether its outputs, and those of all that run, leave the room that must stay."""
+        looked, free = self._free
+        if monotonic() - looked > 1:
+            free = free_bytes(self.out)
+            self._free = monotonic(), free
+        size = self.looks[task["id"]].size + sum(self.looks[other["id"]].size for other in running)
+        return free - size * self.plan.ahead.growth >= self.options.min_free_mb * _MB
+
+    def summary(self, seconds: float) -> BatchDone:
+        """What came of it, and every file that is not simply done."""
+        states = Counter(end.state for end in self.ended.values())
+        troubles = [end for look in self.plan.looks if (end := self._trouble(look)) is not None]
+        return BatchDone(
+            output=str(self.out),
+            files=len(self.plan.looks),
+            before=self.plan.event.done,
+            done=states["done"],
+            partial=states["partial"],
+            failed=states["failed"],
+            left=len(self.plan.todo) - len(self.ended),
+            seconds=round(seconds, 1),
+            troubles=troubles,
+        )
+
+    def _trouble(self, look: Look) -> FileEnd | None:
+        if look.state == "to do":
+            end = self.ended.get(look.file.output)
+        else:
+            end = end_of(self.journal.last[look.file.output], str(look.file.source))
+        return end if end is not None and end.state != "done" else None
+
+
+def end_of(record: Record, source: str) -> FileEnd:
+    """A record of a file that ended, as the event that told of it."""
+    missing = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in record.get("missing", []))
+    cause = record.get("cause") or (f"missing: {missing}" if missing else "; ".join(record.get("notes", [])))
+    return FileEnd(
+        file=record["output"],
+        source=source,
+        state=record["state"],
+        code=record["code"],
+        cause=cause,
+        log=record["log"],
+        seconds=record.get("seconds", 0.0),
+    )
+
+
+def exit_code_of(done: BatchDone) -> int:
+    """Of a batch that came to its end: 1 where a file failed, 4 where one is partial, whichever run it was in."""
+    states = {end.state for end in done.troubles}
+    return SOME_FAILED if "failed" in states else PARTIAL if "partial" in states else OK
+
+
+def workers_of(options: BatchOptions) -> int:
+    """Files at a time on this machine."""
+    return options.workers or max(1, cores() // _CORES_EACH)
+
+
+def engine_for(options: BatchOptions, logs: Path, tell: Tell) -> Engine:
+    """The engine that is asked for; its library is imported then."""
+    match options.engine:
+        case "inline":
+            return Inline(tell)
+        case "processes":
+            return Processes(workers_of(options), logs, tell)
+        case "ray":
+            from vidrain.batch.ray_engine import RayEngine
+
+            return RayEngine(options.address, options.workers, logs, tell)
+
+
+def _inside(path: str, out: Path) -> str:
+    return Path(path).relative_to(out.absolute()).as_posix()
+
+
+def _write_failures(done: BatchDone, files: Sequence[File], out: Path) -> None:
+    """The table of what failed, for people and as a manifest; none where nothing did."""
+    table = out / FOLDER / _FAILED
+    sources = {file.output: str(file.source.absolute()) for file in files}
+    rows = [end for end in done.troubles if end.state == "failed"]
+    with written(table):
+        if not rows:
+            table.unlink(missing_ok=True)
+            return
+        with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("input", "output", "code", "cause", "log"))
+            writer.writerows((sources[end.file], end.file, end.code, end.cause, end.log or "") for end in rows)
+
+
+def states_of(files: Sequence[File], journal: Journal) -> Counter[str]:
+    """How many files are done, partial, failed, and waiting, as the journal has it; sources are not looked at."""
+    return Counter(_state(journal.last.get(file.output)) for file in files)
+
+
+def is_over(record: Record | None) -> bool:
+    """Whether a record says how its file ended."""
+    return record is not None and record["state"] != "begun"
+
+
+def _state(record: Record | None) -> str:
+    return str(record["state"]) if record is not None and is_over(record) else "waiting"

@@ -1,0 +1,70 @@
+"""The order of a batch: longest first, several at a time, what failed for want of luck again, and when to stop.
+
+Knows engines by their seam alone, and nothing of videos or journals.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from time import monotonic, sleep
+from typing import NamedTuple
+
+from vidrain.batch.engine import Engine
+from vidrain.batch.task import Result, Task
+
+TRIES = 3  # of a task that fails for no fault of its own
+_PAUSE_S = 1.0  # before the second try, twice that before the third: memory comes back, a device recovers
+_POLL_S = 0.25
+
+
+class Begun(NamedTuple):
+    """A task is about to start. attempt: 1 for the first."""
+
+    task: Task
+    attempt: int
+
+
+class Over(NamedTuple):
+    """A task has ended. is_last: whether it will not be tried again."""
+
+    task: Task
+    result: Result
+    is_last: bool
+
+
+Fits = Callable[[Task, Collection[Task]], bool]  # whether there is room for a task beside those that run
+
+
+def scheduled(tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: bool) -> Iterator[Begun | Over]:
+    """Run the tasks in their order; ends early where none fits and none runs, or at the first failure.
+
+    What is yielded may be put on the disk before the next step: a task starts only behind its `Begun`.
+    """
+    waiting, running = list(tasks), dict[str, Task]()
+    tries: Counter[str] = Counter()
+    later: list[tuple[float, Task]] = []
+    while waiting or running or later:
+        waiting += [task for due, task in later if due <= monotonic()]
+        later = [(due, task) for due, task in later if due > monotonic()]
+        while len(running) < engine.slots and (task := _next(waiting, running.values(), fits)) is not None:
+            waiting.remove(task)
+            tries[task["id"]] += 1
+            yield Begun(task, tries[task["id"]])
+            engine.start(task)
+            running[task["id"]] = task
+        if not running:
+            if not later:
+                return
+            sleep(_POLL_S)
+            continue
+        for number, result in engine.poll(_POLL_S):
+            task = running.pop(number)
+            again = result["state"] == "failed" and result["transient"] and tries[number] < TRIES
+            yield Over(task, result, is_last=not again)
+            if again:
+                later.append((monotonic() + _PAUSE_S * 2 ** (tries[number] - 1), task))
+            elif result["state"] == "failed" and not keep_going:
+                waiting, later = [], []
+
+
+def _next(waiting: Sequence[Task], running: Collection[Task], fits: Fits) -> Task | None:
+    return next((task for task in waiting if fits(task, running)), None)

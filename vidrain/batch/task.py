@@ -1,0 +1,110 @@
+"""One piece of work as JSON in and JSON out: what every engine carries, in whatever process it runs it.
+
+    result = run_task(task, on_event)
+
+A task is an object with `id`, `kind`, `version` and what its kind needs; only files are named in it, never frames. Its
+result has `state` (done, partial or failed), `code` (an exit code), and for what failed `cause` (one line),
+`transient` (whether another try may do better) and `is_full` (whether the disk was).
+"""
+
+import errno
+import json
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vidrain import __version__
+from vidrain.config import clean_from
+from vidrain.errors import OK, PARTIAL, BusyError, StallError, UsageError, VidrainError
+from vidrain.events import OnEvent
+from vidrain.pipeline import clean
+
+Task = dict[str, Any]
+Result = dict[str, Any]
+
+CRASHED = 1  # what Python itself ends with
+_TRANSIENT = (BusyError, StallError, MemoryError)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# By their names: torch is not imported for this. A device that was lost comes back with a fresh process.
+_OF_THE_DEVICE = ("OutOfMemoryError", "AcceleratorError")
+
+
+def run_task(task: Task, on_event: OnEvent) -> Result:
+    """Do the work of a task; never raises but for what ends the process."""
+    try:
+        if task["version"] != __version__:
+            raise UsageError(f"vidrain {__version__} is installed here, {task['version']} asked; install the same")
+        return _KINDS[task["kind"]](task, on_event)
+    except VidrainError as error:
+        return failed(error.exit_code, str(error), transient=is_transient(error)) | {"is_full": is_full(error)}
+    except Exception as error:
+        traceback.print_exc()
+        return failed(CRASHED, f"{type(error).__name__}: {error}", transient=is_transient(error))
+
+
+def failed(code: int, cause: str, *, transient: bool) -> Result:
+    """The result of a task that came to nothing. cause: any text; it becomes one line."""
+    return {"state": "failed", "code": code, "cause": " ".join(cause.split()), "transient": transient}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether another try may do better: memory, space, a device or a disk was missing, not the source or the call."""
+    return is_full(error) or any(
+        isinstance(each, _TRANSIENT) or type(each).__name__ in _OF_THE_DEVICE or "CUDA error" in str(each)
+        for each in _causes(error)
+    )
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there was no room on a disk."""
+    return any(isinstance(each, OSError) and each.errno in _FULL for each in _causes(error))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error and what it came from."""
+    chain: list[BaseException] = []
+    step: BaseException | None = error
+    while step is not None and step not in chain:
+        chain.append(step)
+        step = step.__cause__ or step.__context__
+    return chain
+
+
+def clean_task(number: str, source: Path, target: Path, settings: Mapping[str, Any], *, replace: bool) -> Task:
+    """The task of cleaning one file.
+
+    settings: of `CleanOptions`, nested and plain; replace: whether what stands at the places of its outputs may go.
+    """
+    return {
+        "id": number,
+        "kind": "clean",
+        "version": __version__,
+        "source": str(source.absolute()),
+        "target": str(target.absolute()),
+        "settings": dict(settings) | {"force": replace},
+    }
+
+
+def _clean(task: Task, on_event: OnEvent) -> Result:
+    target = Path(task["target"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    report = clean(task["source"], target, options=clean_from(task["settings"]), on_event=on_event)
+    return {
+        "state": "done" if report.status == "ok" else "partial",
+        "code": OK if report.status == "ok" else PARTIAL,
+        "files": {str(path): path.stat().st_size for path in report.outputs.values()},
+        "frames": report.frames_out,
+        "seconds": round(report.seconds, 3),
+        "made_by": report.made_by,
+        "missing": [list(span) for span in report.missing],
+        "notes": [notice.message for notice in report.notices],
+    }
+
+
+_KINDS: dict[str, Callable[[Task, OnEvent], Result]] = {"clean": _clean}
+
+
+def as_line(message: Mapping[str, Any]) -> bytes:
+    """One message of a worker; names that are no text survive."""
+    return json.dumps(message).encode() + b"\n"

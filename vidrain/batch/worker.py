@@ -1,0 +1,65 @@
+"""One task in a process of its own: `python -m vidrain.batch.worker`, as engines start it.
+
+The task is the first line of standard input, which stays open for as long as the work is wanted: when it ends, because
+whoever started this was stopped or killed, the process ends at once and leaves nothing half-made. Events and the
+result go to standard output, a JSON object a line; what libraries print goes to standard error, the log of the task.
+"""
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import BinaryIO
+
+from vidrain.errors import TERMINATED
+
+_GRACE_S = 5.0  # for giving finished outputs their names
+
+
+def main() -> None:
+    """Run the task of standard input."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: whoever started us decides
+    signal.signal(signal.SIGTERM, _terminated)
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    task = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with, args=(sys.stdin.buffer,), name="vidrain-parent", daemon=True).start()
+    from vidrain.batch.task import run_task
+    from vidrain.progress import Lines
+
+    with Lines(told) as sink:
+        result = run_task(task, sink)
+    told.write(json.dumps({"result": result}) + "\n")
+    told.flush()
+    os._exit(0)  # what a library left running has nothing more to say
+
+
+def _end_with(parent: BinaryIO) -> None:
+    """Wait for the other end of standard input to close, then end this process and those it started."""
+    parent.read()
+    outputs = sys.modules.get("vidrain.outputs")
+    if outputs is not None and outputs.is_past_return():
+        threading.Event().wait(_GRACE_S)  # the main thread ends the process when the outputs have their names
+    _gone(outputs)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    outputs = sys.modules.get("vidrain.outputs")
+    if outputs is None or not outputs.is_past_return():
+        _gone(outputs)
+
+
+def _gone(outputs: object) -> None:
+    if outputs is not None:
+        outputs.abandon()  # type: ignore[attr-defined]
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(TERMINATED)
+
+
+if __name__ == "__main__":
+    main()

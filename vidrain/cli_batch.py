@@ -1,0 +1,140 @@
+"""The commands for many files: batch run, status, retry; `cli.py` offers them.
+
+Everything heavy is imported inside the commands, so `vidrain --help` answers at once.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vidrain.cli_options import FILE, clean_settings, keys_of
+from vidrain.errors import OK, UsageError
+from vidrain.running import run_command
+
+if TYPE_CHECKING:
+    from vidrain.progress import Sink
+
+_EXITS = (
+    "\b\nExit codes: 0 all done, 1 some files failed, 2 wrong usage, 4 none failed but some are partial,\n"
+    "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable, 130 Ctrl-C, 143 terminated."
+)
+_STATUS_EXITS = "Exit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial."
+_STOPPED = "what is finished stays, and the same command goes on"
+
+
+@click.group()
+def batch() -> None:
+    """Clean many files; what was stopped or killed goes on when it is started again."""
+
+
+@batch.command("run", epilog=_EXITS)
+@click.argument("arguments", metavar="IN... [KEY=VALUE]...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="OUT", type=FILE, required=True, help="Folder of the clean videos.")
+@click.option(
+    "--also",
+    multiple=True,
+    type=click.Choice(["rain", "rain-preview", "compare"]),
+    help="Also write this beside every clean video, as clean does; may be given several times.",
+)
+@click.option("--dry-run", is_flag=True, help="Only tell what would run, and about what time and space it takes.")
+@click.option("--engine", type=click.Choice(["processes", "inline", "ray"]), help="Who does the work  [processes].")
+@click.option("--workers", type=int, help="Files at a time  [a quarter of the cores].")
+@click.option("--address", help="With --engine ray: the cluster, such as auto  [one on this machine].")
+@click.option(
+    "--keep-going/--stop-at-first", default=True, help="Whether a failed file lets others begin  [keep going]."
+)
+@click.option("--min-free", "min_free_mb", type=float, help="Megabytes on the disk of OUT that stay free  [1000].")
+@click.option("--fresh", is_flag=True, help="Forget what earlier runs did in OUT, after saying what that is.")
+@clean_settings
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+@click.option("--force", is_flag=True, help="Replace files in OUT that no batch made there.")
+def run(arguments: tuple[str, ...], output: Path, *, dry_run: bool, as_json: bool, fresh: bool, **given: Any) -> None:
+    """Clean every IN: files, folders with all below them, globs in quotes, or a manifest with columns input[, output].
+
+    Files that are done already, by the same settings from the same source, are left as they are. KEY=VALUE sets any key
+    of configs/clean.yaml, such as baseline.radius=3, for all of them; a manifest may hold keys as further columns.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.batch.inputs import items_in
+        from vidrain.batch.journal import Journal
+        from vidrain.batch.listing import plan_facts, plan_lines
+        from vidrain.batch.plan import files_of
+        from vidrain.batch.run import BatchOptions, exit_code_of, plan_batch, run_batch
+        from vidrain.config import load_clean
+
+        also = tuple(dict.fromkeys(name.replace("-", "_") for name in given.pop("also")))
+        names = ("engine", "workers", "address", "keep_going", "min_free_mb", "force")
+        asked = {name: value for name in names if (value := given.pop(name)) is not None}
+        options = BatchOptions(**asked)
+        inputs, pairs = _told_apart(arguments)
+        config, keys = given.pop("config"), keys_of(given)
+        items = items_in(inputs, output)
+        files = files_of(items, lambda own: load_clean(config, [*pairs, *own], keys), also)
+        if dry_run:
+            plan = plan_batch(files, output, options, Journal(output), measure=True)
+            sink.finish()
+            click.echo(json.dumps(plan_facts(plan)) if as_json else "\n".join(plan_lines(plan)))
+            return OK
+        return exit_code_of(run_batch(files, output, options, fresh=fresh, on_event=sink))
+
+    run_command(work, as_json, stopped=_STOPPED)
+
+
+@batch.command("status", epilog=_STATUS_EXITS)
+@click.argument("output", metavar="OUT", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(output: Path, *, as_json: bool) -> None:
+    """Tell how far the batch in OUT is, and what failed; may be asked while it runs."""
+
+    def work(sink: "Sink") -> int:
+        from vidrain.batch.journal import Journal
+        from vidrain.batch.listing import status_facts, status_lines
+        from vidrain.batch.plan import from_json
+        from vidrain.batch.run import BatchOptions, workers_of
+
+        journal = Journal(output)
+        plan = _planned(journal, output)
+        workers = workers_of(BatchOptions(**plan["options"]))
+        facts = status_facts(from_json(plan), journal, output, workers=workers)
+        click.echo(json.dumps(facts) if as_json else "\n".join(status_lines(facts)))
+        return int(facts["exit_code"])
+
+    run_command(work, as_json, bar=False)
+
+
+@batch.command("retry", epilog=_EXITS)
+@click.argument("output", metavar="OUT", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+def retry(output: Path, *, as_json: bool) -> None:
+    """Run again what failed in OUT, with the settings of its last run."""
+
+    def work(sink: "Sink") -> int:
+        from vidrain.batch.journal import Journal
+        from vidrain.batch.plan import from_json
+        from vidrain.batch.run import BatchOptions, exit_code_of, run_batch
+
+        journal = Journal(output)
+        plan = _planned(journal, output)
+        failed = [file for file in from_json(plan) if journal.last.get(file.output, {}).get("state") == "failed"]
+        return exit_code_of(run_batch(failed, output, BatchOptions(**plan["options"]), again=True, on_event=sink))
+
+    run_command(work, as_json, stopped=_STOPPED)
+
+
+def _told_apart(arguments: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Inputs and key=value pairs; a file may have = in its name."""
+    inputs = [text for text in arguments if "=" not in text or Path(text).exists()]
+    if not inputs:
+        raise UsageError("no IN is named; name files, folders, a glob or a manifest")
+    return inputs, [text for text in arguments if text not in inputs]
+
+
+def _planned(journal: Any, output: Path) -> dict[str, Any]:
+    """What was asked for in OUT last."""
+    plan: dict[str, Any] | None = journal.plan()
+    if plan is None:
+        raise UsageError(f"{output}: no batch was run there; begin with: vidrain batch run IN -o {output}")
+    return plan
