@@ -68,6 +68,8 @@ class BaselineOptions:
 class Baseline:
     """One-sided median of the aligned neighbours, the observed frame itself left out, as far as it looks like rain."""
 
+    remembers = False
+
     def __init__(self, options: BaselineOptions) -> None:
         self.options = options
         self._doubts = Doubts(**{measure.name: getattr(options, measure.name) for measure in fields(Doubts)})

@@ -18,6 +18,10 @@ from vidrain.running import run_command
 if TYPE_CHECKING:
     from vidrain.progress import Sink
 
+_RAIN_EXITS = (
+    "\b\nExit codes: 0 measured, 2 wrong usage, 3 the file cannot be read, 4 measured but frames are lost, 5 not\n"
+    "writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+)
 _LAYERS: tuple[Any, ...] = ("observed", "background", "rain")
 
 
@@ -93,7 +97,7 @@ def analyze_id(clip: Path, *, stall_s: float, as_json: bool) -> None:
     run_command(work, as_json, bar=False)
 
 
-@analyze.command("rain", epilog="Exit codes: 0 measured, 2 wrong usage, 3 the file cannot be read, 5 not writable.")
+@analyze.command("rain", epilog=_RAIN_EXITS)
 @click.argument("clip", metavar="CLIP", type=FILE)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-o", "--output", metavar="DIR", type=FILE, help="Folder for tables (CSV, Parquet) and charts (SVG).")
@@ -112,21 +116,22 @@ def analyze_rain(clip: Path, pairs: tuple[str, ...], output: Path | None, as_jso
 
         from vidrain import rain_listing
         from vidrain.config import load_clean
-        from vidrain.outputs import claimed_folder
+        from vidrain.outputs import fresh_folder, refuse_within
         from vidrain.rain_analysis import rain_in
         from vidrain.tables import require_parquet
 
         options = load_clean(None, pairs, given)
         if output is not None:
             require_parquet()
-        claim = claimed_folder(output, force=options.force, mark=rain_listing.SUMMARY) if output else nullcontext(None)
+            refuse_within(clip, output)
+        claim = fresh_folder(output, force=options.force, mark=rain_listing.SUMMARY) if output else nullcontext(None)
         with claim as claimed:
             found = rain_in(clip, options)
             if claimed is not None:
                 rain_listing.write_rain(found, claimed)
         facts = rain_listing.rain_facts(found)
         click.echo(json.dumps(facts) if as_json else "\n".join(rain_listing.rain_lines(facts)))
-        return OK
+        return PARTIAL if found.missing else OK
 
     run_command(work, as_json, bar=False)
 

@@ -10,25 +10,25 @@ import numpy as np
 
 from vidrain.errors import OutputError
 from vidrain.export.space import Samples
-from vidrain.export.stores import Shard, Shelf, Times, array_named, as_samples
+from vidrain.export.stores import Shard, Times, ToRead, ToWrite, array_named, as_samples
 
 _OFFSET = 1 << 15  # half of 16 bits: grey is no rain
 _QUICK = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
-class PngStore:
+class PngWriter:
     """`NAME/FRAME.png`."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, due: ToWrite) -> None:
+        self._due = due
 
     def write(self, shard: Shard) -> list[Path]:
         """A file per frame and array."""
         written = []
         for name, block in shard.blocks.items():
-            (self._shelf.folder / name).mkdir(exist_ok=True)
+            (self._due.folder / name).mkdir(exist_ok=True)
             for number, samples in zip(shard.numbers, block, strict=True):
-                path = self._path(name, number)
+                path = _path(self._due.folder, name, number)
                 stored = (samples.astype(np.int32) + _OFFSET).astype(np.uint16) if block.dtype == np.int16 else samples
                 done, data = cv2.imencode(
                     ".png", np.ascontiguousarray(stored[..., ::-1] if stored.ndim == 3 else stored), _QUICK
@@ -42,16 +42,24 @@ class PngStore:
     def finish(self, times: Times) -> None:
         """Nothing is left to do."""
 
+
+class PngReader:
+    """Reads it."""
+
+    def __init__(self, held: ToRead) -> None:
+        self._held = held
+
     def read(self, name: str, first: int, stop: int) -> Samples:
         """File by file."""
-        array = array_named(self._shelf, name)
+        array = array_named(self._held.arrays, name)
         found = np.empty((stop - first, *array.shape), array.dtype)
         for place in range(first, stop):
-            data = np.frombuffer(self._path(name, self._shelf.numbers[place]).read_bytes(), np.uint8)
+            data = np.frombuffer(_path(self._held.folder, name, self._held.numbers[place]).read_bytes(), np.uint8)
             stored = as_samples(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
             stored = stored[..., ::-1] if stored.ndim == 3 else stored
             found[place - first] = stored.astype(np.int32) - _OFFSET if array.layer == "rain" else stored
         return found
 
-    def _path(self, name: str, number: int) -> Path:
-        return self._shelf.folder / name / f"{number:08d}.png"
+
+def _path(folder: Path, name: str, number: int) -> Path:
+    return folder / name / f"{number:08d}.png"
