@@ -21,6 +21,7 @@ from vidrain.errors import BusyError, OutputError, UsageError
 
 _LOCK = ".lock"  # of a folder that fills; holds the mark of its kind
 _LONGEST_NAME = 255  # bytes, on every common file system
+_DIGITS = 12  # of a hash that tells shortened names apart
 _open_claims: set[Path] = set()  # files of this process that no end of it may leave behind, for `abandon`
 _open_folders: set[Path] = set()  # folders, likewise
 _past_return: set[Path] = set()  # targets of this process that have, or are about to get, their final name
@@ -288,6 +289,19 @@ def _partial_of(target: Path, suffix: str | None = None) -> Path:
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.partial"
     return target.with_name(name)
+
+
+def beside(source: Path, ending: str) -> Path:
+    """`NAME` and `ending` beside `source`, NAME being its own without suffix.
+
+    Where no file could be called so, NAME is shortened and ends with a hash, so that two of them differ.
+    """
+    name = source.stem + ending
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        ending = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGITS]}{ending}"
+        room = _LONGEST_NAME - len(os.fsencode(ending))
+        name = os.fsencode(source.stem)[:room].decode(errors="ignore") + ending
+    return source.with_name(name)
 
 
 def _found(target: Path) -> os.stat_result | None:

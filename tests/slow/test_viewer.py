@@ -26,7 +26,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def preview(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All 36 frames of vfr.mp4, whose pictures carry their numbers and whose times are uneven."""
-    return write_preview(samples / "vfr.mp4", tmp_path_factory.mktemp("preview") / "vfr.html", seconds=10)
+    return write_preview(samples / "vfr.mp4", tmp_path_factory.mktemp("preview") / "vfr.html", seconds=10).page
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_nothing_is_fetched_even_if_a_name_asks_for_it(samples: Path, tmp_path: 
         / "<img src=x onerror=alert(1)> & <script>, a name of eighty letters and more that no phone has room for.mp4"
     )
     shutil.copy(samples / "odd.mp4", clip)
-    made = write_preview(clip, tmp_path / "page.html", seconds=0.2)
+    made = write_preview(clip, tmp_path / "page.html", seconds=0.2).page
     with browser.opened(made, size=browser.PHONE) as (page, wrong):
         assert clip.name in page.inner_text("h1")
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")  # long as it is

@@ -16,6 +16,7 @@ from vidrain.outputs import (
     Claim,
     FolderClaim,
     abandon,
+    beside,
     claimed,
     claimed_folder,
     fresh_folder,
@@ -528,3 +529,15 @@ def test_a_folder_that_cannot_be_renamed_keeps_its_work(
         claim.publish()
     assert {path.name for path in target.iterdir()} == {"done", "newer"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{LATIN SMALL LETTER U WITH DIAERESIS}", "\udcff"])
+@pytest.mark.parametrize("length", [3, 120, 241, 242, 243, 251])
+def test_a_name_beside_a_source_is_always_one(letter: str, length: int, tmp_path: Path) -> None:
+    stem = letter * (length // len(os.fsencode(letter)))
+    found, other = (beside(tmp_path / f"{stem}{end}.mp4", ".preview.html") for end in ("", "y"))
+    found.touch()
+    assert found != other
+    assert found.name.endswith(".preview.html")
+    if len(os.fsencode(stem)) <= 242:
+        assert found.name == f"{stem}.preview.html"
