@@ -13,6 +13,7 @@ import click
 
 from vidrain.cli_options import FILE, LAYERS_EXITS, STALL
 from vidrain.errors import OK, PARTIAL
+from vidrain.export.names import FORMATS, LAYERS, SPACES
 from vidrain.running import run_command
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _RAIN_EXITS = (
     "\b\nExit codes: 0 measured, 2 wrong usage, 3 the file cannot be read, 4 measured but frames are lost, 5 not\n"
     "writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
 )
-_LAYERS: tuple[Any, ...] = ("observed", "background", "rain")
 
 
 @click.command(epilog=LAYERS_EXITS)
@@ -37,20 +37,18 @@ _LAYERS: tuple[Any, ...] = ("observed", "background", "rain")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["png16", "tiff", "npz", "zarr", "hdf5", "exr", "ffv1"]),
+    type=click.Choice(FORMATS),
     default="zarr",
     help="How the arrays are stored  [zarr].",
 )
-@click.option("--space", type=click.Choice(["rgb", "yuv"]), default="rgb", help="RGB codes or stored planes  [rgb].")
+@click.option("--space", type=click.Choice(SPACES), default="rgb", help="RGB codes or stored planes  [rgb].")
 @click.option("--start", metavar="T", help="First frame: 250 (a frame), 12.5s or 0:01:02.5.")
 @click.option("--end", metavar="T", help="First frame not exported any more, likewise.")
 @click.option("--model", help="Choose the model by its name, as for clean.")
 @click.option("--weights", type=FILE, help="Weights of the model, a safetensors file.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace an export that exists, drop one that was begun.")
-def export(
-    source: Path, pairs: tuple[str, ...], output: Path, *, form: Any, space: Any, as_json: bool, **given: Any
-) -> None:
+def export(source: Path, pairs: tuple[str, ...], output: Path, as_json: bool, **given: Any) -> None:
     """Store O, B and R of every frame of CLIP as arrays of integers with a frame table: O = B + R, exactly.
 
     KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as baseline.radius=3, device or video.
@@ -61,10 +59,9 @@ def export(
         from vidrain.export.plan import ExportOptions
         from vidrain.export.run import export_clip
 
-        layers = tuple(layer for layer in _LAYERS if given.pop(layer))
-        options = ExportOptions(
-            layers=layers or _LAYERS, format=form, space=space, clean=load_clean(None, pairs, given)
-        )
+        layers = tuple(layer for layer in LAYERS if given.pop(layer))
+        form, space = given.pop("form"), given.pop("space")
+        options = ExportOptions(layers=layers or LAYERS, format=form, space=space, clean=load_clean(None, pairs, given))
         report = export_clip(source, output, options=options, command=_command(), on_event=sink)
         return OK if report.status == "ok" else PARTIAL
 

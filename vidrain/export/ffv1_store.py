@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidrain.export.space import Array, Layer, Samples
+from vidrain.export.names import Layer
+from vidrain.export.space import Array, Samples
 from vidrain.export.stores import Shard, Times, ToRead, ToWrite, array_named, shard_name
 from vidrain.layers import pack, rain_layout, unpack
 from vidrain.types import ColorTags, PixelLayout, Planes, StaticHdr, VideoInfo

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from vidrain.errors import UsageError
-from vidrain.export.stores import FormatName, Reader, ToRead, ToWrite, Writer
+from vidrain.export.names import FormatName
+from vidrain.export.stores import Reader, ToRead, ToWrite, Writer
 from vidrain.tables import EXTRA
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from vidrain import __version__
 from vidrain.errors import InputError
 from vidrain.export.formats import Format, format_named
-from vidrain.export.space import LAYERS, Array, Layer, Space, SpaceName
-from vidrain.export.stores import FormatName, how_stored
+from vidrain.export.names import LAYERS, FormatName, Layer, SpaceName
+from vidrain.export.space import Array, Space
+from vidrain.export.stores import how_stored
 from vidrain.job import CleanOptions
 from vidrain.part import Part, plan_part
 from vidrain.provenance import hash_of_file

@@ -21,8 +21,9 @@ from vidrain.decompose import failed_frames, tolerated
 from vidrain.errors import InputError, OutputError
 from vidrain.events import ExportDone, ExportStart, Meter, Notice, OnEvent, ignore
 from vidrain.export.journal import Journal, remove_journal
+from vidrain.export.names import LAYERS
 from vidrain.export.plan import COLUMNS, MANIFEST, TABLE, ExportOptions, ExportPlan, plan_export
-from vidrain.export.space import LAYERS, Samples, rain_of
+from vidrain.export.space import Samples, rain_of
 from vidrain.export.stores import Shard, Times, ToWrite, Writer
 from vidrain.missing import Missing
 from vidrain.outputs import FolderClaim, claimed_folder, refuse_within, sync, written

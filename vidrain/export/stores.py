@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol, cast, get_args
+from typing import Protocol, cast
 
+from vidrain.export.names import FormatName
 from vidrain.export.space import Array, Samples
 from vidrain.types import VideoInfo
-
-FormatName = Literal["png16", "tiff", "npz", "zarr", "hdf5", "exr", "ffv1"]
-FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,7 @@ def _content(part: Part, on_event: OnEvent) -> Content:
             for item in layers:
                 before, after = item.frame.planes, item.background
                 figures.look(item.frame, *(luma_levels(planes[0], conversion) for planes in (before, after)))
-                write_pair(writer, item.frame, replace(item.frame, planes=after), (info, info))
+                write_pair(writer, item.frame, replace(item.frame, planes=after), info, info)
                 frames.append(replace(item.frame, planes=()))
                 on_event(meter.tick())
             if not frames:

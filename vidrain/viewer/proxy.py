@@ -100,10 +100,10 @@ def proxy(path: Path, info: VideoInfo, *, first_pts: int, bytes_per_frame: int) 
         yield Proxy(writer, (width, height), conversion_for(plain), first_pts)
 
 
-def write_pair(writer: Proxy, before: Frame, after: Frame, infos: tuple[VideoInfo, VideoInfo]) -> None:
-    """One frame of a proxy. infos: facts of the videos that the two frames are of; `after` may be padded."""
+def write_pair(writer: Proxy, before: Frame, after: Frame, info: VideoInfo, after_info: VideoInfo) -> None:
+    """One frame of a proxy. info, after_info: facts of the videos that the two frames are of; `after` may be padded."""
     pictures = [
-        upright(to_rgb(frame.planes, conversion_for(info))[:, : infos[0].height, : infos[0].width], info.display_matrix)
-        for frame, info in zip((before, after), infos, strict=True)
+        upright(to_rgb(frame.planes, conversion_for(own))[:, : info.height, : info.width], own.display_matrix)
+        for frame, own in ((before, info), (after, after_info))
     ]
     writer.write(pictures[0], pictures[1], before.pts, before.duration)

@@ -228,6 +228,6 @@ def _excerpt(before: Video, after: Video, chosen: Chosen, bytes_per_frame: int, 
         first = chosen.shown[0].pts
         with proxy(small, before.info, first_pts=first, bytes_per_frame=bytes_per_frame) as writer:
             for _, (frame, clean) in _frames(before, after, chosen.pairs, patience_s):
-                write_pair(writer, frame, clean, (before.info, after.info))
+                write_pair(writer, frame, clean, before.info, after.info)
                 frames.append(replace(frame, planes=()))
         return excerpt_of(chosen.shown, frames, before.info, small)
