@@ -231,6 +231,19 @@ def test_facts_of_verify_stand_in_the_report(report: Path) -> None:
         assert page.locator("#made").inner_text().count("baseline") >= 1
 
 
+def test_what_is_wrong_with_a_page_stands_on_top_of_it(samples: Path, tmp_path: Path) -> None:
+    """A part that is not named as one."""
+    source, made = samples / "full_range.mp4", tmp_path / "made.mp4"
+    clean(source, made, options=CleanOptions(start="5", end="9"))
+    with browser.opened(write_report(made, source), size=browser.PHONE) as (page, wrong):
+        told = page.locator("#warnings")
+        assert "make this page again with --start" in told.inner_text()
+        assert told.bounding_box()["y"] < page.locator("#stage").bounding_box()["y"]
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        assert "differ." in page.inner_text("#verdict")
+        assert wrong == []
+
+
 @pytest.mark.timeout(1200)
 def test_a_page_stays_below_20_megabytes_whatever_it_shows(tmp_path: Path) -> None:
     """Noise in the largest size that is shown, more frames than are: no encoder makes less of them by itself."""
