@@ -10,6 +10,7 @@ import pytest
 
 import vidrain as library
 from tests import ffmpeg_says, own_libraries
+from tests.checkpoints import weights_file
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_meanwhile import grow, remove, rewrite, touch
 from vidrain import part
@@ -227,3 +228,24 @@ def test_an_analysis_does_not_take_over_what_an_export_began(samples: Path, tmp_
     assert start_of(in_small_shards(folder, source, "npz")).resumed == 4
     ran = vidrain("analyze", "rain", source, "--end", "3", "-o", folder, "--force")
     assert (ran.code, "exists already; choose another -o" in ran.err) == (5, True)
+
+
+def test_what_a_model_remembers_of_a_shot_is_remembered_when_it_goes_on(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen statistics are those of the first frames, which another run computed."""
+    monkeypatch.setattr(plan, "_LONGEST_SHARD", 2)
+    weights = weights_file(tmp_path / "nlcl.safetensors", rain=False)
+    how = ExportOptions(format="npz", clean=CleanOptions(model="nlcl", weights=weights, end="4"))
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 2:
+            interrupt()
+
+    export_clip(samples / "odd.mp4", tmp_path / "whole", options=how)
+    with pytest.raises(KeyboardInterrupt):
+        export_clip(samples / "odd.mp4", tmp_path / "halves", options=how, on_event=listen)
+    assert export_clip(samples / "odd.mp4", tmp_path / "halves", options=how).resumed == 2
+    whole, halves = (own_libraries.table_of(tmp_path / name) for name in ("whole", "halves"))
+    assert whole == halves
+    assert whole["sha256_background"] != whole["sha256_observed"]
