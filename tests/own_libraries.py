@@ -93,7 +93,7 @@ def _of_video(folder: Path, manifest: dict[str, Any], array: dict[str, Any]) -> 
     """By the ffmpeg program: planes of the pixel format that the layer has, with two bits more for rain."""
     path, depth = folder / f"{array['layer']}.mp4", array["depth"] + (2 if array["layer"] == "rain" else 0)
     if manifest["space"]["name"] == "rgb" and depth == 8:  # FFV1 knows 8-bit RGB in this order alone
-        raw = ffmpeg_says.quietly("-noautorotate", "-i", path, "-pix_fmt", "rgb24", "-f", "rawvideo", "-")
+        raw = ffmpeg_says.quietly("-i", path, "-pix_fmt", "rgb24", "-f", "rawvideo", "-")
         return np.frombuffer(raw, np.uint8).reshape(-1, *array["shape_of_frame"])
     family = "gbrp" if manifest["space"]["name"] == "rgb" else manifest["space"]["pixel_format"].partition("1")[0]
     pix_fmt = family if depth == 8 else f"{family}{depth}le"

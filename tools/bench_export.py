@@ -90,9 +90,16 @@ def measured(clip: Path, *, frames: int, form: str, kill_at: float, folder: Path
     shutil.rmtree(target)
     part = max(1, int(_PART * len(sizes)))
     return Measured(
-        *(frames, int(str(killed["frames"])), int(str(done["resumed"]))),
-        *(max(sizes[:part]), max(sizes[-part:]), max(before + sizes)),
-        *(size, seconds, seconds * _HOUR, size * _HOUR / 1e9),
+        frames=frames,
+        killed_after=int(str(killed["frames"])),
+        resumed=int(str(done["resumed"])),
+        early_mib=max(sizes[:part]),
+        late_mib=max(sizes[-part:]),
+        peak_mib=max(before + sizes),
+        bytes_per_frame=size,
+        seconds_per_frame=seconds,
+        hour_seconds=seconds * _HOUR,
+        hour_gigabytes=size * _HOUR / 1e9,
         is_sum=bool((o == b + r).all()),
     )
 

@@ -35,7 +35,7 @@ def main() -> None:
         done = clean(source, folder / "street.clean.mp4", options=CleanOptions())
         pages = {
             "report": write_report(done.outputs["clean"], source),
-            "preview": write_preview(ROOT / "samples/rotated.mp4", folder / "rotated.html", seconds=2),
+            "preview": write_preview(ROOT / "samples/rotated.mp4", folder / "rotated.html", seconds=2).page,
         }
         for page, name, size, scheme, rain in _SHOTS:
             with browser.opened(pages[page], size=size, scheme=scheme) as (opened, _):

@@ -104,6 +104,7 @@ class _Sampler:
     """A decomposer that keeps patches of the layers of every frame it is shown, and removes what the baseline does."""
 
     first = None  # patches are those of frames as observed
+    remembers = False
 
     def __init__(self, per_frame: int) -> None:
         self._baseline = Baseline(BaselineOptions())

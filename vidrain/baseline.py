@@ -53,6 +53,8 @@ class BaselineOptions:
 class Baseline:
     """One-sided median of the aligned neighbours, the observed frame itself left out, as far as it looks like rain."""
 
+    remembers = False
+
     def __init__(self, options: BaselineOptions) -> None:
         self.options = options
 

@@ -179,9 +179,9 @@ def preview(clip: Path, pairs: tuple[str, ...], at: str, seconds: float, output:
         from vidrain.viewer.preview import write_preview
 
         options = load_clean(None, pairs, {"force": given["force"]})
-        page = write_preview(clip, output, at=at, seconds=seconds, options=options, on_event=sink)
-        _named(page, given["as_json"])
-        return OK
+        found = write_preview(clip, output, at=at, seconds=seconds, options=options, on_event=sink)
+        _named(found.page, given["as_json"])
+        return PARTIAL if found.missing else OK
 
     run_command(work, given["as_json"])
 

@@ -13,12 +13,16 @@ import click
 
 from vidrain.cli_options import FILE, LAYERS_EXITS, STALL
 from vidrain.errors import OK, PARTIAL
+from vidrain.export.names import FORMATS, LAYERS, SPACES
 from vidrain.running import run_command
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
 
-_LAYERS: tuple[Any, ...] = ("observed", "background", "rain")
+_RAIN_EXITS = (
+    "\b\nExit codes: 0 measured, 2 wrong usage, 3 the file cannot be read, 4 measured but frames are lost, 5 not\n"
+    "writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+)
 
 
 @click.command(epilog=LAYERS_EXITS)
@@ -33,20 +37,18 @@ _LAYERS: tuple[Any, ...] = ("observed", "background", "rain")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["png16", "tiff", "npz", "zarr", "hdf5", "exr", "ffv1"]),
+    type=click.Choice(FORMATS),
     default="zarr",
     help="How the arrays are stored  [zarr].",
 )
-@click.option("--space", type=click.Choice(["rgb", "yuv"]), default="rgb", help="RGB codes or stored planes  [rgb].")
+@click.option("--space", type=click.Choice(SPACES), default="rgb", help="RGB codes or stored planes  [rgb].")
 @click.option("--start", metavar="T", help="First frame: 250 (a frame), 12.5s or 0:01:02.5.")
 @click.option("--end", metavar="T", help="First frame not exported any more, likewise.")
 @click.option("--model", help="Choose the model by its name, as for clean.")
 @click.option("--weights", type=FILE, help="Weights of the model, a safetensors file.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace an export that exists, drop one that was begun.")
-def export(
-    source: Path, pairs: tuple[str, ...], output: Path, *, form: Any, space: Any, as_json: bool, **given: Any
-) -> None:
+def export(source: Path, pairs: tuple[str, ...], output: Path, as_json: bool, **given: Any) -> None:
     """Store O, B and R of every frame of CLIP as arrays of integers with a frame table: O = B + R, exactly.
 
     KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as baseline.radius=3, device or video.
@@ -57,10 +59,9 @@ def export(
         from vidrain.export.plan import ExportOptions
         from vidrain.export.run import export_clip
 
-        layers = tuple(layer for layer in _LAYERS if given.pop(layer))
-        options = ExportOptions(
-            layers=layers or _LAYERS, format=form, space=space, clean=load_clean(None, pairs, given)
-        )
+        layers = tuple(layer for layer in LAYERS if given.pop(layer))
+        form, space = given.pop("form"), given.pop("space")
+        options = ExportOptions(layers=layers or LAYERS, format=form, space=space, clean=load_clean(None, pairs, given))
         report = export_clip(source, output, options=options, command=_command(), on_event=sink)
         return OK if report.status == "ok" else PARTIAL
 
@@ -93,7 +94,7 @@ def analyze_id(clip: Path, *, stall_s: float, as_json: bool) -> None:
     run_command(work, as_json, bar=False)
 
 
-@analyze.command("rain", epilog="Exit codes: 0 measured, 2 wrong usage, 3 the file cannot be read, 5 not writable.")
+@analyze.command("rain", epilog=_RAIN_EXITS)
 @click.argument("clip", metavar="CLIP", type=FILE)
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-o", "--output", metavar="DIR", type=FILE, help="Folder for tables (CSV, Parquet) and charts (SVG).")
@@ -112,21 +113,22 @@ def analyze_rain(clip: Path, pairs: tuple[str, ...], output: Path | None, as_jso
 
         from vidrain import rain_listing
         from vidrain.config import load_clean
-        from vidrain.outputs import claimed_folder
+        from vidrain.outputs import fresh_folder, refuse_within
         from vidrain.rain_analysis import rain_in
         from vidrain.tables import require_parquet
 
         options = load_clean(None, pairs, given)
         if output is not None:
             require_parquet()
-        claim = claimed_folder(output, force=options.force, mark=rain_listing.SUMMARY) if output else nullcontext(None)
+            refuse_within(clip, output)
+        claim = fresh_folder(output, force=options.force, mark=rain_listing.SUMMARY) if output else nullcontext(None)
         with claim as claimed:
             found = rain_in(clip, options)
             if claimed is not None:
                 rain_listing.write_rain(found, claimed)
         facts = rain_listing.rain_facts(found)
         click.echo(json.dumps(facts) if as_json else "\n".join(rain_listing.rain_lines(facts)))
-        return OK
+        return PARTIAL if found.missing else OK
 
     run_command(work, as_json, bar=False)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from vidrain import __version__
 from vidrain.errors import OK, ModelError, OutputError
+from vidrain.tables import EXTRA
 
 # What is installed -> what it is imported by, and the exit code of a job that needs it.
 _LIBRARIES: dict[str, tuple[str, int]] = {
@@ -32,11 +33,11 @@ _LIBRARIES: dict[str, tuple[str, int]] = {
 # What a job does without -> what it is imported by, and what needs it.
 _OPTIONAL = {
     "decord": ("decord", "vidrain train, adapt and inspect --access"),
-    "pyarrow": ("pyarrow", "vidrain export and analyze rain: pip install 'vidrain[export]'"),
-    "zarr": ("zarr", "vidrain export --format zarr: pip install 'vidrain[export]'"),
-    "h5py": ("h5py", "vidrain export --format hdf5: pip install 'vidrain[export]'"),
-    "tifffile": ("tifffile", "vidrain export --format tiff: pip install 'vidrain[export]'"),
-    "OpenEXR": ("OpenEXR", "vidrain export --format exr: pip install 'vidrain[export]'"),
+    "pyarrow": ("pyarrow", f"vidrain export and analyze rain; {EXTRA}"),
+    "zarr": ("zarr", f"vidrain export --format zarr; {EXTRA}"),
+    "h5py": ("h5py", f"vidrain export --format hdf5; {EXTRA}"),
+    "tifffile": ("tifffile", f"vidrain export --format tiff; {EXTRA}"),
+    "OpenEXR": ("OpenEXR", f"vidrain export --format exr; {EXTRA}"),
 }
 _NEEDED_ENCODERS = ("libx264", "ffv1")  # the others are only chosen where they are there
 _LEAST_SPACE = 1 << 28  # bytes; a minute of 1080p is about half of it

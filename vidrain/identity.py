@@ -17,8 +17,8 @@ class Identity(NamedTuple):
     ends: str
 
 
-def identity_of(path: Path) -> Identity:
-    """What is at `path` now; InputError if nothing is."""
+def identity_of(path: Path, then: str = "nothing was kept") -> Identity:
+    """What is at `path` now; InputError if nothing is. then: what comes of it, in words."""
     try:
         stat = path.stat()
         with path.open("rb") as file:
@@ -26,5 +26,5 @@ def identity_of(path: Path) -> Identity:
             file.seek(max(stat.st_size - _COMPARED, 0))
             ends += file.read(_COMPARED)
     except OSError as error:
-        raise InputError(f"{path}: went away while it was read ({error.strerror}); nothing was kept") from error
+        raise InputError(f"{path}: went away while it was read ({error.strerror}); {then}") from error
     return Identity(stat.st_size, stat.st_mtime_ns, hashlib.sha256(ends).hexdigest())

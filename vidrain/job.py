@@ -131,11 +131,15 @@ class Job:
         return {"clean": self.clean.target, **others} | {role: path for role, path in more.items() if path}
 
 
+def default_outputs(source: Path) -> tuple[Path, Path]:
+    """Where a clean video lies if no place is named: `IN.clean.mp4` beside the source, or in the source's container."""
+    return source.with_name(f"{source.stem}.clean.mp4"), source.with_name(f"{source.stem}.clean{source.suffix}")
+
+
 def default_output(info: VideoInfo) -> Path:
-    """`IN.clean.mp4` beside the source; a source in MOV or MKV keeps its container if MP4 would change a stream."""
-    own = info.path.suffix
-    keeps = own.lower() in (".mov", ".mkv") and plan_copy(info, "mp4").losses
-    return info.path.with_name(f"{info.path.stem}.clean{own if keeps else '.mp4'}")
+    """The one of `default_outputs`: a source in MOV or MKV keeps its container if MP4 would change a stream."""
+    usual, own = default_outputs(info.path)
+    return own if own.suffix.lower() in (".mov", ".mkv") and plan_copy(info, "mp4").losses else usual
 
 
 def plan_job(video: Video, output: Path | None, options: CleanOptions) -> Job:

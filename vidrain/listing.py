@@ -79,7 +79,7 @@ def file_facts(found: Inspection) -> dict[str, Any]:
         "duration_stated": _seconds(found.contents.duration),
         "chapters": found.contents.chapters,
         "tags": found.contents.tags,
-        "made_by": made_by(found.contents.tags),
+        "made_by": made_by_in(found.contents.tags),
         "video": _video_facts(source.info),
         "times": _time_facts(source),
         "streams": [
@@ -113,7 +113,7 @@ def _access_facts(access: Access) -> dict[str, Any]:
     return {"frames": access.frames, "wrong": list(access.wrong), "decord": access.decord}
 
 
-def made_by(tags: dict[str, str]) -> str | None:
+def made_by_in(tags: dict[str, str]) -> str | None:
     """What the file says of the job that made it; None for a file that was not made by vidrain."""
     return next((value for key, value in tags.items() if key.lower() == TAG), None)  # Matroska writes it in capitals
 

@@ -19,9 +19,11 @@ from pathlib import Path
 
 from vidrain.errors import BusyError, OutputError, UsageError
 
-_LOCK = ".lock"
+_LOCK = ".lock"  # of a folder that fills; holds the mark of its kind
 _LONGEST_NAME = 255  # bytes, on every common file system
+_DIGITS = 12  # of a hash that tells shortened names apart
 _open_claims: set[Path] = set()  # files of this process that no end of it may leave behind, for `abandon`
+_open_folders: set[Path] = set()  # folders, likewise
 _past_return: set[Path] = set()  # targets of this process that have, or are about to get, their final name
 
 
@@ -100,6 +102,12 @@ def refuse_clashes(source: Path, targets: Iterable[Path], named: str = "the sour
             seen[path.resolve()] = "another output"
 
 
+def refuse_within(source: Path, folder: Path) -> None:
+    """Refuse a folder to be written that holds the source, which would go with an older folder; UsageError."""
+    if folder.resolve() in source.resolve().parents:
+        raise UsageError(f"{folder}: holds {source}, which is read; choose another -o")
+
+
 @contextmanager
 def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
     """Claim `target`; what was not published is removed at the end.
@@ -137,47 +145,113 @@ def kept_through_a_kill(path: Path) -> Iterator[None]:
 
 
 class FolderClaim:
-    """One folder that this process alone may fill; `partial` is where, until it is finished."""
+    """One folder that this process alone may fill; `partial` is where, until it is finished.
 
-    def __init__(self, target: Path, partial: Path) -> None:
-        self.target, self.partial = target, partial
+    mark: a file that every finished folder of this kind holds, and no other.
+    """
+
+    def __init__(self, target: Path, *, mark: str, force: bool) -> None:
+        self.target, self.partial = target, _partial_of(target, suffix="")
+        self._mark, self._force = mark, force
+        self.is_published = False
+
+    def refuse_taken(self) -> None:
+        """OutputError where something stands at the target that may not be replaced."""
+        found = _found(self.target)
+        if found is None:
+            return
+        is_folder = stat.S_ISDIR(found.st_mode)
+        is_ours = is_folder and self._is_marked(self.target)
+        with written(self.target):
+            is_free = is_folder and not any(self.target.iterdir())
+        if not (is_free or (is_ours and self._force)):
+            advice = "use --force to replace it, or another -o" if is_ours else "choose another -o"
+            raise OutputError(f"{self.target}: exists already; {advice}")
+
+    def refuse_begun(self, kind: str) -> None:
+        """Make room where work of another `kind` was begun, if that was asked for, else OutputError; "" is no work."""
+        if not kind and any(item.name != _LOCK for item in self.partial.iterdir()):
+            raise OutputError(f"{self.partial}: is no work of vidrain; move it away, or choose another -o")
+        if kind and not self._force:
+            raise OutputError(
+                f"{self.target}: something else was begun there ({self.partial.name}); finish it with its own command, "
+                "use --force to drop it, or choose another -o"
+            )
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop what was begun."""
+        for item in self.partial.iterdir():
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            elif item.name != _LOCK:
+                item.unlink()
+
+    def discard(self) -> None:
+        """Drop what was begun, and the partial folder with it; done by the time that the claim ends."""
+        shutil.rmtree(self.partial, ignore_errors=True)
 
     def publish(self) -> None:
-        """Give the finished folder its final name; an older one is replaced."""
+        """Give the finished folder its final name; an older one of its kind is replaced, if that was asked for.
+
+        What came to stand there meanwhile is kept, and so is the partial folder then: OutputError.
+        """
+        self.refuse_taken()
         _past_return.add(self.target)
-        old = self.partial.with_name(f"{self.partial.name}.old")
         with written(self.target):
-            self.partial.joinpath(_LOCK).unlink()
-            if self.target.exists():
-                self.target.rename(old)
-            self.partial.rename(self.target)
+            if self._is_marked(self.target):
+                self._move_aside()
+            self.partial.rename(self.target)  # onto nothing or an empty folder: the system refuses all else
+            self.is_published = True
+            self.target.joinpath(_LOCK).unlink(missing_ok=True)
             sync(self.target.parent)
-            shutil.rmtree(old, ignore_errors=True)
+            self._remove_old()
+
+    def _is_marked(self, folder: Path) -> bool:
+        return folder.joinpath(self._mark).is_file()
+
+    @property
+    def _old(self) -> Path:
+        return self.partial.with_name(f"{self.partial.name}.old")
+
+    def _move_aside(self) -> None:
+        self._remove_old()
+        self.target.rename(self._old)
+        if not self._is_marked(self._old):  # it was replaced since we looked
+            self._old.rename(self.target)
+            raise OutputError(f"{self.target}: appeared while this ran; it is kept, choose another -o")
+
+    def _remove_old(self) -> None:
+        """Also what a kill left there."""
+        if self._is_marked(self._old):
+            shutil.rmtree(self._old, ignore_errors=True)
 
 
 @contextmanager
 def claimed_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderClaim]:
     """Claim a folder that fills bit by bit: what is in it stays when the work is broken off, to go on from.
 
-    mark: a file that every finished folder of this kind holds; only such a one is replaced with `force`. Raises
-    OutputError where something else stands there, BusyError where another process fills it.
+    mark: a file that every finished folder of this kind holds; only such a one is replaced with `force`. A link is
+    followed. Raises OutputError where something else stands there or work of another kind was begun, BusyError where
+    another process fills it.
     """
-    if (found := _found(target)) is not None:
-        is_ours = stat.S_ISDIR(found.st_mode) and target.joinpath(mark).exists()
-        is_free = stat.S_ISDIR(found.st_mode) and not any(target.iterdir())
-        if not (is_free or (is_ours and force)):
-            advice = "use --force to replace it, or another -o" if is_ours else "choose another -o"
-            raise OutputError(f"{target}: exists already; {advice}")
-    partial = _partial_of(target, suffix="")
+    _found(target)  # refuses a name that cannot be
+    claim = FolderClaim(target.resolve() if _leads_elsewhere(target) else target, mark=mark, force=force)
+    claim.refuse_taken()
     try:
-        partial.mkdir(exist_ok=True)
+        claim.partial.mkdir(exist_ok=True)
     except OSError as error:
         raise _unwritable(target, error) from error
-    lock = _locked(partial / _LOCK, target)
+    lock = _locked(claim.partial / _LOCK, target)
     _past_return.clear()
     try:
         with written(target):
-            yield FolderClaim(target, partial)
+            begun = os.pread(lock, _LONGEST_NAME, 0).decode(errors="replace")
+            if begun != mark:
+                claim.refuse_begun(begun)
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, mark.encode(), 0)
+        yield claim
     finally:
         os.close(lock)
 
@@ -200,10 +274,31 @@ def forget_return() -> None:
     _past_return.clear()
 
 
+@contextmanager
+def fresh_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderClaim]:
+    """Claim a folder that is filled in one go: it begins empty, and what was not published is removed at the end."""
+    with claimed_folder(target, force=force, mark=mark) as claim:
+        _open_folders.add(claim.partial)
+        try:
+            claim.clear()
+            yield claim
+        finally:
+            if not claim.is_published:
+                claim.discard()
+            _open_folders.discard(claim.partial)
+
+
+def _leads_elsewhere(target: Path) -> bool:
+    """Whether a target is a link, or a name such as `.`, beside which nothing can be put."""
+    return target.is_symlink() or target.name in ("", "..")
+
+
 def abandon() -> None:
-    """Remove every partial file of this process: for the moment before it ends without unwinding."""
+    """Remove what this process has half-made and cannot be gone on from: before it ends without unwinding."""
     for partial in _open_claims:
         partial.unlink(missing_ok=True)
+    for folder in _open_folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _partial_of(target: Path, suffix: str | None = None) -> Path:
@@ -212,6 +307,19 @@ def _partial_of(target: Path, suffix: str | None = None) -> Path:
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.partial"
     return target.with_name(name)
+
+
+def beside(source: Path, ending: str) -> Path:
+    """`NAME` and `ending` beside `source`, NAME being its own without suffix.
+
+    Where no file could be called so, NAME is shortened and ends with a hash, so that two of them differ.
+    """
+    name = source.stem + ending
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        ending = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGITS]}{ending}"
+        room = _LONGEST_NAME - len(os.fsencode(ending))
+        name = os.fsencode(source.stem)[:room].decode(errors="ignore") + ending
+    return source.with_name(name)
 
 
 def _found(target: Path) -> os.stat_result | None:

@@ -12,13 +12,16 @@ from typing import Any
 
 from vidrain.decompose import DecomposeOptions
 from vidrain.device import device_of
-from vidrain.errors import UsageError
+from vidrain.errors import InputError, UsageError
+from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions
+from vidrain.missing import Missing, missing_in
 from vidrain.provenance import made_by
 from vidrain.separate import separated
 from vidrain.span import kept_frames
-from vidrain.types import Layers
+from vidrain.types import Decomposer, Layers
 from vidrain.video.decode import Video, open_video
+from vidrain.video.index import video_tracks
 from vidrain.watchdog import Watchdog
 from vidrain.weights import PRESETS, load_decomposer
 
@@ -38,12 +41,18 @@ _MEANINGLESS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """kept: indices of its frames; config: what of the options can change a layer, ready for JSON."""
+    """kept: indices of its frames; config: what of the options can change a layer, ready for JSON.
 
+    before: what the source looked like before it was read; device: that of torch.
+    """
+
+    before: Identity
     video: Video
     kept: range
     options: CleanOptions
     model: str
+    decomposer: Decomposer
+    device: str
     config: dict[str, Any]
     watchdog: Watchdog
 
@@ -54,10 +63,19 @@ class Part:
 
     def separated(self, wanted: range | None = None) -> AbstractContextManager[Iterator[Layers]]:
         """Layers of the part, or of the frames `wanted` of it. Raises ModelError, InputError."""
-        options, kept = self.options, self.kept if wanted is None else wanted
-        decomposer = load_decomposer(self.model, options.weights, baseline=options.baseline, nlcl=options.nlcl)
-        how = DecomposeOptions(options.align, options.shots, device_of(options.device))
-        return separated(self.video, kept, decomposer, options=how, watchdog=self.watchdog)
+        kept = self.kept if wanted is None else wanted
+        how = DecomposeOptions(self.options.align, self.options.shots, self.device)
+        return separated(self.video, kept, self.decomposer, options=how, watchdog=self.watchdog)
+
+    def missing(self, then: str = "nothing was kept, try again") -> Missing:
+        """What of the part did not decode, once it was read to its end.
+
+        Raises InputError where the source is no longer what it was before. then: what comes of that, in words.
+        """
+        path = self.video.info.path
+        if self.watchdog.opened(lambda _: identity_of(path, then)) != self.before:
+            raise InputError(f"{path}: changed while it was read; {then}")
+        return missing_in(self.video, self.kept)
 
 
 def plan_part(path: str | Path, options: CleanOptions, *, what: str) -> Part:
@@ -73,16 +91,21 @@ def plan_part(path: str | Path, options: CleanOptions, *, what: str) -> Part:
         raise UsageError(f"video={options.video}: one at a time for {what}; allowed: 0, 1, ...")
     path, track = Path(path), int(options.video)
     watchdog = Watchdog(path, options.stall_s)
+    watchdog.opened(lambda _: video_tracks(path))  # says what is wrong with a file that cannot be opened
+    before = watchdog.opened(lambda _: identity_of(path))  # and only then is it read: it may change meanwhile
     video = watchdog.opened(lambda pulse: open_video(path, track=track, beat=pulse.beat))
     kept = kept_frames(options.start, options.end, video.index, video.info.time_base)
     model = options.model or PRESETS[options.preset]
     own = ("align", "shots", "video", *([model] if model in ("baseline", "nlcl") else []))
     config = {name: value for name, value in asdict(options).items() if name in own} | {"model": model}
     return Part(
+        before=before,
         video=video,
         kept=kept,
         options=options,
         model=model,
+        decomposer=load_decomposer(model, options.weights, baseline=options.baseline, nlcl=options.nlcl),
+        device=device_of(options.device),
         config=config,
         watchdog=watchdog,
     )

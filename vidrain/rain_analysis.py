@@ -14,6 +14,7 @@ from vidrain.amount import rain_amount
 from vidrain.analysis import SIDES, Patches, Row, Strongest, estimated, patches_at
 from vidrain.errors import InputError
 from vidrain.job import CleanOptions
+from vidrain.missing import Missing
 from vidrain.part import plan_part
 from vidrain.streak_shapes import LEAST_LEVELS, Streaks, mean_direction, streaks_in
 from vidrain.types import Layers, VideoInfo
@@ -47,7 +48,7 @@ class RainAnalysis:
     """The rain of one clip.
 
     directions, lengths: streaks in each bin of DIRECTIONS and LENGTHS; mean_direction: (degrees, concentration in
-    [0, 1]), None without streaks; dimensions: of R, at two sizes of patch.
+    [0, 1]), None without streaks; dimensions: of R, at two sizes of patch; missing: what did not decode.
     """
 
     source: Path
@@ -57,6 +58,7 @@ class RainAnalysis:
     lengths: tuple[int, ...]
     mean_direction: tuple[float, float] | None
     dimensions: tuple[Row, ...]
+    missing: Missing
 
     @property
     def amount(self) -> float:
@@ -96,7 +98,9 @@ class _Gathered:
         self._seen += 1
         direction = mean_direction(streaks.angles)
         return RainFrame(
-            *(layers.frame.index, layers.frame.pts, float(layers.frame.pts * base)),
+            index=layers.frame.index,
+            pts=layers.frame.pts,
+            seconds=float(layers.frame.pts * base),
             amount=rain_amount(layers.rain, self._conversion),
             area=float((picture > LEAST_LEVELS).float().mean()),
             streaks=len(streaks),
@@ -134,6 +138,7 @@ def rain_in(path: str | Path, options: CleanOptions | None = None) -> RainAnalys
         frames = tuple(gathered.look(item) for item in layers)
     if not frames:
         raise InputError(f"{path}: none of its {len(part.kept)} frames could be decoded")
+    missing = part.missing()
     return RainAnalysis(
         source=path,
         made_by=part.made_by,
@@ -142,4 +147,5 @@ def rain_in(path: str | Path, options: CleanOptions | None = None) -> RainAnalys
         lengths=tuple(gathered.lengths.tolist()),
         mean_direction=gathered.mean_direction(),
         dimensions=gathered.dimensions(),
+        missing=missing,
     )

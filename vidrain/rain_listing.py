@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from vidrain.charts import bar_chart, line_chart
-from vidrain.outputs import FolderClaim, sync
+from vidrain.outputs import FolderClaim, sync, written
 from vidrain.rain_analysis import DIRECTIONS, LENGTHS, RainAnalysis
 from vidrain.tables import Columns, Row, write_csv, write_parquet
 
@@ -34,6 +35,8 @@ def rain_facts(found: RainAnalysis) -> dict[str, Any]:
         "source": str(found.source),
         "made_by": found.made_by,
         "frames": len(found.frames),
+        "missing": [list(stretch) for stretch in found.missing.picture],
+        "missing_besides": list(found.missing.other),
         "rain": found.amount,
         "worst_frame": max(found.frames, key=lambda frame: frame.amount).index,
         "streaks": found.streaks,
@@ -50,6 +53,8 @@ def rain_lines(facts: dict[str, Any]) -> Iterator[str]:
         f"{facts['source']}: {facts['frames']} frames, rain {facts['rain']:.3%} of the range of luma, most in frame "
         f"{facts['worst_frame']}"
     )
+    yield from (f"  missing    {start:.3f}-{end:.3f} s" for start, end in facts["missing"])
+    yield from (f"  missing    {sentence}" for sentence in facts["missing_besides"])
     if facts["direction"] is None:
         yield "  streaks    none"
         return
@@ -67,7 +72,13 @@ def rain_lines(facts: dict[str, Any]) -> Iterator[str]:
 
 def write_rain(found: RainAnalysis, claim: FolderClaim) -> None:
     """Tables, charts and the summary into the folder that is claimed, which then gets its name."""
-    folder, facts = claim.partial, rain_facts(found)
+    with written(claim.target):
+        _fill(found, claim.partial)
+    claim.publish()
+
+
+def _fill(found: RainAnalysis, folder: Path) -> None:
+    facts = rain_facts(found)
     tables: list[tuple[str, Columns, Iterable[Row]]] = [
         ("frames", FRAMES, list(_frame_rows(found))),
         ("directions", _BINS, facts["directions"]),
@@ -92,7 +103,6 @@ def write_rain(found: RainAnalysis, claim: FolderClaim) -> None:
     (folder / SUMMARY).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     for path in folder.iterdir():
         sync(path)
-    claim.publish()
 
 
 def _frame_rows(found: RainAnalysis) -> Iterator[Row]:

@@ -17,7 +17,7 @@ Kind = Literal["int", "float", "bool", "text"]
 Columns = Mapping[str, Kind]
 Row = Mapping[str, Any]
 
-EXTRA = "pip install 'vidrain[export]' (from a checkout: pip install -c constraints.txt '.[export]')"
+EXTRA = "in a checkout of vidrain: pip install -c constraints.txt '.[export]'"
 _AT_ONCE = 4096  # rows of one group of a Parquet file
 _READ: dict[Kind, Callable[[str], Any]] = {"int": int, "float": float, "bool": lambda text: text == "true", "text": str}
 

@@ -213,6 +213,10 @@ class Decomposer(Protocol):
     def radius(self) -> int:
         """Different frames wanted on each side of the observed one; 0 works on single frames."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a frame's rain depends on more frames of its shot than `radius` says, by what was seen before."""
+
     def __call__(self, aligned: Aligned) -> Tensor:
         """What to subtract from the observation. [3, H, W] float32, in units of RGB in [0, 1]"""
 

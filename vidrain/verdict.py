@@ -94,10 +94,16 @@ def verification_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
+def headline(facts: dict[str, Any]) -> str:
+    """`verification_facts` in a few words."""
+    if many := len(facts["differences"]):
+        return f"{many} {'fact differs' if many == 1 else 'facts differ'}"
+    lost = facts["missing"] or facts["missing_besides"]
+    return f"the same in all but the picture{', but the source itself has lost parts' if lost else ''}"
+
+
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
-    many = len(facts["differences"])
-    verdict = f"{many} {'fact differs' if many == 1 else 'facts differ'}" if many else "the same in all but the picture"
-    yield f"{facts['output']} against {facts['source']}: {verdict}"
+    yield f"{facts['output']} against {facts['source']}: {headline(facts)}"
     for item in facts["differences"]:
         where = f" ({item['where']})" if item["where"] else ""
         yield f"  differs    {item['fact']}{where}: {item['source']} in IN, {item['output']} in OUT; {item['try']}"

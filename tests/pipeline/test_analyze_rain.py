@@ -3,14 +3,20 @@
 import csv
 import json
 import xml.etree.ElementTree as tree
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
+from tests import ffmpeg_says
+from tests.broken import cut, index_in_front
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_analyze import FRAMES, filmed, stored
+from vidrain import part
+from vidrain.types import Layers
 
 
 @pytest.mark.proves("analyze rain", "analyze rain CLIP", "analyze rain --output", "analyze rain --json")
@@ -53,3 +59,44 @@ def test_a_video_without_rain_has_none(tmp_path: Path, vidrain: Vidrain) -> None
     assert ran.code == 0
     assert "streaks    none" in ran.out
     assert json.loads((tmp_path / "out" / "rain.json").read_text())["direction"] is None
+
+
+def test_what_a_clip_has_lost_is_named(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """A file that was cut short decodes without an error."""
+    whole = index_in_front(samples / "full_range.mp4", tmp_path / "whole.mp4")
+    short, out = cut(whole, tmp_path / "short.mp4", whole.stat().st_size * 6 // 10), tmp_path / "out"
+    ran = vidrain("analyze", "rain", short, "-o", out)
+    assert (ran.code, ran.err) == (4, "")
+    found = json.loads((out / "rain.json").read_text())
+    start, end = found["missing"][0][0], found["missing"][-1][1]
+    track = ffmpeg_says.shown_frames(whole).seconds
+    assert start == pytest.approx(found["frames"] / 25, abs=0.15)
+    assert end == pytest.approx(float(track[-1] - track[0]) + 0.04, abs=0.02)
+    assert f"missing    {start:.3f}-" in ran.out
+    ran = vidrain("analyze", "rain", short, "--end", "3", "--json")
+    assert (ran.code, json.loads(ran.out)["missing"]) == (0, [])  # of that part nothing is lost
+
+
+def test_an_analysis_that_is_stopped_leaves_nothing(
+    samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing could go on from there; nor from what a kill left."""
+    out, true = tmp_path / "out", part.separated
+    arguments = ("analyze", "rain", samples / "odd.mp4", "--end", "3", "-o", out)
+
+    @contextmanager
+    def stopped(*given: object, **named: object) -> Iterator[Iterator[Layers]]:
+        assert (tmp_path / ".out.partial").is_dir()
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(part, "separated", stopped)
+    assert vidrain(*arguments).code == 130
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(part, "separated", true)
+    (left := tmp_path / ".out.partial").mkdir()
+    (left / ".lock").write_text("rain.json")
+    (left / "half.csv").touch()
+    assert vidrain(*arguments).code == 0
+    assert "half.csv" not in {path.name for path in out.iterdir()}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

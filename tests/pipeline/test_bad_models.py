@@ -33,6 +33,7 @@ class Spoiled:
     spoil: Callable[[Tensor], Tensor]
     radius: int = 1
     first: None = None
+    remembers: bool = False
     calls: int = 0
     model: Baseline = field(default_factory=lambda: Baseline(BaselineOptions(radius=1)))
 

@@ -75,3 +75,7 @@ def test_a_library_that_is_missing(library: str, code: int, tmp_path: Path) -> N
     failing = [check["name"] for check in found["checks"] if not check["is_good"]]
     assert failing
     assert all("blocked" in check["found"] for check in found["checks"] if not check["is_good"])
+    if library == "pyarrow":
+        told = checks(found)["library", "pyarrow"]["found"]
+        assert "pip install -c constraints.txt '.[export]'" in told
+        assert "vidrain[export]" not in told  # which an index may hold of somebody else

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests import ffmpeg_says
+from tests.broken import cut, index_in_front
 from tests.painted import read_index
 from tests.pipeline.conftest import Vidrain
 
@@ -78,6 +79,8 @@ def test_preview_lies_beside_the_clip_and_refuses_what_cannot_be(
         (("--seconds", "61"), 2),
         (("--at", "99"), 2),
         (("cfr=25",), 2),
+        (("start=20",), 2),
+        (("end=20",), 2),
         (("-o", clip), 2),
     ):
         ran = vidrain("preview", clip, *arguments)
@@ -152,3 +155,98 @@ def test_report_names_what_was_lost(samples: Path, tmp_path: Path, vidrain: Vidr
     assert vidrain("report", tmp_path / "mute.mp4", "--against", source).code == 0
     found = data_of(tmp_path / "mute.report.html")["verification"]["differences"]
     assert any(item["fact"] == "stream" and item["output"] == "none" for item in found), found
+
+
+def test_preview_names_what_its_seconds_have_lost(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """A file that was cut short decodes without an error."""
+    whole = index_in_front(samples / "full_range.mp4", tmp_path / "whole.mp4")
+    short = cut(whole, tmp_path / "short.mp4", whole.stat().st_size * 6 // 10)
+    ran = vidrain("preview", short, "--json")
+    assert ran.code == 4
+    said = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert said[0].startswith("could not be decoded and is missing: 0.")
+    assert data_of(tmp_path / "short.preview.html")["warnings"] == said
+    ran = vidrain("preview", short, "--seconds", "0.1", "--force", "--json")
+    assert (ran.code, data_of(tmp_path / "short.preview.html")["warnings"]) == (0, [])
+
+
+@pytest.mark.parametrize("seconds", ["0.0001", "0.04", "0.0400001", "0.08"])
+def test_preview_shows_the_frames_that_begin_within_the_seconds(
+    seconds: str, samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """Frames lie 0.04 s apart, and there is always one."""
+    page = tmp_path / "page.html"
+    assert vidrain("preview", samples / "full_range.mp4", "-o", page, "--seconds", seconds).code == 0
+    data = data_of(page)
+    due = {"0.0001": 1, "0.04": 1, "0.0400001": 2, "0.08": 2}[seconds]
+    assert frames_of(data) == list(range(due))
+    assert [read_index(before) for before, _, _ in parts_of(data["excerpts"][0], tmp_path)] == list(range(due))
+
+
+def test_report_of_one_frame(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source, page = tmp_path / "in.mp4", tmp_path / "page.html"
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-frames:v", "1", "-an", "-c:v", "libx264", source)
+    assert vidrain("clean", source, "--report", page).code == 0
+    assert frames_of(data_of(page)) == [0]
+    assert data_of(page)["verdict"] == "the same in all but the picture"
+
+
+@pytest.mark.parametrize(("name", "rate"), [("full_range.mp4", "30"), ("vfr.mp4", "60")])
+def test_report_of_a_rate_above_that_of_the_source(
+    name: str, rate: str, samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """Frames of the source are shown several times; the page shows each of them once."""
+    source, page = tmp_path / "in.mp4", tmp_path / "page.html"
+    ffmpeg_says.remux(samples / name, source, "-map", "0:v", "-t", "0.5")
+    assert vidrain("clean", source, "--cfr", rate, "--report", page).code == 0
+    data, track = data_of(page), ffmpeg_says.shown_frames(source)
+    assert frames_of(data) == list(range(len(track.pts)))
+    assert [frame[1] for frame in data["excerpts"][0]["frames"]] == track.pts
+    parts = parts_of(data["excerpts"][0], tmp_path)
+    assert [read_index(before) for before, _, _ in parts] == [read_index(after) for _, after, _ in parts]
+    assert (data["verification"]["differences"], data["warnings"]) == ([], [])
+
+
+def test_report_of_a_part_that_is_not_named_says_so_on_top(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    made, page = tmp_path / "made.mp4", tmp_path / "made.report.html"
+    part = ("--start", "5", "--end", "12")
+    assert vidrain("clean", samples / "full_range.mp4", "-o", made, *part).code == 0
+    ran = vidrain("report", made, "--against", samples / "full_range.mp4", "--json")
+    assert ran.code == 0
+    (said,) = (event["message"] for event in ran.events if event["event"] == "warning")
+    assert data_of(page)["warnings"] == [said]
+    assert "lacks 21 frames of full_range.mp4" in said
+    assert "--start" in said
+    assert vidrain("report", made, "--against", samples / "full_range.mp4", *part, "--force").code == 0
+    assert data_of(page)["warnings"] == []
+    assert frames_of(data_of(page)) == list(range(5, 12))
+
+
+def test_report_says_in_its_verdict_that_the_source_has_lost_parts(
+    samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    whole = index_in_front(samples / "full_range.mp4", tmp_path / "whole.mp4")
+    short = cut(whole, tmp_path / "in.mp4", whole.stat().st_size * 6 // 10)
+    assert vidrain("clean", short, "--report", tmp_path / "page.html").code == 4
+    data = data_of(tmp_path / "page.html")
+    assert data["verification"]["missing"]
+    assert data["verdict"] == "the same in all but the picture, but the source itself has lost parts"
+
+
+@pytest.mark.parametrize("name", ["in.clean.mp4", "in.mp4"])
+def test_report_that_would_lie_on_the_video_is_refused_before_the_work(
+    name: str, samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    source = Path(shutil.copy(samples / "odd.mp4", tmp_path / "in.mp4"))
+    ran = vidrain("clean", source, "--report", tmp_path / name)
+    assert (ran.code, "every output needs a name of its own" in ran.err) == (2, True)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("name", ["x" * 245, "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 122])
+def test_pages_of_the_longest_names(name: str, samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    clip = Path(shutil.copy(samples / "odd.mp4", tmp_path / f"{name}.mp4"))
+    assert vidrain("preview", clip, "--seconds", "0.1").code == 0
+    (page,) = (path for path in tmp_path.iterdir() if path != clip)
+    assert page.name.startswith(name[:100])
+    assert page.name.endswith(".preview.html")

@@ -26,7 +26,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def preview(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All 36 frames of vfr.mp4, whose pictures carry their numbers and whose times are uneven."""
-    return write_preview(samples / "vfr.mp4", tmp_path_factory.mktemp("preview") / "vfr.html", seconds=10)
+    return write_preview(samples / "vfr.mp4", tmp_path_factory.mktemp("preview") / "vfr.html", seconds=10).page
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_nothing_is_fetched_even_if_a_name_asks_for_it(samples: Path, tmp_path: 
         / "<img src=x onerror=alert(1)> & <script>, a name of eighty letters and more that no phone has room for.mp4"
     )
     shutil.copy(samples / "odd.mp4", clip)
-    made = write_preview(clip, tmp_path / "page.html", seconds=0.2)
+    made = write_preview(clip, tmp_path / "page.html", seconds=0.2).page
     with browser.opened(made, size=browser.PHONE) as (page, wrong):
         assert clip.name in page.inner_text("h1")
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")  # long as it is
@@ -229,6 +229,19 @@ def test_facts_of_verify_stand_in_the_report(report: Path) -> None:
         assert "28 in, 28 out, every time exact" in text
         assert "stream 1 (audio aac" in text
         assert page.locator("#made").inner_text().count("baseline") >= 1
+
+
+def test_what_is_wrong_with_a_page_stands_on_top_of_it(samples: Path, tmp_path: Path) -> None:
+    """A part that is not named as one."""
+    source, made = samples / "full_range.mp4", tmp_path / "made.mp4"
+    clean(source, made, options=CleanOptions(start="5", end="9"))
+    with browser.opened(write_report(made, source), size=browser.PHONE) as (page, wrong):
+        told = page.locator("#warnings")
+        assert "make this page again with --start" in told.inner_text()
+        assert told.bounding_box()["y"] < page.locator("#stage").bounding_box()["y"]
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        assert "differ." in page.inner_text("#verdict")
+        assert wrong == []
 
 
 @pytest.mark.timeout(1200)

@@ -36,6 +36,7 @@ class Recorder:
     radius: int
     amount: float = 0.0
     first: Decomposer | None = None
+    remembers: bool = False
     shown: list[Aligned] = field(default_factory=list)
 
     def __call__(self, aligned: Aligned) -> Tensor:

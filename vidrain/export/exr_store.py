@@ -5,14 +5,19 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 
-from vidrain.export.frame_files import FrameFiles
+from vidrain.export.frame_files import FrameReader, FrameWriter
 from vidrain.export.space import Array, Samples
-from vidrain.export.stores import Shelf, as_samples, stored_type
+from vidrain.export.stores import ToRead, ToWrite, as_samples, stored_type
 
 
-def exr_store(shelf: Shelf) -> FrameFiles:
+def exr_writer(due: ToWrite) -> FrameWriter:
     """`NAME/FRAME.exr`: channels R, G, B, or Y for a plane; half floats up to 11 bits, which they hold exactly."""
-    return FrameFiles(shelf, ".exr", _put, _get)
+    return FrameWriter(due, ".exr", _put)
+
+
+def exr_reader(held: ToRead) -> FrameReader:
+    """Reads it."""
+    return FrameReader(held, ".exr", _get)
 
 
 def _put(path: Path, array: Array, samples: Samples) -> None:

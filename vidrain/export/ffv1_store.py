@@ -4,7 +4,7 @@ Rain is stored as R + 2^(depth + 1) in two bits more, as `clean --rain` stores i
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vidrain.export.space import Array, Layer, Samples
-from vidrain.export.stores import Shard, Shelf, Times, array_named, shard_name
+from vidrain.export.names import Layer
+from vidrain.export.space import Array, Samples
+from vidrain.export.stores import Shard, Times, ToRead, ToWrite, array_named, shard_name
 from vidrain.layers import pack, rain_layout, unpack
 from vidrain.types import ColorTags, PixelLayout, Planes, StaticHdr, VideoInfo
 from vidrain.video.decode import Video, open_video
@@ -27,49 +28,32 @@ _RGB, _FULL_RANGE = 0, 2  # ISO/IEC 23091-2 and FFmpeg's AVCOL_RANGE
 _TO_PLANES = (1, 2, 0)  # channels of RGB as g, b, r
 
 
-class Ffv1Store:
+class Ffv1Writer:
     """`observed.mp4`, `background.mp4`, `rain.mp4`."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._videos: dict[Layer, Video] = {}
+    def __init__(self, due: ToWrite) -> None:
+        self._due = due
 
     def write(self, shard: Shard) -> list[Path]:
         """A part of every layer."""
-        return [self._write(layer, shard) for layer in self._layers()]
+        return [self._write(layer, shard) for layer in _layers(self._due.arrays)]
 
     def finish(self, times: Times) -> None:
         """Join the parts of every layer; a layer that has none left was joined before."""
         due = list(zip(times.pts, times.durations, strict=True))
-        for layer in self._layers():
-            folder = self._shelf.folder / _PARTS / layer
+        parts = self._due.folder / _PARTS
+        for layer in _layers(self._due.arrays):
+            folder = parts / layer
             if not folder.exists():
                 continue
-            joining = self._shelf.folder / _PARTS / f"{layer}.mp4"
-            tags = self._shelf.tags or {}
-            join(sorted(folder.glob("*.mp4")), joining, times=due, time_base=times.time_base, tags=tags)
-            joining.replace(self._path(layer))
+            joining = parts / f"{layer}.mp4"
+            join(sorted(folder.glob("*.mp4")), joining, times=due, time_base=times.time_base, tags=self._due.tags)
+            joining.replace(_path(self._due.folder, layer))
             shutil.rmtree(folder)
-        shutil.rmtree(self._shelf.folder / _PARTS, ignore_errors=True)
-
-    def read(self, name: str, first: int, stop: int) -> Samples:
-        """Decoded from the key frame at `first` on: every frame of FFV1 is one."""
-        array = array_named(self._shelf, name)
-        if array.layer not in self._videos:
-            self._videos[array.layer] = open_video(self._path(array.layer))
-        frames = islice(self._videos[array.layer].frames(first), stop - first)
-        return np.stack([self._samples(array, frame.planes) for frame in frames])
-
-    def _samples(self, array: Array, planes: Planes) -> Samples:
-        values = unpack(planes, array.depth) if array.layer == "rain" else planes
-        if len(array.shape) == 3:
-            green, blue, red = values
-            return np.stack((red, green, blue), axis=-1)
-        same = [other.name for other in self._shelf.arrays if other.layer == array.layer]
-        return values[same.index(array.name)]
+        shutil.rmtree(parts, ignore_errors=True)
 
     def _write(self, layer: Layer, shard: Shard) -> Path:
-        path = self._shelf.folder / _PARTS / layer / f"{shard_name(shard.first)}.mp4"
+        path = self._due.folder / _PARTS / layer / f"{shard_name(shard.first)}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         info = self._info(layer)
         plan = plan_encoder(info, path, EncodeOptions(codec="ffv1"))
@@ -79,8 +63,8 @@ class Ffv1Store:
         return path
 
     def _planes(self, layer: Layer, shard: Shard) -> Iterator[Planes]:
-        blocks = [shard.blocks[array.name] for array in self._shelf.arrays if array.layer == layer]
-        depth = self._shelf.arrays[0].depth
+        blocks = [shard.blocks[array.name] for array in self._due.arrays if array.layer == layer]
+        depth = self._due.arrays[0].depth
         for place in range(len(shard.numbers)):
             parts = tuple(block[place] for block in blocks)
             if parts[0].ndim == 3:
@@ -89,19 +73,45 @@ class Ffv1Store:
 
     def _info(self, layer: Layer) -> VideoInfo:
         """Facts of a part: those of the source, in the layout and colours of what is stored."""
-        info = self._shelf.info
-        assert info is not None
+        info = self._due.info
         layout, color = info.layout, info.color
-        if len(self._shelf.arrays[0].shape) == 3:
+        if len(self._due.arrays[0].shape) == 3:
             layout = PixelLayout("gbrp", layout.depth)
             color = ColorTags(_RGB, _FULL_RANGE, color.primaries, color.transfer)
         if layer == "rain":
             layout = rain_layout(layout)
         plain = replace(info, layout=layout, color=color, hdr=StaticHdr(), chroma_siting=None, field_order=None)
-        return replace(plain, time_base=1 / _RATE, rate=_RATE, interlaced=False)
+        # not turned: as all formats have it, and as programs read it that turn by themselves
+        return replace(plain, time_base=1 / _RATE, rate=_RATE, interlaced=False, display_matrix=None)
 
-    def _layers(self) -> list[Layer]:
-        return list(dict.fromkeys(array.layer for array in self._shelf.arrays))
 
-    def _path(self, layer: Layer) -> Path:
-        return self._shelf.folder / f"{layer}.mp4"
+class Ffv1Reader:
+    """Reads them."""
+
+    def __init__(self, held: ToRead) -> None:
+        self._held = held
+        self._videos: dict[Layer, Video] = {}
+
+    def read(self, name: str, first: int, stop: int) -> Samples:
+        """Decoded from the key frame at `first` on: every frame of FFV1 is one."""
+        array = array_named(self._held.arrays, name)
+        if array.layer not in self._videos:
+            self._videos[array.layer] = open_video(_path(self._held.folder, array.layer))
+        frames = islice(self._videos[array.layer].frames(first), stop - first)
+        return np.stack([self._samples(array, frame.planes) for frame in frames])
+
+    def _samples(self, array: Array, planes: Planes) -> Samples:
+        values = unpack(planes, array.depth) if array.layer == "rain" else planes
+        if len(array.shape) == 3:
+            green, blue, red = values
+            return np.stack((red, green, blue), axis=-1)
+        same = [other.name for other in self._held.arrays if other.layer == array.layer]
+        return values[same.index(array.name)]
+
+
+def _layers(arrays: Sequence[Array]) -> list[Layer]:
+    return list(dict.fromkeys(array.layer for array in arrays))
+
+
+def _path(folder: Path, layer: Layer) -> Path:
+    return folder / f"{layer}.mp4"

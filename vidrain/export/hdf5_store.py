@@ -12,21 +12,21 @@ from pathlib import Path
 import h5py
 
 from vidrain.export.space import Samples
-from vidrain.export.stores import Shard, Shelf, Times, as_samples, shard_name
+from vidrain.export.stores import Shard, Times, ToRead, ToWrite, as_samples, shard_name
 
 _FRONT = "data.h5"
 _SHARDS = "data"
 
 
-class Hdf5Store:
+class Hdf5Writer:
     """`data.h5` (virtual data sets) and `data/`; gzip after a byte shuffle."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, due: ToWrite) -> None:
+        self._due = due
 
     def write(self, shard: Shard) -> list[Path]:
         """A shard is one file for all arrays."""
-        path = self._path(shard.first)
+        path = _path(self._due.folder, shard.first)
         path.parent.mkdir(exist_ok=True)
         with _made(path) as file:
             for name, block in shard.blocks.items():
@@ -37,26 +37,34 @@ class Hdf5Store:
 
     def finish(self, times: Times) -> None:
         """Write the file in front."""
-        shelf, count = self._shelf, len(times.pts)
-        with _made(shelf.folder / _FRONT) as front:
-            for array in shelf.arrays:
+        due, count = self._due, len(times.pts)
+        with _made(due.folder / _FRONT) as front:
+            for array in due.arrays:
                 whole = h5py.VirtualLayout((count, *array.shape), array.dtype)
-                for first in range(0, count, shelf.per_shard):
-                    stop = min(first + shelf.per_shard, count)
-                    where = f"{_SHARDS}/{self._path(first).name}"
+                for first in range(0, count, due.per_shard):
+                    stop = min(first + due.per_shard, count)
+                    where = f"{_SHARDS}/{_path(due.folder, first).name}"
                     whole[first:stop] = h5py.VirtualSource(where, array.name, (stop - first, *array.shape))
                 data = front.create_virtual_dataset(array.name, whole)
                 for axis, letter in enumerate(array.axes):
                     data.dims[axis].label = letter
 
+
+class Hdf5Reader:
+    """Reads its shards."""
+
+    def __init__(self, held: ToRead) -> None:
+        self._held = held
+
     def read(self, name: str, first: int, stop: int) -> Samples:
         """From its shard."""
-        begin = first - first % self._shelf.per_shard
-        with h5py.File(self._path(begin), "r") as file:
+        begin = first - first % self._held.per_shard
+        with h5py.File(_path(self._held.folder, begin), "r") as file:
             return as_samples(file[name][first - begin : stop - begin])
 
-    def _path(self, first: int) -> Path:
-        return self._shelf.folder / _SHARDS / f"{shard_name(first)}.h5"
+
+def _path(folder: Path, first: int) -> Path:
+    return folder / _SHARDS / f"{shard_name(first)}.h5"
 
 
 @contextmanager

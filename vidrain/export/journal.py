@@ -1,6 +1,6 @@
 """What of an export is done: a plan that must not change, and a line for every shard that lies on the disk.
 
-A line that a kill cut off is dropped, and its shard written again.
+A line that a kill cut off does not count, and its shard is written again.
 """
 
 import json
@@ -21,13 +21,17 @@ class Journal:
         begun = self._plan.read_text(encoding="utf-8") if self._plan.exists() else None
         self.matches = begun in (None, self._text)
 
-    def begin(self) -> int:
-        """Note the plan and drop what was cut off; returns how many shards are done."""
-        self._plan.write_text(self._text, encoding="utf-8")
-        whole = [line for line in self._read() if line.endswith(b"\n")]
-        with self._lines.open("wb") as file:
-            file.writelines(whole)
-        return len(whole)
+    @property
+    def frames(self) -> int:
+        """How many frames are done."""
+        return sum(1 for _ in self.rows())
+
+    def begin(self) -> None:
+        """Note the plan, and take off what was cut off."""
+        if not self._plan.exists():
+            self._plan.write_text(self._text, encoding="utf-8")
+        if self._lines.exists():
+            os.truncate(self._lines, sum(map(len, self._whole())))
 
     def note(self, rows: list[dict[str, Any]]) -> None:
         """Note that the shard of these rows lies on the disk."""
@@ -38,15 +42,16 @@ class Journal:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows of all shards that are done, in order."""
-        for line in self._read():
+        for line in self._whole():
             yield from json.loads(line)
 
-    def remove(self) -> None:
-        """Once the export is finished."""
-        self._lines.unlink(missing_ok=True)
-        self._plan.unlink(missing_ok=True)
-
-    def _read(self) -> Iterator[bytes]:
+    def _whole(self) -> Iterator[bytes]:
         if self._lines.exists():
             with self._lines.open("rb") as file:
-                yield from file
+                yield from (line for line in file if line.endswith(b"\n"))
+
+
+def remove_journal(folder: Path) -> None:
+    """Once the export in `folder` is finished and has its name."""
+    for name in (_LINES, _PLAN):
+        folder.joinpath(name).unlink(missing_ok=True)

@@ -6,22 +6,21 @@ from pathlib import Path
 import numpy as np
 
 from vidrain.export.space import Samples
-from vidrain.export.stores import Shard, Shelf, Times, as_samples, shard_name
+from vidrain.export.stores import Shard, Times, ToRead, ToWrite, as_samples, shard_name
 
 _SHARDS = "data"
 _KEPT = 3  # arrays of a shard: npz takes a member whole, and frames are mostly read in a row
 
 
-class NpzStore:
+class NpzWriter:
     """`data/FIRST.npz`."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._block = lru_cache(maxsize=_KEPT)(self._load)
+    def __init__(self, due: ToWrite) -> None:
+        self._due = due
 
     def write(self, shard: Shard) -> list[Path]:
         """A shard is one file."""
-        path = self._path(shard.first)
+        path = _path(self._due.folder, shard.first)
         path.parent.mkdir(exist_ok=True)
         with path.open("wb") as file:
             np.savez_compressed(file, **shard.blocks)  # type: ignore[arg-type]
@@ -30,14 +29,23 @@ class NpzStore:
     def finish(self, times: Times) -> None:
         """Nothing is left to do."""
 
+
+class NpzReader:
+    """Reads it."""
+
+    def __init__(self, held: ToRead) -> None:
+        self._held = held
+        self._block = lru_cache(maxsize=_KEPT)(self._load)
+
     def read(self, name: str, first: int, stop: int) -> Samples:
         """From its shard."""
-        begin = first - first % self._shelf.per_shard
+        begin = first - first % self._held.per_shard
         return self._block(name, begin)[first - begin : stop - begin].copy()
 
     def _load(self, name: str, begin: int) -> Samples:
-        with np.load(self._path(begin), allow_pickle=False) as file:
+        with np.load(_path(self._held.folder, begin), allow_pickle=False) as file:
             return as_samples(file[name])
 
-    def _path(self, first: int) -> Path:
-        return self._shelf.folder / _SHARDS / f"{shard_name(first)}.npz"
+
+def _path(folder: Path, first: int) -> Path:
+    return folder / _SHARDS / f"{shard_name(first)}.npz"

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from vidrain import __version__
-from vidrain.export.space import LAYERS, Array, Layer, Space, SpaceName
-from vidrain.export.stores import FormatName, how_stored
+from vidrain.errors import InputError
+from vidrain.export.formats import Format, format_named
+from vidrain.export.names import LAYERS, FormatName, Layer, SpaceName
+from vidrain.export.space import Array, Space
+from vidrain.export.stores import how_stored
 from vidrain.job import CleanOptions
 from vidrain.part import Part, plan_part
 from vidrain.provenance import hash_of_file
-from vidrain.tables import Columns
+from vidrain.tables import Columns, require_parquet
 from vidrain.types import VideoInfo
 from vidrain.video.encoder import ffmpeg_version
 
@@ -60,6 +63,7 @@ class ExportPlan:
 
     part: Part
     options: ExportOptions
+    format: Format
     space: Space
     arrays: tuple[Array, ...]
     per_shard: int
@@ -68,6 +72,8 @@ class ExportPlan:
 
 def plan_export(source: Path, options: ExportOptions) -> ExportPlan:
     """Decide everything about exporting `source`. Raises UsageError, InputError, ModelError."""
+    require_parquet()
+    form = format_named(options.format)
     part = plan_part(source, options.clean, what="an export")
     info = part.video.info
     space = Space(options.space, info)
@@ -76,10 +82,11 @@ def plan_export(source: Path, options: ExportOptions) -> ExportPlan:
     per_shard = max(1, min(_LONGEST_SHARD, _SHARD_BYTES // per_frame))
     facts = {
         "v": SCHEMA,
-        "source": {"name": source.name, "size": source.stat().st_size, "sha256": _hash(source)},
+        "source": {"name": source.name, "size": part.before.size, "sha256": _hash(source)},
         "made_by": part.made_by,
         "model": {"name": part.model, "weights_sha256": hash_of_file(options.clean.weights)},
         "config": part.config,
+        "device": part.device,
         "versions": _versions(options.format),
         "format": options.format,
         "space": space.facts(),
@@ -90,7 +97,9 @@ def plan_export(source: Path, options: ExportOptions) -> ExportPlan:
         "rain_is": "observed - background, signed; observed = background + rain in every sample",
         "table": {"files": [f"{TABLE}.csv", f"{TABLE}.parquet"], "columns": dict(COLUMNS), "what": _COLUMNS_ARE},
     }
-    return ExportPlan(part=part, options=options, space=space, arrays=arrays, per_shard=per_shard, facts=facts)
+    return ExportPlan(
+        part=part, options=options, format=form, space=space, arrays=arrays, per_shard=per_shard, facts=facts
+    )
 
 
 _COLUMNS_ARE = {
@@ -144,5 +153,8 @@ def _version(name: str) -> str:
 
 
 def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read to its end ({error.strerror}); check the disk it lies on") from error

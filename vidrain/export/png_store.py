@@ -9,17 +9,22 @@ import cv2
 import numpy as np
 
 from vidrain.errors import OutputError
-from vidrain.export.frame_files import FrameFiles
+from vidrain.export.frame_files import FrameReader, FrameWriter
 from vidrain.export.space import Array, Samples
-from vidrain.export.stores import Shelf, as_samples
+from vidrain.export.stores import ToRead, ToWrite, as_samples
 
 _OFFSET = 1 << 15  # half of 16 bits: grey is no rain
 _QUICK = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
-def png_store(shelf: Shelf) -> FrameFiles:
+def png_writer(due: ToWrite) -> FrameWriter:
     """`NAME/FRAME.png`."""
-    return FrameFiles(shelf, ".png", _put, _get)
+    return FrameWriter(due, ".png", _put)
+
+
+def png_reader(held: ToRead) -> FrameReader:
+    """Reads it."""
+    return FrameReader(held, ".png", _get)
 
 
 def _put(path: Path, array: Array, samples: Samples) -> None:

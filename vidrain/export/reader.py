@@ -15,18 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from vidrain.errors import InputError
-from vidrain.export.formats import open_store
+from vidrain.export.formats import format_named
 from vidrain.export.plan import COLUMNS, MANIFEST, SCHEMA, TABLE
 from vidrain.export.space import Array, Samples
-from vidrain.export.stores import Shelf, Store
+from vidrain.export.stores import Reader, ToRead
 from vidrain.tables import read_csv
 
 
 class FrameArray(Sequence[Samples]):
     """One array of an export, [T, ...]; indexed along time as numpy would, read from the disk then and there."""
 
-    def __init__(self, store: Store, array: Array, frames: int, per_shard: int) -> None:
-        self._store, self._array, self._frames, self._per_shard = store, array, frames, per_shard
+    def __init__(self, reader: Reader, array: Array, frames: int, per_shard: int) -> None:
+        self._reader, self._array, self._frames, self._per_shard = reader, array, frames, per_shard
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,14 +50,20 @@ class FrameArray(Sequence[Samples]):
         return f"<{self._array.name} {self.shape} {self.dtype} {self.axes}>"
 
     def __getitem__(self, key: Any) -> Any:
-        """`array[7]`, `array[3:9]`, `array[[0, 5]]`, `array[3:9, :100, :100, 0]`; IndexError outside."""
-        first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        """`array[7]`, `array[3:9]`, `array[[0, 5]]`, `array[3:9, :100, :100, 0]`, `array[..., 0]`: as numpy would.
+
+        IndexError outside, and for what would add an axis or choose among all frames' samples at once.
+        """
+        first, rest = _along_time(key, len(self.shape))
         places = np.arange(self._frames)[first]
-        if places.ndim == 0:
-            return self._run(int(places), int(places) + 1)[0][rest]
-        blocks = [self._run(start, stop) for start, stop in _runs(places, self._per_shard)]
+        read, among = np.unique(places, return_inverse=True)
+        blocks = [self._run(start, stop) for start, stop in _runs(read, self._per_shard)]
         found = np.concatenate(blocks) if blocks else np.empty((0, *self._array.shape), self.dtype)
-        return found[(slice(None), *rest)]
+        if isinstance(first, slice):  # which numpy, beside other kinds of index, does not treat as a list of places
+            there: Any = slice(None, None, -1 if (first.step or 1) < 0 else 1)
+        else:
+            there = among.reshape(places.shape) if places.ndim else 0
+        return found[(there, *rest)]
 
     def __iter__(self) -> Iterator[Samples]:
         return (self._run(place, place + 1)[0] for place in range(self._frames))
@@ -68,11 +74,29 @@ class FrameArray(Sequence[Samples]):
         return whole if dtype is None else whole.astype(dtype)
 
     def _run(self, start: int, stop: int) -> Samples:
-        return self._store.read(self._array.name, start, stop)
+        return self._reader.read(self._array.name, start, stop)
+
+
+def _along_time(key: Any, axes: int) -> tuple[Any, tuple[Any, ...]]:
+    """The index along time, and those of the other axes, of which an ellipsis may stand for several or none."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(part is None or isinstance(part, bool | np.bool_) for part in parts):
+        raise IndexError("an array of an export takes no new axes; index the result instead")
+    if not parts or parts[0] is not Ellipsis:
+        return (parts[0], parts[1:]) if parts else (slice(None), ())
+    if sum(map(_axes_of, parts[1:])) < axes:
+        return slice(None), parts
+    return _along_time(parts[1:], axes)
+
+
+def _axes_of(index: Any) -> int:
+    """How many axes an index uses up: a mask may take several."""
+    found = np.asarray(index) if isinstance(index, list | np.ndarray) else None
+    return found.ndim if found is not None and found.dtype == np.bool_ else 1
 
 
 def _runs(places: npt.NDArray[np.integer[Any]], per_shard: int) -> Iterator[tuple[int, int]]:
-    """Places as ranges that lie in one shard each, in their order."""
+    """Places, which rise, as ranges that lie in one shard each."""
     start = stop = -1
     for place in places.tolist():
         if place == stop and place % per_shard:
@@ -115,9 +139,9 @@ class Export(Mapping[str, FrameArray]):
             for each in facts["arrays"]
         )
         per_shard, frames = facts["frames_per_shard"], facts["frames"]
-        shelf = Shelf(self.folder, arrays, per_shard, frames, numbers=self.table["frame"].tolist())
-        store = open_store(facts["format"], shelf, "r")
-        return {array.name: FrameArray(store, array, frames, per_shard) for array in arrays}
+        held = ToRead(folder=self.folder, arrays=arrays, per_shard=per_shard, numbers=self.table["frame"].tolist())
+        reader = format_named(facts["format"]).reader(held)
+        return {array.name: FrameArray(reader, array, frames, per_shard) for array in arrays}
 
     def __getitem__(self, name: str) -> FrameArray:
         return self._arrays[name]

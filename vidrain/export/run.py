@@ -5,8 +5,8 @@ report = export_clip("clip.mp4", "clip.export", options=ExportOptions(format="za
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,16 +20,15 @@ from vidrain.conceal import refuse_missing, unbroken
 from vidrain.decompose import failed_frames, tolerated
 from vidrain.errors import InputError, OutputError
 from vidrain.events import ExportDone, ExportStart, Meter, Notice, OnEvent, ignore
-from vidrain.export.formats import open_store
-from vidrain.export.journal import Journal
+from vidrain.export.journal import Journal, remove_journal
+from vidrain.export.names import LAYERS
 from vidrain.export.plan import COLUMNS, MANIFEST, TABLE, ExportOptions, ExportPlan, plan_export
-from vidrain.export.space import LAYERS, Samples, rain_of
-from vidrain.export.stores import Shard, Shelf, Store, Times
-from vidrain.job import CleanOptions
-from vidrain.missing import Missing, missing_in
-from vidrain.outputs import claimed_folder, sync
+from vidrain.export.space import Samples, rain_of
+from vidrain.export.stores import Shard, Times, ToWrite, Writer
+from vidrain.missing import Missing
+from vidrain.outputs import FolderClaim, claimed_folder, refuse_within, sync, written
 from vidrain.provenance import TAG
-from vidrain.tables import require_parquet, write_csv, write_parquet
+from vidrain.tables import write_csv, write_parquet
 from vidrain.types import Layers
 from vidrain.video.color import conversion_for
 
@@ -64,35 +63,28 @@ def export_clip(
     goes on. command: how it was asked for, for the manifest. Raises VidrainError.
     """
     began, options, path, target = monotonic(), options or ExportOptions(), Path(source), Path(folder)
-    require_parquet()
+    refuse_within(path, target)
     plan = plan_export(path, options)
-    read_at = path.stat().st_mtime_ns
-    with claimed_folder(target, force=options.clean.force, mark=MANIFEST) as claim:
-        journal = _begun(claim.partial, plan, target)
-        resumed = journal.begin() * plan.per_shard
+    with claimed_folder(target, force=options.clean.force, mark=MANIFEST) as claim, _begun(claim, plan) as journal:
+        resumed = journal.frames
         on_event(_start_event(plan, target, resumed))
-        shelf = Shelf(
-            *(claim.partial, plan.arrays, plan.per_shard, len(plan.part.kept)),
-            info=plan.part.video.info,
-            tags={TAG: plan.part.made_by},
-        )
-        store = open_store(options.format, shelf, "w")
-        _fill(plan, store, journal, on_event)
-        if path.stat().st_mtime_ns != read_at:
-            raise InputError(f"{path}: changed while it was read; start again with --force")
-        missing = missing_in(plan.part.video, plan.part.kept)
+        with written(target):
+            writer = plan.format.writer(_to_write(plan, claim.partial))
+        _fill(plan, writer, journal, claim, on_event)
+        missing = plan.part.missing("start again with --force")
         if options.clean.on_bad_frame == "fail":
             refuse_missing(path, missing)
-        frames = _finish(claim.partial, plan, store, journal, {"command": command, "missing": missing.picture})
+        with written(target):
+            frames = _finish(claim.partial, plan, writer, journal, {"command": command, "missing": missing.picture})
         untouched = [row["frame"] for row in journal.rows() if row["untouched"]]
-        journal.remove()
         claim.publish()
+        remove_journal(claim.target)
     report = ExportReport(
         source=path,
         folder=target,
         status="partial" if missing else "ok",
         frames=frames,
-        resumed=min(resumed, frames),
+        resumed=resumed,
         missing=missing,
         seconds=monotonic() - began,
         notices=(*failed_frames(untouched), *missing.notices()),
@@ -103,52 +95,63 @@ def export_clip(
     return report
 
 
-def _begun(partial: Path, plan: ExportPlan, target: Path) -> Journal:
-    """The journal of what lies in `partial` already; what was begun by another plan is dropped only with force."""
-    journal = Journal(partial, plan.facts)
-    if journal.matches:
-        return journal
-    if not plan.options.clean.force:
+@contextmanager
+def _begun(claim: FolderClaim, plan: ExportPlan) -> Iterator[Journal]:
+    """The journal of what lies in the claimed folder; what was begun by another plan is dropped only with force.
+
+    The folder is removed where not one shard is done in the end: nothing could go on from there.
+    """
+    journal = Journal(claim.partial, plan.facts)
+    if journal.frames and not (journal.matches or plan.options.clean.force):
         raise OutputError(
-            f"{target}: another export was begun there ({partial.name}); finish it with its own command, or use "
-            "--force to drop it"
+            f"{claim.target}: another export was begun there ({claim.partial.name}); finish it with its own command, "
+            "or use --force to drop it"
         )
-    for item in partial.iterdir():
-        if item.is_dir():
-            shutil.rmtree(item)
-        elif item.name != ".lock":
-            item.unlink()
-    return Journal(partial, plan.facts)
+    with written(claim.target):
+        if not (journal.frames and journal.matches):
+            claim.clear()
+        journal.begin()
+    try:
+        yield journal
+    finally:
+        if not (claim.is_published or journal.frames):
+            claim.discard()
 
 
-def _fill(plan: ExportPlan, store: Store, journal: Journal, on_event: OnEvent) -> None:
+def _to_write(plan: ExportPlan, folder: Path) -> ToWrite:
+    return ToWrite(
+        folder=folder,
+        arrays=plan.arrays,
+        per_shard=plan.per_shard,
+        frames=len(plan.part.kept),
+        info=plan.part.video.info,
+        tags={TAG: plan.part.made_by},
+    )
+
+
+def _fill(plan: ExportPlan, writer: Writer, journal: Journal, claim: FolderClaim, on_event: OnEvent) -> None:
     """Decode, decompose and store all shards that the journal does not have."""
-    decoded, following, place = plan.part.video.decoded, plan.part.kept.start, 0
+    part, following, place = plan.part, plan.part.kept.start, 0
     for row in journal.rows():
-        decoded.frames[row["frame"]] = True
+        part.video.decoded.frames[row["frame"]] = True
         following, place = row["frame"] + 1, place + 1
-    wanted = range(following, plan.part.kept.stop)
+    wanted = range(following, part.kept.stop)
     meter = Meter(len(wanted))
     if not wanted:
         return
-    clean = plan.options.clean
     # what a model remembers of a shot begins with the export, not with what is left of it
-    computed = plan.part.kept if _remembers(clean, plan.part.model) else wanted
-    with plan.part.separated(computed) as layers:
+    with part.separated(part.kept if part.decomposer.remembers else wanted) as layers:
         found: Iterator[Layers] = (item for item in layers if item.frame.index in wanted)
-        if clean.on_bad_frame == "fail":
-            found = unbroken(found, plan.part.video.info, plan.part.video.index, wanted)
-        found = tolerated(found, len(plan.part.kept), [])
+        if plan.options.clean.on_bad_frame == "fail":
+            found = unbroken(found, part.video.info, part.video.index, wanted)
+        found = tolerated(found, len(part.kept), [])
         for shard, rows in _shards(found, plan, place):
-            for file in store.write(shard):
-                sync(file)
-            journal.note(rows)
+            with written(claim.target):
+                for file in writer.write(shard):
+                    sync(file)
+                journal.note(rows)
             for _ in rows:
                 on_event(meter.tick())
-
-
-def _remembers(clean: CleanOptions, model: str) -> bool:
-    return model == "nlcl" and clean.nlcl.statistics == "frozen"
 
 
 def _shards(layers: Iterator[Layers], plan: ExportPlan, place: int) -> Iterator[tuple[Shard, list[Row]]]:
@@ -192,13 +195,13 @@ def _digest(parts: Sequence[Samples]) -> str:
     return digest.hexdigest()
 
 
-def _finish(folder: Path, plan: ExportPlan, store: Store, journal: Journal, more: dict[str, Any]) -> int:
+def _finish(folder: Path, plan: ExportPlan, writer: Writer, journal: Journal, more: dict[str, Any]) -> int:
     """Tables, what the store leaves to the end, and the manifest; returns how many frames there are."""
     shown = [(int(row["pts"]), int(row["duration"])) for row in journal.rows()]
     if not shown:
         raise InputError(f"{plan.part.video.info.path}: none of its {len(plan.part.kept)} frames could be decoded")
     times = Times([pts for pts, _ in shown], [duration for _, duration in shown], plan.part.video.info.time_base)
-    store.finish(times)
+    writer.finish(times)
     write_csv(journal.rows(), COLUMNS, folder / f"{TABLE}.csv")
     write_parquet(journal.rows(), COLUMNS, folder / f"{TABLE}.parquet")
     manifest = plan.facts | {"frames": len(times.pts)} | more

@@ -8,18 +8,16 @@ Knows numpy only, so that anyone can get the same numbers again on any machine. 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vidrain.export.names import Layer, SpaceName
 from vidrain.types import PixelLayout, Planes, VideoInfo
 from vidrain.video.color import Conversion, conversion_for
 
 Samples = npt.NDArray[np.integer[Any]]
-SpaceName = Literal["rgb", "yuv"]
-Layer = Literal["observed", "background", "rain"]
-LAYERS: tuple[Layer, ...] = ("observed", "background", "rain")
 
 _BITS = 28  # of the fixed point, together with those of a sample: sums stay within 32 bits
 _NAMES = {"gray": ("y",), "gbrp": ("g", "b", "r")}

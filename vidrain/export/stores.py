@@ -1,4 +1,4 @@
-"""Where the arrays of an export lie, one kind of store per format: written shard by shard, read frame by frame.
+"""Where the arrays of an export lie: what a format has to write, shard by shard, and to read, frame by frame.
 
 A shard is so many consecutive frames of every array; what was not noted in the journal is written again.
 """
@@ -7,28 +7,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol, cast, get_args
+from typing import Protocol, cast
 
+from vidrain.export.names import FormatName
 from vidrain.export.space import Array, Samples
 from vidrain.types import VideoInfo
 
-FormatName = Literal["png16", "tiff", "npz", "zarr", "hdf5", "exr", "ffv1"]
-FORMATS: tuple[FormatName, ...] = get_args(FormatName)
-Mode = Literal["w", "r"]
 
-
-@dataclass(frozen=True)
-class Shelf:
-    """What a store holds. frames: how many there will be, or are; numbers: index in the source of every frame that
-    is there already (to read); info: of the source (to write); tags: what files say of themselves."""
+@dataclass(frozen=True, kw_only=True)
+class ToWrite:
+    """What is to lie in a folder. per_shard: frames; frames: how many there will be at most; info: of the source;
+    tags: what files say of themselves."""
 
     folder: Path
     arrays: tuple[Array, ...]
     per_shard: int
     frames: int
-    numbers: Sequence[int] = ()
-    info: VideoInfo | None = None
-    tags: Mapping[str, str] | None = None
+    info: VideoInfo
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToRead:
+    """What lies in a folder. per_shard: frames; numbers: index in the source of every frame, in order."""
+
+    folder: Path
+    arrays: tuple[Array, ...]
+    per_shard: int
+    numbers: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,18 @@ class Times:
     time_base: Fraction
 
 
-class Store(Protocol):
-    """One format."""
+class Writer(Protocol):
+    """Writes one format."""
 
     def write(self, shard: Shard) -> list[Path]:
         """Store a shard, again if it was there; the files it lies in."""
 
     def finish(self, times: Times) -> None:
         """Once all shards are there; may be called again after an interrupt."""
+
+
+class Reader(Protocol):
+    """Reads one format."""
 
     def read(self, name: str, first: int, stop: int) -> Samples:
         """Frames [first, stop) of one shard of an array, in order. [stop - first, ...]"""
@@ -99,9 +109,9 @@ def shard_name(first: int) -> str:
     return f"{first:08d}"
 
 
-def array_named(shelf: Shelf, name: str) -> Array:
+def array_named(arrays: Sequence[Array], name: str) -> Array:
     """The array of that name."""
-    return next(array for array in shelf.arrays if array.name == name)
+    return next(array for array in arrays if array.name == name)
 
 
 def as_samples(values: object) -> Samples:

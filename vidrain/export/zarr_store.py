@@ -6,48 +6,55 @@ import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
 
 from vidrain.export.space import Samples
-from vidrain.export.stores import Mode, Shard, Shelf, Times, as_samples
+from vidrain.export.stores import Shard, Times, ToRead, ToWrite, as_samples
 
 _NAME = "data.zarr"
 
 
-class ZarrStore:
+class ZarrWriter:
     """`data.zarr`; grows to its length at once, chunks that are missing read as zeros."""
 
-    def __init__(self, shelf: Shelf, mode: Mode) -> None:
-        self._root = shelf.folder / _NAME
-        self._group = zarr.open_group(str(self._root), mode="a" if mode == "w" else "r", zarr_format=3)
-        for array in shelf.arrays if mode == "w" else ():
+    def __init__(self, due: ToWrite) -> None:
+        self._due, self._root = due, due.folder / _NAME
+        self._group = zarr.open_group(str(self._root), mode="a", zarr_format=3)
+        for array in due.arrays:
             if array.name not in self._group:
                 self._group.create_array(
                     array.name,
-                    shape=(shelf.frames, *array.shape),
+                    shape=(due.frames, *array.shape),
                     chunks=(1, *array.shape),
-                    shards=(shelf.per_shard, *array.shape),
+                    shards=(due.per_shard, *array.shape),
                     dtype=array.dtype,
                     compressors=BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle),
                     dimension_names=list(array.axes),
                 )
-        self._shelf = shelf
 
     def write(self, shard: Shard) -> list[Path]:
         """A shard is one file of every array."""
-        place = shard.first // self._shelf.per_shard
+        place = shard.first // self._due.per_shard
         for name, block in shard.blocks.items():
-            self._array(name)[shard.first : shard.first + len(block)] = block
+            _array(self._group, name)[shard.first : shard.first + len(block)] = block
         files = [self._root.joinpath(name, "c", str(place)) for name in shard.blocks]
         return [file for folder in files for file in folder.rglob("*") if file.is_file()]
 
     def finish(self, times: Times) -> None:
         """Cut off what was never filled, because its frames did not decode."""
-        for array in self._shelf.arrays:
-            self._array(array.name).resize((len(times.pts), *array.shape))
+        for array in self._due.arrays:
+            _array(self._group, array.name).resize((len(times.pts), *array.shape))
+
+
+class ZarrReader:
+    """Reads it."""
+
+    def __init__(self, held: ToRead) -> None:
+        self._group = zarr.open_group(str(held.folder / _NAME), mode="r", zarr_format=3)
 
     def read(self, name: str, first: int, stop: int) -> Samples:
         """From its shard, frame by frame."""
-        return as_samples(self._array(name)[first:stop])
+        return as_samples(_array(self._group, name)[first:stop])
 
-    def _array(self, name: str) -> zarr.Array:  # type: ignore[type-arg]
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+
+def _array(group: zarr.Group, name: str) -> zarr.Array:  # type: ignore[type-arg]
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array

@@ -91,6 +91,8 @@ def _conv(channels: int, made: int) -> nn.Conv2d:
 class GateDecomposer:
     """A trained gate as a decomposer of aligned windows. first: the pass before, with which it was trained."""
 
+    remembers = False
+
     def __init__(self, net: Gate, *, first: Decomposer | None) -> None:
         self.net = net.eval().requires_grad_(False)
         self.first = first

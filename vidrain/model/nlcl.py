@@ -239,11 +239,16 @@ class NlclDecomposer:
         self._measured: list[tuple[Moments, ...]] = []
         self._moments: tuple[Moments, ...] = ()  # its own: the network may be another one's as well
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what was measured on the first frames of a shot holds for the rest."""
+        return self._options.statistics == "frozen"
+
     def __call__(self, aligned: Aligned) -> Tensor:
         """What to subtract from the observation. [3, H, W] float32, signed, in units of RGB in [0, 1]"""
         signal = as_signal(aligned.observed[None].clamp(0, 1))
         net = self._net.to(signal.device)
-        if self._options.statistics == "frozen":
+        if self.remembers:
             self._watch(aligned.shot, signal)
         out: Tensor = net(signal, self._moments)
         if self._options.output == "back":

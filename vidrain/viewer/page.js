@@ -229,6 +229,7 @@
 
   function fill() {
     $("note").textContent = data.note;
+    for (const text of data.warnings) $("warnings").append(element("p", text));
     for (const row of data.worst) {
       const line = element("tr");
       for (const text of [row[INDEX], row[PTS], row[SECONDS].toFixed(3), percent(row[AMOUNT])]) line.append(element("td", text));
@@ -243,8 +244,7 @@
     const found = data.verification;
     if (!found) return;
     $("verify").hidden = false;
-    const lost = found.differences.length;
-    $("verdict").textContent = lost ? `${lost} ${lost === 1 ? "fact differs" : "facts differ"}.` : "The same in all but the picture.";
+    $("verdict").textContent = `${data.verdict[0].toUpperCase()}${data.verdict.slice(1)}.`;
     const add = (kind, word, fact, text) => {
       const line = element("tr");
       line.append(element("td", word, { class: kind }), element("td", fact), element("td", text));

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from vidrain.outputs import written
+from vidrain.types import Frame, VideoInfo
+from vidrain.verdict import headline
 from vidrain.viewer.figures import EDGES, Figures, Shown
+from vidrain.viewer.proxy import part_size
 
 # Nothing may be fetched, from anywhere: whatever a file name or a tag says, it can be shown only.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; img-src data:"
+
+VIDEO_BYTES = 12_000_000  # of a page: as text a third more, and a page is to stay below 20 MB
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Excerpt:
 class Content:
     """What a page shows. facts: label and value; verification: as `verdict.verification_facts`, None without one.
 
-    config: as text; note: a sentence on what the rain amounts are.
+    config: as text; note: a sentence on what the rain amounts are; warnings: sentences on top of all.
     """
 
     title: str
@@ -41,6 +46,21 @@ class Content:
     excerpts: Sequence[Excerpt]
     figures: Figures
     verification: dict[str, Any] | None = None
+    warnings: Sequence[str] = ()
+
+
+def excerpt_of(shown: Sequence[Shown], frames: Sequence[Frame], info: VideoInfo, small: Path) -> Excerpt:
+    """What a page needs of the proxy at `small`. shown, frames: the same frames in order."""
+    durations = [float(frame.duration * info.time_base) for frame in frames]
+    return Excerpt(shown, durations, small.read_bytes(), part_size(info))
+
+
+def facts_of(info: VideoInfo) -> list[tuple[str, str]]:
+    """What a viewer may want to know of the source."""
+    found = [("source", info.path.name), ("picture", f"{info.codec} {info.width}x{info.height} {info.pix_fmt}")]
+    if info.color.transfer in (16, 18):  # ISO/IEC 23091-2: PQ, HLG
+        found.append(("note", "HDR: the small copies here show its codes as they are, paler than on an HDR display"))
+    return found
 
 
 def page_of(content: Content) -> str:
@@ -92,6 +112,8 @@ def _data(content: Content) -> dict[str, Any]:
             for excerpt in content.excerpts
         ],
         "verification": content.verification,
+        "verdict": None if content.verification is None else headline(content.verification),
+        "warnings": list(content.warnings),
     }
 
 

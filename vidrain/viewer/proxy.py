@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidrain.types import ColorTags, PixelLayout, Planes, StaticHdr, VideoInfo
-from vidrain.video.color import Conversion, conversion_for, to_codes
+from vidrain.types import ColorTags, Frame, PixelLayout, Planes, StaticHdr, VideoInfo
+from vidrain.video.color import Conversion, conversion_for, to_codes, to_rgb, upright
 from vidrain.video.encode import VideoWriter
 from vidrain.video.encoder import EncodeOptions, plan_encoder
 
@@ -30,9 +30,10 @@ _BT709 = ColorTags(1, 1, 1, 1)
 _CRF = 25
 _GROUP = 12  # frames from key to key: a step backwards decodes no more
 _RATE = 25
+_MOST_BITS = 100_000_000  # a second, far more than such pictures take; x264 refuses what does not fit 31 bits
 
 
-def size_of(info: VideoInfo) -> tuple[int, int]:
+def part_size(info: VideoInfo) -> tuple[int, int]:
     """Width and height of one part for the video of `info`: upright, samples square, even, within the limits."""
     width, height = Fraction(info.width) * (info.sample_aspect_ratio or 1), Fraction(info.height)
     if _is_turned(info.display_matrix):
@@ -77,7 +78,7 @@ def proxy(path: Path, info: VideoInfo, *, first_pts: int, bytes_per_frame: int) 
 
     bytes_per_frame: on average at most, which keeps a page from growing without end.
     """
-    width, height = size_of(info)
+    width, height = part_size(info)
     plain = replace(
         info,
         width=width,
@@ -92,8 +93,17 @@ def proxy(path: Path, info: VideoInfo, *, first_pts: int, bytes_per_frame: int) 
         rate=Fraction(_RATE),
         interlaced=False,
     )
-    bits = str(8 * bytes_per_frame * _RATE)
+    bits = str(min(8 * bytes_per_frame * _RATE, _MOST_BITS))
     options = {"g": str(_GROUP), "bf": "0", "maxrate": bits, "bufsize": bits, "x264opts": "force-cfr=1"}
     plan = plan_encoder(plain, path, EncodeOptions(codec="h264", crf=_CRF, options=options))
     with VideoWriter(path, plan, plain) as writer:
         yield Proxy(writer, (width, height), conversion_for(plain), first_pts)
+
+
+def write_pair(writer: Proxy, before: Frame, after: Frame, info: VideoInfo, after_info: VideoInfo) -> None:
+    """One frame of a proxy. info, after_info: facts of the videos that the two frames are of; `after` may be padded."""
+    pictures = [
+        upright(to_rgb(frame.planes, conversion_for(own))[:, : info.height, : info.width], own.display_matrix)
+        for frame, own in ((before, info), (after, after_info))
+    ]
+    writer.write(pictures[0], pictures[1], before.pts, before.duration)

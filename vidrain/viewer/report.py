@@ -5,16 +5,16 @@ write_report("dry.mp4", "rainy.mp4", "dry.report.html")
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vidrain.equality import is_padded, size_of
 from vidrain.errors import InputError, UsageError
-from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
-from vidrain.job import CleanOptions, pace_of, span_of
-from vidrain.listing import made_by
-from vidrain.outputs import claimed, refuse_clashes
+from vidrain.events import Meter, Notice, OnEvent, PageDone, PagePlan, ignore
+from vidrain.job import CleanOptions, default_outputs, pace_of, span_of
+from vidrain.listing import made_by_in
+from vidrain.outputs import beside, claimed, refuse_clashes
 from vidrain.pairing import due_of
 from vidrain.span import kept_frames
 from vidrain.timing import matched, on_one_clock
@@ -24,10 +24,9 @@ from vidrain.verification import verify_against
 from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video, open_video
 from vidrain.video.facts import read_facts
-from vidrain.viewer.figures import Figures, excerpts, luma_levels
-from vidrain.viewer.page import Content, Excerpt, write_page
-from vidrain.viewer.preview import VIDEO_BYTES, excerpt_of, facts_of, write_pair
-from vidrain.viewer.proxy import proxy
+from vidrain.viewer.figures import Figures, Shown, excerpts, luma_levels
+from vidrain.viewer.page import VIDEO_BYTES, Content, Excerpt, excerpt_of, facts_of, write_page
+from vidrain.viewer.proxy import proxy, write_pair
 from vidrain.watchdog import Watchdog
 
 _MOST = 480  # frames that can be looked at
@@ -41,6 +40,14 @@ _NOISY = (
 _EXACT = "Mean of what became darker in luma, as a share of its range, from the two files; the clean one is lossless."
 
 Pairs = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Frames of an excerpt: their numbers in both files, and what the page says of them."""
+
+    pairs: Pairs
+    shown: Sequence[Shown]
 
 
 def write_report(
@@ -60,7 +67,7 @@ def write_report(
     """
     made, options = Path(output), options or CleanOptions()
     path = Path(source) if source is not None else _beside(made)
-    target = Path(page) if page is not None else made.with_name(f"{made.stem}.report.html")
+    target = Path(page) if page is not None else beside(made, ".report.html")
     _refuse_several(options)
     refuse_clashes(path, [target])
     refuse_clashes(made, [target])
@@ -69,15 +76,19 @@ def write_report(
         if size_of(before.info) != size_of(after.info) and not is_padded(before.info, after.info):
             sizes = f"{size_of(after.info)}, {path} is {size_of(before.info)}"
             raise InputError(f"{made} is {sizes}: they do not belong together; name the source with --against")
-        pairs = _pairs(before, after, options)
+        pairs, unpaired = _pairs(before, after, options)
         if not pairs:
             raise InputError(
                 f"{made}: no frame of it has a time of {path}; give --start, --cfr, --video as clean got them"
             )
         on_event(PagePlan(source=str(path), output=str(target), frames=len(pairs)))
+        warnings = _warnings(path, made, unpaired) if options.start is None and options.end is None else []
+        for warning in warnings:
+            on_event(Notice(code="times", message=warning))
         facts = verification_facts(verify_against(made, path, options=options))
         content = _content(before, after, pairs, options.stall_s, on_event)
-        write_page(replace(content, verification=facts, config=settings or content.config), claim.partial)
+        content = replace(content, verification=facts, config=settings or content.config, warnings=warnings)
+        write_page(content, claim.partial)
         claim.publish()
     on_event(PageDone(output=str(target), size=target.stat().st_size))
     return target
@@ -86,7 +97,8 @@ def write_report(
 def refuse_page(page: Path, source: Path, output: Path | None, options: CleanOptions) -> None:
     """Refuse beforehand a page that could not be written once the video is clean. Raises VidrainError."""
     _refuse_several(options)
-    others = (output, options.rain, options.rain_preview, options.compare, options.keep_adapted)
+    clean = (output,) if output is not None else set(default_outputs(source))
+    others = (*clean, options.rain, options.rain_preview, options.compare, options.keep_adapted)
     refuse_clashes(source, [page, *(path for path in others if path is not None)])
     with claimed(page, force=options.force):
         pass
@@ -122,14 +134,29 @@ def _beside(made: Path) -> Path:
     return there[0]
 
 
-def _pairs(before: Video, after: Video, options: CleanOptions) -> Pairs:
-    """(frame of the source, frame of the clean file) of all frames that belong together, by their times."""
+def _warnings(source: Path, made: Path, unpaired: int) -> list[str]:
+    """What may be wrong with the pairs. unpaired: places of the source without a frame."""
+    if not unpaired:
+        return []
+    return [
+        f"{made.name} lacks {unpaired} frames of {source.name}. If only a part was cleaned, what lies side by side "
+        "here may be of different moments: make this page again with --start and --end as clean got them."
+    ]
+
+
+def _pairs(before: Video, after: Video, options: CleanOptions) -> tuple[Pairs, int]:
+    """(frame of the source, frame of the clean file) of all frames that belong together, by their times.
+
+    A frame of the source that is shown several times counts once. Also how many places have no frame.
+    """
     kept = kept_frames(options.start, options.end, before.index, before.info.time_base)
     span = span_of(before, kept, options)
     due = due_of(before, kept, shift=span.shift if span else 0, pace=pace_of(before, kept, options))  # type: ignore[arg-type]
     ours, theirs, tick = on_one_clock(due.times, due.time_base, after.index.pts, after.info.time_base)
     allowed = int(after.info.time_base / 2 / tick)
-    return [(int(due.shown[i]), j) for i, j in matched(ours, theirs, allowed=allowed)]
+    places = matched(ours, theirs, allowed=allowed)
+    first = {int(due.shown[i]): j for i, j in reversed(places)}
+    return sorted(first.items()), len(due.times) - len(places)
 
 
 def _content(before: Video, after: Video, pairs: Pairs, patience_s: float, on_event: OnEvent) -> Content:
@@ -146,8 +173,11 @@ def _content(before: Video, after: Video, pairs: Pairs, patience_s: float, on_ev
         raise InputError(f"{info.path}: none of its frames that {after.info.path} shows could be decoded")
     wanted = excerpts([frame.amount for frame in figures.frames], most=_MOST, length=_LENGTH)
     total = sum(map(len, wanted))
-    shown = [_excerpt(before, after, looked, each, (figures, VIDEO_BYTES // total), patience_s) for each in wanted]
-    line = made_by(read_facts(after.info.path, [after.info.stream_index]).tags)
+    shown = []
+    for each in wanted:
+        chosen = Chosen(looked[each.start : each.stop], figures.frames[each.start : each.stop])
+        shown.append(_excerpt(before, after, chosen, VIDEO_BYTES // total, patience_s))
+    line = made_by_in(read_facts(after.info.path, [after.info.stream_index]).tags)
     return Content(
         title=f"{after.info.path.name}: what changed",
         facts=[
@@ -190,18 +220,14 @@ def _watched(video: Video, first: int, patience_s: float) -> Generator[Frame, No
     return watchdog.ahead(video.frames(first), _AHEAD, "decode", video.decoded.place)
 
 
-def _excerpt(
-    before: Video, after: Video, looked: Pairs, places: range, more: tuple[Figures, int], patience_s: float
-) -> Excerpt:
-    """The frames at `places` of those that were looked at. more: the figures, and bytes of video for a frame."""
-    figures, bytes_per_frame = more
-    chosen = looked[places.start : places.stop]
+def _excerpt(before: Video, after: Video, chosen: Chosen, bytes_per_frame: int, patience_s: float) -> Excerpt:
+    """The chosen frames, decoded once more. bytes_per_frame: of video."""
     frames: list[Frame] = []
     with TemporaryDirectory(prefix="vidrain-") as folder:
         small = Path(folder) / "proxy.mp4"
-        first = figures.frames[places.start].pts
+        first = chosen.shown[0].pts
         with proxy(small, before.info, first_pts=first, bytes_per_frame=bytes_per_frame) as writer:
-            for _, (frame, clean) in _frames(before, after, chosen, patience_s):
-                write_pair(writer, frame, clean, (before.info, after.info))
+            for _, (frame, clean) in _frames(before, after, chosen.pairs, patience_s):
+                write_pair(writer, frame, clean, before.info, after.info)
                 frames.append(replace(frame, planes=()))
-        return excerpt_of(figures.frames[places.start : places.stop], frames, before.info, small)
+        return excerpt_of(chosen.shown, frames, before.info, small)

@@ -1,0 +1,251 @@
+"""What becomes of an export that is broken off, or under which something changes: it goes on, or leaves nothing."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vidrain as library
+from tests import ffmpeg_says, own_libraries
+from tests.checkpoints import weights_file
+from tests.pipeline.conftest import Vidrain
+from tests.pipeline.test_meanwhile import grow, remove, rewrite, touch
+from vidrain import part
+from vidrain.errors import InputError, OutputError
+from vidrain.events import Event, ExportStart, Progress
+from vidrain.export import plan
+from vidrain.export.plan import ExportOptions
+from vidrain.export.run import export_clip
+from vidrain.job import CleanOptions
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_LONGEST_SHARD", 4)
+
+
+@pytest.fixture
+def odd(samples: Path, tmp_path: Path) -> Path:
+    """Sixteen frames in a folder of their own."""
+    (tmp_path / "in").mkdir()
+    return ffmpeg_says.remux(samples / "odd.mp4", tmp_path / "in" / "odd.mp4", "-map", "0:v")
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def in_small_shards(
+    folder: Path, source: Path, form: str, *, after: int | None = None, then: Callable[[], None] = interrupt
+) -> list[Event]:
+    """Export 14 frames; after, then: frames after which something happens, and what."""
+    seen: list[Event] = []
+
+    def listen(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, Progress) and event.frames == after:
+            then()
+
+    options = ExportOptions(format=form, space="yuv", clean=CleanOptions(end="14"))  # type: ignore[arg-type]
+    export_clip(source, folder, options=options, on_event=listen)
+    return seen
+
+
+@pytest.mark.parametrize("form", ["zarr", "ffv1", "hdf5"])
+def test_interrupted_and_resumed_is_as_in_one_go(form: str, samples: Path, tmp_path: Path) -> None:
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    source = samples / "odd.mp4"
+    in_small_shards(whole, source, form)
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(resumed, source, form, after=8)
+    partial = tmp_path / ".resumed.partial"
+    assert not resumed.exists()
+    with (partial / ".journal.jsonl").open("ab") as journal:
+        journal.write(b'[{"frame": 8, "pts"')  # as a kill would leave it
+    start = in_small_shards(resumed, source, form)[0]
+    assert (start.resumed, start.frames) == (8, 14)  # type: ignore[union-attr]
+    files = {path.relative_to(whole) for path in whole.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(resumed) for path in resumed.rglob("*") if path.is_file()}
+    for file in files - {Path("data.h5")}:
+        assert (whole / file).read_bytes() == (resumed / file).read_bytes() or form == "hdf5", file
+    for name, array in own_libraries.arrays_of(whole).items():
+        assert np.array_equal(array, own_libraries.arrays_of(resumed)[name])
+    assert not partial.exists()
+
+
+@pytest.mark.proves("export --force")
+def test_what_stands_there_is_kept(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source, folder = samples / "odd.mp4", tmp_path / "out"
+    arguments = ("export", source, "-o", folder, "--format", "npz")
+    assert vidrain(*arguments, "--end", "2").code == 0
+    ran = vidrain(*arguments, "--end", "3")
+    assert (ran.code, "exists already; use --force" in ran.err) == (5, True)
+    assert vidrain(*arguments, "--end", "3", "--force").code == 0
+    assert own_libraries.manifest_of(folder)["frames"] == 3
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("dear")
+    ran = vidrain("export", source, "-o", mine, "--format", "npz", "--force")
+    assert (ran.code, "choose another -o" in ran.err, (mine / "letter.txt").exists()) == (5, True, True)
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(tmp_path / "begun", source, "npz", after=4)
+    with pytest.raises(OutputError, match="another export was begun there"):
+        export_clip(source, tmp_path / "begun", options=ExportOptions(format="npz"))
+    assert vidrain("export", source, "-o", tmp_path / "begun", "--format", "npz", "--end", "2", "--force").code == 0
+
+
+@pytest.mark.parametrize("form", ["zarr", "hdf5", "exr", "ffv1"])  # whose libraries write files by themselves
+def test_a_full_disk_is_one_line(form: str, tmp_path: Path, vidrain: Vidrain) -> None:
+    """No file may grow beyond a few kilobytes: every library meets an error of the system in the middle of a write."""
+    program = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
+        "from vidrain.cli import main; main(sys.argv[1:])"
+    )
+    arguments = ("export", SAMPLES / "full_range.mp4", "-o", tmp_path / "out", "--format", form, "--end", "2")
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1), done.stderr
+    assert "cannot be written" in done.stderr
+    assert list(tmp_path.iterdir()) == []  # not one shard was done
+    assert vidrain(*arguments).code == 0
+
+
+def start_of(seen: list[Event]) -> ExportStart:
+    (start,) = (event for event in seen if isinstance(event, ExportStart))
+    return start
+
+
+def test_nothing_is_left_to_do_behind_a_last_shard_that_is_short(samples: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(folder, samples / "odd.mp4", "npz", after=14)
+    seen = in_small_shards(folder, samples / "odd.mp4", "npz")
+    assert (start_of(seen).resumed, start_of(seen).frames) == (14, 14)
+    assert not any(isinstance(event, Progress) for event in seen)
+    assert library.open_export(folder)["rain.y"].shape[0] == 14
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_appears_at_the_target_is_kept_and_so_is_the_work(kind: str, samples: Path, tmp_path: Path) -> None:
+    folder, source = tmp_path / "out", samples / "odd.mp4"
+    precious = folder / "thesis.txt" if kind == "folder" else folder
+
+    def appear() -> None:
+        precious.parent.mkdir(exist_ok=True)
+        precious.write_text("precious")
+
+    with pytest.raises(OutputError, match="exists already; choose another -o"):
+        in_small_shards(folder, source, "npz", after=2, then=appear)
+    assert precious.read_text() == "precious"
+    precious.unlink()
+    assert start_of(in_small_shards(folder, source, "npz")).resumed == 14
+    assert {path.name for path in folder.iterdir()} == {"data", "manifest.json", "frames.csv", "frames.parquet"}
+
+
+def test_a_finished_export_that_cannot_get_its_name_is_not_computed_again(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, true = tmp_path / "out", Path.rename
+
+    def failing(path: Path, other: Path) -> Path:
+        if other == folder:
+            raise OSError(5, "Input/output error")
+        return true(path, other)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OutputError, match="Input/output error"):
+        in_small_shards(folder, samples / "odd.mp4", "npz")
+    monkeypatch.undo()
+    monkeypatch.setattr(plan, "_LONGEST_SHARD", 4)
+    assert start_of(in_small_shards(folder, samples / "odd.mp4", "npz")).resumed == 14
+
+
+@pytest.mark.parametrize("change", [grow, touch, rewrite, remove])
+def test_source_that_changes_during_an_export(change: Callable[[Path], None], odd: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"while it was read.*start again with --force"):
+        in_small_shards(tmp_path / "out", odd, "npz", after=2, then=lambda: change(odd))
+    assert not (tmp_path / "out").exists()
+
+
+def test_source_that_changes_while_it_is_hashed(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = plan._hash
+
+    def late(path: Path) -> str:
+        found = digest(path)
+        grow(path)
+        return found
+
+    monkeypatch.setattr(plan, "_hash", late)
+    with pytest.raises(InputError, match="changed while it was read"):
+        in_small_shards(tmp_path / "out", odd, "npz")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_failed_before_its_first_frame_blocks_nothing(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"no weights")
+    arguments = ("export", samples / "odd.mp4", "-o", tmp_path / "out", "--format", "npz", "--end", "2")
+    assert vidrain(*arguments, "--model", "gate-s", "--weights", other).code == 7
+    assert list(tmp_path.iterdir()) == [other]
+    with pytest.raises(KeyboardInterrupt):
+        export_clip(samples / "odd.mp4", tmp_path / "out", on_event=lambda event: interrupt())
+    assert list(tmp_path.iterdir()) == [other]
+    (partial := tmp_path / ".out.partial").mkdir()  # as a kill leaves it
+    (partial / ".lock").write_text("manifest.json")
+    (partial / ".plan.json").write_text("{}")
+    (partial / "data.zarr").mkdir()
+    assert vidrain(*arguments).code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("data", "manifest.json", "frames.csv", "frames.parquet")
+    }
+
+
+def test_an_export_does_not_go_on_on_another_device(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, source = tmp_path / "out", samples / "odd.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(folder, source, "npz", after=4)
+    with monkeypatch.context() as other:
+        other.setattr(part, "device_of", lambda wanted: "cuda")
+        with pytest.raises(OutputError, match="another export was begun there"):
+            in_small_shards(folder, source, "npz")
+    in_small_shards(folder, source, "npz")
+    assert own_libraries.manifest_of(folder)["device"] == "cpu"
+
+
+def test_an_analysis_does_not_take_over_what_an_export_began(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    folder, source = tmp_path / "out", samples / "odd.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(folder, source, "npz", after=4)
+    ran = vidrain("analyze", "rain", source, "--end", "3", "-o", folder)
+    assert (ran.code, "something else was begun there" in ran.err) == (5, True)
+    assert start_of(in_small_shards(folder, source, "npz")).resumed == 4
+    ran = vidrain("analyze", "rain", source, "--end", "3", "-o", folder, "--force")
+    assert (ran.code, "exists already; choose another -o" in ran.err) == (5, True)
+
+
+def test_what_a_model_remembers_of_a_shot_is_remembered_when_it_goes_on(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen statistics are those of the first frames, which another run computed."""
+    monkeypatch.setattr(plan, "_LONGEST_SHARD", 2)
+    weights = weights_file(tmp_path / "nlcl.safetensors", rain=False)
+    how = ExportOptions(format="npz", clean=CleanOptions(model="nlcl", weights=weights, end="4"))
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 2:
+            interrupt()
+
+    export_clip(samples / "odd.mp4", tmp_path / "whole", options=how)
+    with pytest.raises(KeyboardInterrupt):
+        export_clip(samples / "odd.mp4", tmp_path / "halves", options=how, on_event=listen)
+    assert export_clip(samples / "odd.mp4", tmp_path / "halves", options=how).resumed == 2
+    whole, halves = (own_libraries.table_of(tmp_path / name) for name in ("whole", "halves"))
+    assert whole == halves
+    assert whole["sha256_background"] != whole["sha256_observed"]
