@@ -63,8 +63,10 @@ test test-slow: export OMP_WAIT_POLICY := PASSIVE
 test: $(TEST_SETUP)
 	@$(BIN)/python -m pytest -q -n $(JOBS)
 
+# What is switched off runs side by side; the rest measures time and memory, one after the other.
 test-slow: $(TEST_SETUP)
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m slow -n $(JOBS) tests/slow/test_switched_off.py
+	@$(BIN)/python -m pytest -q -m slow --ignore=tests/slow/test_switched_off.py
 
 check: $(TEST_SETUP)
 	$(BIN)/ruff check .
