@@ -56,8 +56,9 @@ demo: $(SETUP)
 	@echo "rain video, for the eye  $(CURDIR)/demo/street.rain-preview.mp4"
 	@echo "before | after | rain    $(CURDIR)/demo/street.png"
 
-# Threads that wait must sleep: tests and the programs they start share the cores.
+# Threads that wait must sleep: tests and the programs they start share the cores. Side by side each has its own.
 test test-slow: export OMP_WAIT_POLICY := PASSIVE
+test: export OMP_NUM_THREADS := 1
 
 # In both the last line printed is pytest's own count.
 test: $(TEST_SETUP)

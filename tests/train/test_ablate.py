@@ -42,6 +42,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_two_variants_resumed(
     data: Path, tmp_path: Path, trained: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,7 +83,8 @@ def test_page_holds_any_text_and_no_address() -> None:
     """Names and tags are data: none of them can end the element they stand in, or name a slot of the page."""
     evil = "</script><script>alert(1)</script> @@SCRIPT@@ & <b>"
     figures_of = Figures(Fraction(1, 25), is_noisy=False)
-    content = Content(evil, [(evil, evil)], evil, "1/25", evil, [], figures_of, {"differences": [], "x": evil})
+    verified = {"differences": [], "missing": [], "missing_besides": [evil], "x": evil}
+    content = Content(evil, [(evil, evil)], evil, "1/25", evil, [], figures_of, verified)
     text = page_of(content)
     assert text.count("<script") == 2
     assert text.count("</script>") == 2
