@@ -82,10 +82,10 @@ def workers_of(job: subprocess.Popen[str]) -> list[psutil.Process]:
 
 @pytest.fixture
 def two(samples: Path, tmp_path: Path) -> Path:
-    """A manifest of two clips of a few seconds; the second takes its time, so that something can happen to it."""
+    """A manifest of two clips; the first has more bytes, the second takes longer than another process to start."""
     folder = tmp_path / "two"
     folder.mkdir()
-    for name, times in (("first.mp4", "5"), ("second.mp4", "4")):
+    for name, times in (("first.mp4", "16"), ("second.mp4", "14")):
         ffmpeg_says.remux(samples / "full_range.mp4", folder / name, "-map", "0:v", first=("-stream_loop", times))
     (folder / "jobs.csv").write_text(
         "input,align.scale,align.preset,baseline.radius\nfirst.mp4,,,\nsecond.mp4,1.0,fast,3\n"

@@ -41,7 +41,7 @@ PLANAR = {
 # Rec. ITU-T H.273 (2024): the codes of tables 2 to 4 that mean something.
 _PRIMARIES = {1, *range(4, 13), 22}
 _TRANSFERS = {1, *range(4, 19)}
-_MATRICES = {0, 1, *range(4, 18)}
+_MATRICES = {0, 1, *range(4, 15)}  # x264 stores no later ones, and no H.264 of ours could state them
 _UNSPECIFIED = 2
 _LATEST_S = 1 << 31  # seconds: a time of decades is a broken one, and no clock of an MP4 holds it
 _LEAP_S = 10  # seconds: FFmpeg takes it for a discontinuity too; ISO/IEC 13818-1 (2.7.4) allows less than one
