@@ -15,6 +15,7 @@ import pytest
 
 import vidrain as package
 from tests import ffmpeg_says
+from tests.batches import written
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_gate import constant_gate
 from vidrain.batch.journal import FOLDER, Journal
@@ -38,12 +39,6 @@ def card(samples: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
-
-
-def written(out: Path) -> dict[str, int]:
-    """Every file in OUT but what the batch itself keeps there -> when it was last changed."""
-    files = (path for path in out.rglob("*") if path.is_file() and FOLDER not in path.parts)
-    return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in files}
 
 
 def of(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ import pytest
 
 import vidrain as package
 from tests import ffmpeg_says
+from tests.batches import written
 from tests.pipeline.conftest import in_time
 from tests.slow.test_real_clips import CHEAP
 from vidrain.batch.journal import FOLDER, Journal
@@ -33,12 +34,6 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
-
-
-def written(out: Path) -> dict[str, int]:
-    """Every file in OUT but what the batch itself keeps there -> when it was last changed."""
-    files = (path for path in out.rglob("*") if path.is_file() and FOLDER not in path.parts)
-    return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in files}
 
 
 def contents(out: Path) -> dict[str, bytes]:
