@@ -85,6 +85,8 @@ def test_another_whole_file_is_told_from_a_damaged_one(tmp_path: Path) -> None:
     assert _excuse(clip, bytes(hurt), source, ended) == "states other times"
     fewer = replace(ended, shown=replace(ended.shown, frames=ended.shown.frames - 1))
     assert _excuse(clip, bytes(hurt), source, fewer) == ""
+    hurt[clip.data.rindex(b"full_range")] ^= 4  # a letter of the title, which moves nothing
+    assert _excuse(clip, bytes(hurt), source, ended) == "states other times"
     hurt[clip.data.index(b"stsz") + 4 + 12] ^= 1  # no time
     assert _excuse(clip, bytes(hurt), source, ended) == ""
 
