@@ -30,7 +30,7 @@ from vidrain.types import Decomposer
 PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "baseline"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
-_VERSION = "2"  # of `model.planes.look` and `Gate` together: other planes make other weights
+_VERSION = "3"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
 @overload

@@ -1,15 +1,18 @@
-"""The video network: one decision per pixel, how much of what exceeds the aligned background is rain.
+"""The video network: two decisions per pixel, how much of what exceeds the aligned background is rain.
 
-R = g * max(O - M, 0), M the median of the aligned neighbours, from which the baseline has taken rain beforehand: so
-0 <= R <= what exceeds the background, and B = O - R whatever was learned. g = s + y, where s is the share that looks
-like rain (`streaks`) and y, from a small network, the correction: 0 before training, which so begins where a baseline
-of two passes ends. y is decided on the window reduced to the size that is trained on, s at full size: a streak twice as
-wide is the same streak. The gate is linear and clamped to [0, 1] only where a video is cleaned: a sigmoid saturates in
-the first steps and never comes back. No norm looks at the picture as a whole, so parts of it can be computed alone.
+R = g * max(O - M, 0) + h * (min(O, M) - D), M the median and D the darkest of the aligned neighbours, from which the
+baseline has taken rain beforehand: so 0 <= R <= what exceeds the background, and B = O - R whatever was learned. Where
+it rains densely rain stays in M; then h has to go on to D. g = s + y, where s is the share that looks like rain
+(`streaks`); y and h come from a small network and are 0 before training, which so begins where a baseline of two passes
+ends. Whether a place is well aligned, and how densely it rains there, shows on a larger scale than a streak: a second
+path looks at the features at an eighth of the size. y and h are decided on the window reduced to the size that is
+trained on, s at full size: a streak twice as wide is the same streak. Shares are linear and clamped to [0, 1] only
+where a video is cleaned: a sigmoid saturates in the first steps and never comes back. No norm looks at the picture as a
+whole, so parts of it can be computed alone.
 
     net = Gate(CONFIGS["gate-s"])
     seen = look(observed, witnesses, error, per_channel=net.config.per_channel)
-    rain = net(seen.planes) * seen.excess       # [N, 3, H, W], in training
+    rain = taken(net(seen.planes), seen)        # [N, 3, H, W], in training
     rain = GateDecomposer(net)(aligned)         # [3, H, W], for `decompose`
 """
 
@@ -19,11 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, judge, look
+from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, Removable, Seen, judge, look
 from vidrain.model.streaks import reduced, shrink_of
 from vidrain.types import Aligned, Decomposer
 
 _FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
+_CONTEXT = 4  # cells of the features in one of the context, along each side
+_REACHES = (1, 2, 4)  # dilations of its convolutions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,39 +42,71 @@ class GateConfig:
 
 
 CONFIGS = {
-    "gate-s": GateConfig(width=24, blocks=3, per_channel=False),  # 37 k parameters
-    "gate-m": GateConfig(width=32, blocks=4, per_channel=True),  # 89 k
-    "gate-l": GateConfig(width=64, blocks=5, per_channel=True, radius=3),  # 399 k
+    "gate-s": GateConfig(width=24, blocks=3, per_channel=False),  # 60 k parameters
+    "gate-m": GateConfig(width=32, blocks=4, per_channel=True),  # 131 k
+    "gate-l": GateConfig(width=64, blocks=5, per_channel=True, radius=3),  # 556 k
 }
 
 
 class Gate(nn.Module):
-    """Planes of `look` to the gate [N, 1 or 3, H, W], linear: clamp it to [0, 1] where no gradient is wanted."""
+    """Planes of `look` to shares [N, 2 or 6, H, W], first g and then h, linear: `taken` makes rain of them."""
 
     def __init__(self, config: GateConfig) -> None:
         super().__init__()
         self.config = config
-        planes, gates = (CHANNEL_PLANES, 3) if config.per_channel else (LUMA_PLANES, 1)
+        planes, self._gates = (CHANNEL_PLANES, 3) if config.per_channel else (LUMA_PLANES, 1)
         self.head = _conv(planes * _FOLD**2, config.width)
+        self.context = _Context(config.width)
         self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.blocks))
-        self.tail = _conv(config.width, gates * _FOLD**2)
+        self.tail = _conv(config.width, 2 * self._gates * _FOLD**2)
         with torch.no_grad():
             for parameter in self.tail.parameters():
                 parameter.zero_()
 
     def forward(self, planes: Tensor) -> Tensor:
-        """[N, P, H, W] to the gate [N, 1 or 3, H, W], at the size that is trained on."""
-        return planes[:, -1:] + self.correction(planes)
+        """[N, P, H, W] to the shares [N, 2 or 6, H, W], at the size that is trained on."""
+        return with_looks(self.correction(planes), planes[:, -1:])
 
     def correction(self, planes: Tensor) -> Tensor:
-        """[N, P, H, W] to what the gate differs by from the share that looks like rain. [N, 1 or 3, H, W]"""
+        """[N, P, H, W] to y and h: what the shares differ by from what looks like rain. [N, 2 or 6, H, W]"""
         height, width = planes.shape[-2:]
         whole = functional.pad(planes, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
         folded = functional.pixel_unshuffle(whole, _FOLD)
         features = torch.relu(self.head(folded.contiguous(memory_format=torch.channels_last)))  # half the time on a CPU
+        features = features + self.context(features)
         for block in self.blocks:
             features = block(features)
         return functional.pixel_shuffle(self.tail(features), _FOLD)[..., :height, :width]
+
+
+def with_looks(correction: Tensor, looks: Tensor) -> Tensor:
+    """Shares out of a correction [N, 2 or 6, H, W] and the share [N, 1, H, W] that looks like rain: g = s + y, h."""
+    change, further = correction.chunk(2, 1)
+    return torch.cat([change + looks, further], 1)
+
+
+def taken(shares: Tensor, seen: Seen | Removable) -> Tensor:
+    """Rain by the shares [N, 2 or 6, H, W] of what may be removed. [N, 3, H, W]"""
+    of_excess, of_below = shares.chunk(2, 1)
+    return of_excess * seen.excess + of_below * seen.below
+
+
+class _Context(nn.Module):
+    """What features say of their surroundings: a mean of 4 x 4 cells, and convolutions that reach ever farther."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _conv(width, width)
+        self.wider = nn.ModuleList(_conv(width, width, reach) for reach in _REACHES)
+
+    def forward(self, features: Tensor) -> Tensor:
+        around = functional.avg_pool2d(features, _CONTEXT, ceil_mode=True)
+        around = torch.relu(self.first(around))
+        for layer in self.wider:
+            around = around + torch.relu(layer(around))
+        return functional.interpolate(around, scale_factor=_CONTEXT, mode="bilinear")[
+            ..., : features.shape[-2], : features.shape[-1]
+        ]
 
 
 class _Residual(nn.Module):
@@ -84,8 +121,8 @@ class _Residual(nn.Module):
         return features + change
 
 
-def _conv(channels: int, made: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, made, 3, padding=1)
+def _conv(channels: int, made: int, reach: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, made, 3, padding=reach, dilation=reach)
 
 
 class GateDecomposer:
@@ -105,7 +142,7 @@ class GateDecomposer:
     def __call__(self, aligned: Aligned) -> Tensor:
         """Rain to subtract from the observation. [3, H, W] float32 >= 0, in units of RGB in [0, 1]
 
-        Nowhere more than what exceeds the median of the witnesses; 0 without witnesses.
+        Nowhere more than what exceeds the darkest of the witnesses; 0 without witnesses.
         """
         observed = aligned.observed
         if not len(aligned.witnesses):
@@ -115,8 +152,7 @@ class GateDecomposer:
         shrink, per_channel = shrink_of(observed.shape), net.config.per_channel
         if shrink == 1:
             seen = look(*parts, per_channel=per_channel)
-            whole: Tensor = net(seen.planes).clamp_(0, 1) * seen.excess
-            return whole[0]
+            return taken(net(seen.planes).clamp_(0, 1), seen)[0]
         found = judge(*parts, shrink=shrink)
         small = (
             reduced(observed, shrink)[None],
@@ -124,5 +160,5 @@ class GateDecomposer:
             reduced(aligned.error, shrink)[None] / shrink,
         )
         change = net.correction(look(*small, per_channel=per_channel).planes)
-        gate = functional.interpolate(change, size=observed.shape[-2:], mode="bilinear") + found.share
-        return found.excess.mul_(gate.clamp_(0, 1))[0]
+        whole = functional.interpolate(change, size=observed.shape[-2:], mode="bilinear")
+        return taken(with_looks(whole, found.share).clamp_(0, 1), found)[0]

@@ -1,9 +1,9 @@
 """What an aligned window says about every pixel, as a fixed set of planes however many witnesses there are.
 
 seen = look(observed, witnesses, error, per_channel=False)
-seen.planes, seen.excess
+seen.planes, seen.excess, seen.below
 found = judge(observed, witnesses, error, shrink=3)   # of a large picture, what is judged at its own size
-found.excess, found.share
+found.excess, found.below, found.share
 """
 
 from collections.abc import Sequence
@@ -28,19 +28,22 @@ class Seen(NamedTuple):
     """A batch of windows as a network sees it.
 
     excess: [N, 3, H, W], max(O - M, 0), what the observation has over the median M of the witnesses.
+    below: [N, 3, H, W], what min(O, M) has over the darkest witness: rain that stayed in the median, or misalignment.
     planes: [N, P, H, W]; O - M, M (of the luma, or of each channel), then of the luma the range of the witnesses,
     O less the darkest of them and less the brightest, how far their warps can be trusted, 0 to 1, and last the share
     of the excess that looks like rain (`streaks`), 0 to 1: about what the baseline would remove.
     """
 
     excess: Tensor
+    below: Tensor
     planes: Tensor
 
 
 class Removable(NamedTuple):
-    """What may be removed, `excess` as in `Seen`, and the share of it that looks like rain, its last plane."""
+    """What may be removed, `excess` and `below` as in `Seen`, and the share of the former that looks like rain."""
 
     excess: Tensor
+    below: Tensor
     share: Tensor
 
 
@@ -63,20 +66,21 @@ def look(observed: Tensor, witnesses: Tensor, error: Tensor, *, per_channel: boo
         trust[:, None],
         _share(own, grey, ranges[0], 1),
     )
-    return Seen(difference.clamp(min=0), torch.cat(planes, 1))
+    return Seen(difference.clamp(min=0), _below(observed, found), torch.cat(planes, 1))
 
 
 def judge(observed: Tensor, witnesses: Tensor, error: Tensor, *, shrink: int) -> Removable:
     """The same windows at any size, without the planes. shrink: `streaks.shrink_of` the whole pictures."""
     found = _compared(observed, witnesses, error)
     share = _share(luma(observed), luma(found.middle), found.brightest - found.darkest, shrink)
-    return Removable((observed - found.middle).clamp_(min=0), share)
+    return Removable((observed - found.middle).clamp_(min=0), _below(observed, found), share)
 
 
 class _Compared(NamedTuple):
-    """The median of the witnesses [N, 3, H, W], the least and the most of their luma [N, H, W]."""
+    """Median and least of the witnesses [N, 3, H, W], the least and the most of their luma [N, H, W]."""
 
     middle: Tensor
+    least: Tensor
     darkest: Tensor
     brightest: Tensor
 
@@ -87,7 +91,13 @@ def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> _Compared:
         torch.where(inside[:, k, None], witnesses[:, k], observed) for k in range(witnesses.shape[1])
     ]  # K of [N, 3, H, W]
     brightness = [luma(vote) for vote in votes]
-    return _Compared(median(votes), reduce(torch.minimum, brightness), reduce(torch.maximum, brightness))
+    least, darkest = reduce(torch.minimum, votes), reduce(torch.minimum, brightness)
+    return _Compared(median(votes), least, darkest, reduce(torch.maximum, brightness))
+
+
+def _below(observed: Tensor, found: _Compared) -> Tensor:
+    """`Seen.below`. [N, 3, H, W]"""
+    return torch.minimum(observed, found.middle).sub_(found.least).clamp_(min=0)
 
 
 @torch.no_grad()  # a measure of the picture, nothing to learn through

@@ -10,7 +10,7 @@ goes on after an interruption sees the batches it would have seen. Memory is bou
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.model.streaks import reduced, shrink_of
 from vidrain.shots import choose_witnesses
 from vidrain.stream import sliding_windows
-from vidrain.train.footage import Footage, Tell, clips_at, open_footage
+from vidrain.train.footage import Footage, Tell, clips_at, open_footage, pairs_at
 from vidrain.train.window import Neighbour, Window
 
 _TRIES = 50  # places in the clips, until one has all its witnesses
@@ -35,6 +35,7 @@ class DataOptions:
 
     rainy, clean: files, or folders whose videos are meant; clean ones hold no rain and are of other scenes.
     clean_share: of the readings, where there are clean clips.
+    rendered: folders of clips with rendered rain and their truths (`footage.pairs_at`). rendered_share: as clean_share.
     strides: frames from one to the next of a window at 30 frames a second, drawn evenly; else about the same time.
     crop: side of what is kept of a picture, in pixels.
     readings: places in the clips held at a time; refresh: steps after which the oldest is read anew elsewhere.
@@ -43,6 +44,8 @@ class DataOptions:
     rainy: tuple[str, ...] = ()
     clean: tuple[str, ...] = ()
     clean_share: float = 0.5
+    rendered: tuple[str, ...] = ()
+    rendered_share: float = 0.5
     strides: tuple[int, ...] = (1, 1, 2, 4)
     crop: int = 256
     readings: int = 16
@@ -57,6 +60,9 @@ class DataOptions:
                 raise UsageError(f"data.{key}={value}: allowed: at least 1")
         if not 0 <= self.clean_share < 1:
             raise UsageError(f"data.clean_share={self.clean_share}: allowed: from 0, below 1")
+        if not 0 <= self.rendered_share <= 1 - (self.clean_share if self.clean and self.rendered else 0):
+            found = f"data.rendered_share={self.rendered_share} clean_share={self.clean_share}"
+            raise UsageError(f"{found}: allowed: from 0, together at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +84,8 @@ class Batch(NamedTuple):
 
     observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
     The witnesses are what the baseline left of the frames, as a gate will see them.
-    rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. is_clean: [N] bool.
+    rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. truth: [N, 3, P, P], the observation
+    without rain where that was rendered, itself elsewhere. is_clean, is_rendered: [N] bool.
     neighbour: one of the witnesses as filmed; beside: windows of frames before, each in its own coordinates; both where
     the cut asks for them.
     """
@@ -87,7 +94,9 @@ class Batch(NamedTuple):
     witnesses: Tensor
     error: Tensor
     rain: Tensor
+    truth: Tensor
     is_clean: Tensor
+    is_rendered: Tensor
     neighbour: Neighbour | None = None
     beside: Window | None = None
 
@@ -98,14 +107,17 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
-        observed, witnesses, error, rain, is_clean = (part.to(device) for part in self[:5])
+        observed, witnesses, error, rain, truth, is_clean, is_rendered = (part.to(device) for part in self[:7])
         neighbour = None if self.neighbour is None else Neighbour(*(part.to(device) for part in self.neighbour))
         beside = None if self.beside is None else Window(*(part.to(device) for part in self.beside))
-        return Batch(observed, witnesses, error, rain, is_clean, neighbour, beside)
+        return Batch(observed, witnesses, error, rain, truth, is_clean, is_rendered, neighbour, beside)
 
 
 Pictures = tuple[Tensor, ...]
-"""All [..., H, W], cut and mirrored alike: the first four of a batch, the neighbour's two, the window beside."""
+"""All [..., H, W], cut and mirrored alike: the first five of a batch, the neighbour's two, the window beside."""
+
+
+_Kind = Literal["rendered", "rainy", "clean"]
 
 
 class _Reading(NamedTuple):
@@ -133,14 +145,18 @@ class Windows:
         named = rainy if rainy is not None else [open_footage(path, tell) for path in clips_at(options.rainy)]
         self._rainy = list(named)
         self._clean = [open_footage(path, tell) for path in clips_at(options.clean)]
-        if not self._rainy:
+        pairs = pairs_at(options.rendered)
+        self._rendered = [open_footage(path, tell) for path, _ in pairs]
+        self._truths = {str(rainy): open_footage(truth, tell) for rainy, truth in pairs}
+        self._counts = self._slots()
+        if self._counts["rainy"] and not self._rainy:
             raise UsageError("data.rainy: names no videos; give files or folders, such as data.rainy=rain/,more.mp4")
         self._readings: dict[int, _Reading] = {}
 
     @property
     def clips(self) -> list[str]:
         """The files that are read."""
-        return [str(clip.path) for clip in (*self._rainy, *self._clean)]
+        return [str(clip.path) for clip in (*self._rainy, *self._clean, *self._rendered)]
 
     def batches(self, steps: range) -> Iterator[Batch]:
         """Batches of these steps, one after the other."""
@@ -151,25 +167,34 @@ class Windows:
         random = torch.Generator().manual_seed(self._seed_of(step))
         drawn = [self._window(step, random) for _ in range(self._cut.batch)]
         stacked = [torch.stack(part) for part in zip(*drawn, strict=True)]
-        is_clean, number, observed, witnesses, error, rain, *further = stacked
+        number, is_clean, is_rendered, *pictures = stacked
+        observed, witnesses, error, rain, truth, *further = pictures
         neighbour = Neighbour(number, *further[:2]) if self._cut.views > 1 else None
         beside = Window(*further[2:]) if self._cut.views > 2 else None
-        return Batch(observed, witnesses, error, rain, is_clean, neighbour, beside)
+        return Batch(observed, witnesses, error, rain, truth, is_clean, is_rendered, neighbour, beside)
 
     def _window(self, step: int, random: torch.Generator) -> tuple[Tensor, ...]:
-        """Whether it is clean, which neighbour it has, and the pictures of one window of a batch, mirrored or not."""
+        """Which neighbour it has, whether it is clean or rendered, and the pictures of one window, mirrored or not."""
         slot = _below(self._options.readings, random)
         reading = self._reading(slot, step)
         crop = reading.crops[_below(len(reading.crops), random)]
         cut = _cropped(crop, self._cut.patch, random)
         mirrored = _below(2, random)
-        facts = torch.tensor(self._is_clean(slot)), torch.tensor(reading.neighbour)
+        kind = self._kind(slot)
+        facts = (torch.tensor(fact) for fact in (reading.neighbour, kind == "clean", kind == "rendered"))
         return *facts, *(part.flip(-1) if mirrored else part for part in cut)
 
-    def _is_clean(self, slot: int) -> bool:
-        """Clean clips have the last slots."""
-        share = self._options.clean_share if self._clean else 0.0
-        return slot >= self._options.readings - int(share * self._options.readings)
+    def _slots(self) -> dict[_Kind, int]:
+        """How many readings there are of each kind of clip, in the order in which they have the slots."""
+        options = self._options
+        rendered = int(options.rendered_share * options.readings) if self._rendered else 0
+        clean = int(options.clean_share * options.readings) if self._clean else 0
+        return {"rendered": rendered, "rainy": options.readings - rendered - clean, "clean": clean}
+
+    def _kind(self, slot: int) -> _Kind:
+        """Of which clips a slot holds a reading."""
+        rendered, rainy, _ = self._counts.values()
+        return "rendered" if slot < rendered else "rainy" if slot < rendered + rainy else "clean"
 
     def _reading(self, slot: int, step: int) -> _Reading:
         """What a slot holds at this step; one of the slots is renewed every `refresh` steps, in turn."""
@@ -187,7 +212,7 @@ class Windows:
             torch.Generator().manual_seed(self._seed_of(first + reading)) for first in (_SETTLED, _TURNED)
         )
         neighbour = _below(2 * self._cut.radius, of_neighbours)  # its own draw: the windows are the same without it
-        clips = self._clean if self._is_clean(slot) else self._rainy
+        clips = {"rendered": self._rendered, "rainy": self._rainy, "clean": self._clean}[self._kind(slot)]
         for _ in range(_TRIES):
             clip = clips[_below(len(clips), random)]
             whole = self._somewhere(clip, random, neighbour)
@@ -230,11 +255,11 @@ class Windows:
             return ()
         aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
         dried = {i: dry(windows[i], before, aligner, options) for i in sorted({*centers, *chosen[0], *chosen[-1]})}
-        return self._pictures(
-            [[dried[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)], neighbour
-        )
+        views = [[dried[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
+        truth = self._truths.get(str(clip.path))
+        return self._pictures(views, neighbour, None if truth is None else _at_size(truth.read([place])[0]))
 
-    def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int) -> Pictures:
+    def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int, truth: Tensor | None) -> Pictures:
         """What is kept of a place: of the frame, first, and its witnesses, and of the frame beside it and its own."""
         (center, *others), *beside = shown
         witnesses, options = [each.witness for each in others], AlignOptions()
@@ -242,7 +267,8 @@ class Windows:
         aligned = Aligner(options).align(center.picture, [*witnesses, *filmed])
         count = len(witnesses)
         own = replace(aligned, witnesses=aligned.witnesses[:count], error=aligned.error[:count])
-        pictures = [own.observed, own.witnesses, own.error, Baseline(BaselineOptions(radius=self._cut.radius))(own)]
+        rain = Baseline(BaselineOptions(radius=self._cut.radius))(own)
+        pictures = [own.observed, own.witnesses, own.error, rain, own.observed if truth is None else truth]
         if filmed:
             pictures += [aligned.witnesses[count], center.witness.rgb]
         for first, *further in beside:

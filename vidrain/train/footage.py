@@ -20,6 +20,7 @@ from vidrain.video.decode import Video, open_video
 Tell = Callable[[Notice], None]
 
 _RATE = 30.0  # frames a second, where a file states none
+_RAINY, _CLEAN = "_rainy", "_clean"
 _VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm", ".ts")
 
 
@@ -39,6 +40,17 @@ class Footage(Protocol):
 def clips_at(places: Sequence[str]) -> list[Path]:
     """The videos that files and folders stand for, those of a folder by name; InputError for what is neither."""
     return [path for place in places for path in _videos(Path(place))]
+
+
+def pairs_at(places: Sequence[str]) -> list[tuple[Path, Path]]:
+    """Rainy videos with their truths, somewhere in folders: NAME_rainy.EXT and NAME_clean.EXT; InputError for none."""
+    found = []
+    for place in places:
+        rainy = sorted(path for path in Path(place).rglob(f"*{_RAINY}.*") if path.suffix.lower() in _VIDEOS)
+        if not rainy:
+            raise InputError(f"{place}: holds no videos called NAME{_RAINY}.mp4; tools/rain_sets.py makes some")
+        found += [(path, path.with_name(path.name.replace(_RAINY, _CLEAN))) for path in rainy]
+    return found
 
 
 def open_footage(path: Path, tell: Tell) -> Footage:

@@ -26,7 +26,7 @@ from torch.optim import Adam, Optimizer
 from vidrain.device import Device, device_of
 from vidrain.errors import UsageError
 from vidrain.events import OnEvent, TrainingDone, TrainingPlan, TrainingStep, ignore
-from vidrain.model.gate import CONFIGS, Gate
+from vidrain.model.gate import CONFIGS, Gate, taken, with_looks
 from vidrain.outputs import claimed
 from vidrain.stream import prefetch
 from vidrain.train.balance import LossWeights
@@ -37,6 +37,7 @@ from vidrain.train.nets import Nets, make_nets, needs_discriminator
 from vidrain.train.players import parameters_of, require_all
 from vidrain.train.preview import preview
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
+from vidrain.train.rendered import relative_error, with_rendered
 from vidrain.train.run import Curve, State, describe, load_state, run_folder, save_state
 from vidrain.train.terms import Scene, discriminator_loss, nlcl_terms, views_of
 from vidrain.train.window import Window, look_at
@@ -87,6 +88,9 @@ class TrainConfig:
             raise UsageError(
                 "data.clean: names no videos; a discriminator (weights.adversarial, contrast.encoder) needs some"
             )
+        if (self.weights.rendered > 0) != bool(self.data.rendered):
+            found = f"weights.rendered={self.weights.rendered:g} data.rendered={list(self.data.rendered)}"
+            raise UsageError(f"{found}: allowed: both or neither; the term compares with the truth of such clips")
         if not 0 <= self.dry <= 1:
             raise UsageError(f"dry={self.dry}: allowed: 0 to 1")
         if not (self.rate > 0 and self.softness > 0 and 0 <= self.average < 1):
@@ -195,6 +199,7 @@ def learn(
     nets, optimizers = learner.nets, learner.optimizers
     generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
     pair = recycle(batch.observed, batch.witnesses, teacher_rain(batch, teacher), generator, options=config.recycle)
+    pair = with_rendered(pair, batch)
     background, terms = forward(learner.net, pair, batch, config)
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
         terms |= nlcl_terms(nets, scene_of(batch, config.contrast.windows), generator, config.weights, config.contrast)
@@ -229,7 +234,7 @@ def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
     if teacher is not None:
         with torch.no_grad():
             seen = look_at(batch.observed, batch.window, teacher)
-            rain = teacher(seen.planes).clamp(0, 1) * seen.excess
+            rain = taken(teacher(seen.planes).clamp(0, 1), seen)
     return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
 
 
@@ -237,13 +242,16 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
     """The background of a pair made of the batch, and every term of the loss as a scalar."""
     seen = look_at(pair.observed, Window(pair.observed, pair.witnesses, batch.error), net)
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
-        gate = net(seen.planes)
-    rain = gate.float() * seen.excess
+        shares = net(seen.planes)
+    rain = taken(shares.float(), seen)
     background = pair.observed - rain
-    weight = trust(pair, batch.is_clean, config.dry)
+    weight = trust(pair, batch.is_clean, config.dry) * ~batch.is_rendered[:, None, None, None]
+    untrained = with_looks(torch.zeros_like(shares, dtype=torch.float32), seen.planes[:, -1:])
+    before = pair.observed - taken(untrained, seen)
     terms = {
         "recycling": charbonnier(background, pair.target, weight, config.softness),
-        "correction": ((gate.float() - seen.planes[:, -1:]).square() * seen.excess).mean(),
+        "rendered": relative_error(background, pair.target, before, batch.is_rendered),
+        "correction": taken((shares.float() - untrained).square(), seen).mean(),
         "sparsity": rain_sparsity(rain),
     }
     return background, {name: term for name, term in terms.items() if name in config.weights.counted}

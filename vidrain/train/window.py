@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vidrain.model.gate import Gate
+from vidrain.model.gate import Gate, taken
 from vidrain.model.planes import Seen, look
 
 
@@ -88,5 +88,5 @@ def look_at(picture: Tensor, window: Window, net: Gate) -> Seen:
 def layers_of(net: Gate, window: Window) -> Layers:
     """What the restorer makes of windows, its gate as it is: in training it may leave [0, 1]."""
     seen = look_at(window.observed, window, net)
-    rain = net(seen.planes).float() * seen.excess
+    rain = taken(net(seen.planes).float(), seen)
     return Layers(window.observed - rain, rain, window.observed - seen.excess)
