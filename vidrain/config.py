@@ -28,7 +28,7 @@ _EXAMPLES = {
     TrainConfig: "steps=500",
     RainOptions: "camera.view=90",
 }
-_LISTS = ("rainy", "clean", "strides")  # keys that hold several values
+_LISTS = ("rainy", "clean", "rendered", "strides")  # keys that hold several values
 
 
 def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> CleanOptions:
