@@ -44,9 +44,8 @@ def crops_of(observed: Picture, background: Picture, truth: Picture | None) -> C
     row, column = np.unravel_index(int(np.argmax(inside)), inside.shape)
     top, left = int(tops[row]), int(lefts[column])
     place = (slice(top, top + sides[0]), slice(left, left + sides[1]))
-    kept = [None if picture is None else picture[place].copy() for picture in (observed, background, truth)]
-    assert kept[0] is not None and kept[1] is not None
-    return Crops(kept[0], kept[1], kept[2], left, top)
+    target = None if truth is None else truth[place].copy()
+    return Crops(observed[place].copy(), background[place].copy(), target, left, top)
 
 
 def side_by_side(crops: Crops) -> Picture:

@@ -86,12 +86,7 @@ class Wanted:
 
 def wanted_of(found: Found) -> Wanted:
     """What of a clip is computed."""
-    return Wanted(found.scored, has_steps(found.kind))
-
-
-def has_steps(kind: Kind) -> bool:
-    """Whether what happens from frame to frame counts: where there is rain."""
-    return kind != "clean"
+    return Wanted(found.scored, found.has_steps)
 
 
 def measure(
@@ -105,7 +100,8 @@ def measure(
     still = StillCamera() if found.is_still else None
     before: Moment | None = None
     for moment, frame, planes in _moments(found, sources, cleaned, wanted, still):
-        if before is not None and before.index + 1 == moment.index and before.index in result.frames:
+        follows = before is not None and before.index + 1 == moment.index and before.index in result.frames
+        if before is not None and follows and found.has_steps:
             result.frames[before.index] |= step_figures(before, moment)
         if before is not None and before.index in result.frames:
             _keep_worst(result, before, found.kind)

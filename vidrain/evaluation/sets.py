@@ -28,6 +28,7 @@ class SetOptions:
     names: list[str] = field(default_factory=list)
     still: list[str] = field(default_factory=list)
     overlays: list[str] = field(default_factory=list)
+    steps: bool = True
     every: int | None = None
     frames: int | None = None
 
@@ -41,7 +42,7 @@ class Box(NamedTuple):
     height: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """One clip of a set. path: what is observed; truth: None where there is none; boxes: where nothing may change."""
 
@@ -52,6 +53,7 @@ class Found:
     path: Path
     truth: Path | None
     is_still: bool
+    has_steps: bool  # whether what happens from frame to frame counts
     boxes: tuple[Box, ...]
     every: int
     frames: int | None
@@ -81,12 +83,21 @@ def found_in(name: str, chosen: SetOptions, data: Path, every: int) -> list[Foun
         raise UsageError(f"set {name}: every={step} frames={chosen.frames}: allowed: at least 1")
     return [
         Found(
-            name, clip, chosen.kind, chosen.split, path, truth, clip in chosen.still, boxes.get(clip, ()), step,
-            chosen.frames,
+            of_set=name,
+            name=clip,
+            kind=chosen.kind,
+            split=chosen.split,
+            path=path,
+            truth=truth,
+            is_still=clip in chosen.still,
+            has_steps=chosen.steps and chosen.kind != "clean",
+            boxes=boxes.get(clip, ()),
+            every=step,
+            frames=chosen.frames,
         )
         for clip, (path, truth) in sorted(places.items())
         if not chosen.names or clip in chosen.names
-    ]  # fmt: skip
+    ]
 
 
 Places = Iterator[tuple[str, tuple[Path, Path | None]]]

@@ -116,8 +116,13 @@ def markdown(lines: Sequence[Line]) -> Iterator[str]:
         for clip in dict.fromkeys(line.clip for line in sorted(chosen, key=lambda line: line.is_mean)):
             for line in (line for line in chosen if line.clip == clip):
                 cells = (shown(line.figures.get(column.key, math.nan), column) for column in columns)
-                yield f"| {line.clip} | {line.method} | {' | '.join(cells)} |"
+                yield f"| {_cell(line.clip)} | {_cell(line.method)} | {' | '.join(cells)} |"
         yield ""
+
+
+def _cell(text: str) -> str:
+    """A text that stays in its column."""
+    return text.replace("|", "\\|")
 
 
 def shown_columns(lines: Sequence[Line]) -> list[Column]:
