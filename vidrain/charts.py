@@ -62,8 +62,10 @@ def dot_chart(names: Sequence[str], series: Mapping[str, Sequence[float]], *, ti
     top = _TOP + keys * _LINE
     bottom = top + max(len(names), 1) * _LINE
 
+    right = _WIDTH - 2 * _RIGHT  # half of the last number stands beyond
+
     def place(value: float) -> float:
-        return _NAMES + (value - low) / (high - low) * (_WIDTH - _NAMES - _RIGHT)
+        return _NAMES + (value - low) / (high - low) * (right - _NAMES)
 
     parts = [f'<text class="t" x="8" y="18">{escape(title)}</text>']
     for number, label in enumerate(series):
@@ -76,7 +78,7 @@ def dot_chart(names: Sequence[str], series: Mapping[str, Sequence[float]], *, ti
     for row, name in enumerate(names):
         y = top + (row + 0.5) * _LINE
         parts.append(f'<text x="{_NAMES - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<line class="g" x1="{_NAMES}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="g" x1="{_NAMES}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         for number, values in enumerate(series.values()):
             if not math.isnan(values[row]):
                 parts.append(_mark(number, place(values[row]), y))

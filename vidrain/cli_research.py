@@ -101,10 +101,12 @@ def evaluate(pairs: tuple[str, ...], output: Path, config: Path | None, as_json:
         from vidrain.config import load_eval, load_methods
         from vidrain.evaluation.run import TABLES
         from vidrain.evaluation.run import evaluate as run
+        from vidrain.viewer.benchmark import write_benchmark
 
         lists = {name: list(given.pop(name)) or None for name in ("methods", "use")}
         options = load_eval(config, pairs, given | lists)
         found = run(options, load_methods(options.methods), output, command=_command(), on_event=sink)
+        write_benchmark(found)
         sink.finish()
         if not as_json:
             click.echo((found.folder / TABLES).read_text(encoding="utf-8"), nl=False)

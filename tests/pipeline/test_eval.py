@@ -3,9 +3,11 @@
 import csv
 import fcntl
 import json
+import re
 import shutil
 import weakref
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +181,26 @@ def test_figures_are_those_of_scikit_image(vidrain: Vidrain, data: Path, tmp_pat
     assert {path.name for path in (out / "charts").iterdir()} == {"pairs-psnr_y.svg", "harm-psnr_y.svg"}
     picture = cv2.imread(str(out / "worst/pairs/road/small.png"))
     assert picture is not None
-    assert picture.shape == (2 * SIZE[1], 4 * 2 * SIZE[0] + 3 * 4, 3)
+    assert picture.shape == (SIZE[1], 4 * SIZE[0] + 3 * 4, 3)
+
+
+def test_the_page_holds_all_figures_and_asks_for_nothing(vidrain: Vidrain, data: Path, tmp_path: Path) -> None:
+    label = "<b>&'\"@@MADE@@"
+    ran = vidrain(
+        *("eval", "-c", tmp_path / "eval.yaml", "-o", tmp_path / "out", "--set", "pairs", "--every", "13"),
+        *("--method", f"{label}:{FAST}"),
+    )
+    assert (ran.code, ran.err) == (0, "")
+    page = (tmp_path / "out" / "results.html").read_text()
+    text = escape(label, quote=True)
+    row = results(tmp_path / "out")["pairs", "road", label]
+    (cells,) = re.findall(rf'<tr data-method="{re.escape(text)}"><th scope="row">road</th>(.*?)</tr>', page)
+    assert f'<td data-value="{row["psnr_y"]}" class="best">{row["psnr_y"]:.2f}</td>' in cells
+    assert label not in page
+    assert page.count("<dt>command</dt>") == 1
+    assert "default-src &#x27;none&#x27;" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert len(re.findall(r'<figure data-method="[^"]*"><img src="data:image/png;base64,', page)) == 1
 
 
 @pytest.mark.proves("eval --method", "eval KEY=VALUE")

@@ -27,11 +27,11 @@ def test_the_pictures_stand_side_by_side_with_rain_around_grey() -> None:
     background = observed - np.uint8(10)
     three = side_by_side(crops_of(observed, background, None))
     four = side_by_side(crops_of(observed, background, background))
-    assert three.shape == (40, 3 * 60 + 2 * 4, 3)
-    assert four.shape == (40, 4 * 60 + 3 * 4, 3)
-    assert (three[:, -60:] == 158).all()
-    assert (three[:, :60] == 100).all()
-    assert (four[:, 128:188] == 90).all()
+    assert three.shape == (20, 3 * 30 + 2 * 4, 3)
+    assert four.shape == (20, 4 * 30 + 3 * 4, 3)
+    assert (three[:, -30:] == 158).all()
+    assert (three[:, :30] == 100).all()
+    assert (four[:, 68:98] == 90).all()
 
 
 def test_the_png_is_read_by_others() -> None:

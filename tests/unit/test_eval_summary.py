@@ -56,6 +56,9 @@ def test_figures_of_a_clip() -> None:
     assert (found["psnr_y"], found["lowest_psnr_y"], found["frames"]) == (40, 30, 3)
     assert (found["changed_frames"], found["overlay"], found["tof"]) == (pytest.approx(1 / 3), 2, 1)
     assert math.isnan(found["f_phys"])
+    assert math.isnan(found["dry_changed"])
+    half = clip_figures({0: row(99.0, dry=1.0), 1: row(43.0, dry=1.0, changed=0.1), 2: row(30.0, dry=0.0, changed=0.5)})
+    assert (half["dry_psnr_y"], half["dry_changed"]) == (71, 0.5)
 
 
 def test_tables_and_charts_show_the_columns_that_have_figures() -> None:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from vidrain.evaluation.scores import Picture
 
 SIDE = 160  # pixels of the picture, where it has so many
-_ZOOM = 2
 _GAIN = 3
 _GAP = 4
 _BLOCK = 16
@@ -49,14 +48,13 @@ def crops_of(observed: Picture, background: Picture, truth: Picture | None) -> C
 
 
 def side_by_side(crops: Crops) -> Picture:
-    """O | B | truth (where there is one) | 3 x R around grey, twice as large, with gaps."""
+    """O | B | truth (where there is one) | 3 x R around grey, with gaps."""
     rain = crops.observed.astype(np.int32) - crops.background
     shown = np.clip(128 + _GAIN * rain, 0, 255).astype(np.uint8)
     parts = [part for part in (crops.observed, crops.background, crops.truth, shown) if part is not None]
-    large = [part.repeat(_ZOOM, 0).repeat(_ZOOM, 1) for part in parts]
-    gap = np.full((large[0].shape[0], _GAP, 3), 255, np.uint8)
-    pieces = [large[0]]
-    for part in large[1:]:
+    gap = np.full((parts[0].shape[0], _GAP, 3), 255, np.uint8)
+    pieces = [parts[0]]
+    for part in parts[1:]:
         pieces += [gap, part]
     return np.concatenate(pieces, axis=1)
 

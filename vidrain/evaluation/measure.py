@@ -25,13 +25,15 @@ from vidrain.types import Frame, Planes, VideoInfo
 
 NAN = math.nan
 
-# Of a frame; NaN where a set of its kind has no such figure. `step_*` tell of the step to the next frame.
+# Of a frame; NaN where a set of its kind has no such figure. dry: 1 where O is the truth, bit for bit. `step_*` tell
+# of the step to the next frame.
 FRAME: Columns = {
     "psnr_y": "float",
     "ssim_y": "float",
     "psnr_rgb": "float",
     "ssim_rgb": "float",
     "changed": "float",
+    "dry": "float",
     "overlay": "float",
     "step_error": "float",
     "step_error_reference": "float",
@@ -168,7 +170,8 @@ def frame_figures(moment: Moment, kind: Kind) -> Row:
     changed = float((moment.observed != moment.background).any(-1).mean())
     if kind == "real":
         return {"changed": changed}
-    return likeness(moment.reference, moment.background)._asdict() | {"changed": changed}
+    found = likeness(moment.reference, moment.background)._asdict() | {"changed": changed}
+    return found if kind == "clean" else found | {"dry": float(np.array_equal(moment.observed, moment.reference))}
 
 
 def step_figures(now: Moment, later: Moment) -> Row:
@@ -234,6 +237,9 @@ def clip_figures(frames: Mapping[int, Row]) -> Row:
     found = {name: _mean([row[name] for row in frames.values()]) for name in _MEANS}
     found["lowest_psnr_y"] = min((row["psnr_y"] for row in frames.values()), default=NAN)
     found["changed_frames"] = _mean([float(row["changed"] > 0) for row in frames.values()])
+    dry = [row for row in frames.values() if row["dry"] == 1]
+    found["dry_psnr_y"] = _mean([row["psnr_y"] for row in dry])
+    found["dry_changed"] = _mean([float(row["changed"] > 0) for row in dry])
     overlays = [row["overlay"] for row in frames.values() if not math.isnan(row["overlay"])]
     found["overlay"] = max(overlays, default=NAN)
     steps = [row for row in frames.values() if not math.isnan(row["step_error"] + row["step_error_reference"])]

@@ -16,7 +16,7 @@ import torch
 from vidrain import __version__
 from vidrain.errors import InputError, UsageError
 from vidrain.evaluation.clips import Clip, clip_of
-from vidrain.evaluation.measure import wanted_of
+from vidrain.evaluation.measure import FRAME, wanted_of
 from vidrain.evaluation.methods import INPUT, Method, refuse_alike, result_for, short_hash
 from vidrain.evaluation.sets import Found, SetOptions, found_in
 from vidrain.job import refuse_to_adapt
@@ -76,7 +76,7 @@ def plan_eval(options: EvalOptions, methods: list[Method]) -> EvalPlan:
         if method.is_adapted and method.options is not None:
             refuse_to_adapt(method.model, method.options)
     facts = {method.label: method.facts for method in methods}
-    used = {"vidrain": __version__, "measures": MEASURES, "seed": options.seed} | libraries()
+    used = {"vidrain": __version__, "measures": [MEASURES, *FRAME], "seed": options.seed} | libraries()
     tasks: list[Task] = []
     hashes: dict[str, dict[str, str]] = {}
     skipped: list[str] = []

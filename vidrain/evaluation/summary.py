@@ -44,10 +44,11 @@ _LIKENESS = (
 _STEPS = (Column("warp_ratio", "E_warp ratio", 3, -1), Column("tof", "tOF", 3, -1), Column("f_phys", "F_phys", 3, 1))
 _CHANGED, _OVERLAY = Column("changed", "pixels changed %", 2, -1, 100), Column("overlay", "overlay max", 0, -1)
 _CHANGED_FRAMES = Column("changed_frames", "frames changed %", 1, -1, 100)
+_DRY = (Column("dry_psnr_y", "dry PSNR-Y", 2, 1), Column("dry_changed", "dry frames changed %", 1, -1, 100))
 _LOWEST = Column("lowest_psnr_y", "lowest", 2, 1)
 
 COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
-    "pairs": (_PSNR_Y, Column("gain", "gain", 2, 1), *_LIKENESS, *_STEPS, _LOWEST, _OVERLAY),
+    "pairs": (_PSNR_Y, Column("gain", "gain", 2, 1), *_LIKENESS, *_STEPS, _LOWEST, *_DRY, _OVERLAY),
     "clean": (_PSNR_Y, _LOWEST, *_LIKENESS, _CHANGED, _CHANGED_FRAMES, _OVERLAY),
     "real": (
         Column("excess_before", "excess of O", 1, -1),
