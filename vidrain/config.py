@@ -38,7 +38,7 @@ _LISTS = (
     *("rainy", "clean", "strides"),
     *("methods", "use", "truth", "clips", "names", "still", "overlays"),
 )
-_LABEL = re.compile(r"([^=:]+):(.+)", re.DOTALL)  # of a method, before what it is
+_LABEL = re.compile(r"([^=:]+):(.*)", re.DOTALL)  # of a method, before what it is
 
 
 def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> CleanOptions:

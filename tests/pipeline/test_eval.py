@@ -365,6 +365,7 @@ def refusals(tmp_path: Path) -> dict[str, tuple[tuple[str, ...], int, str]]:
         "model": (("--method", "bseline"), 7, "model bseline is not known"),
         "weights": (("--method", "gate-s=none.safetensors"), 7, "none.safetensors: no such weights file"),
         "label": (("--method", "baseline", "--method", "baseline"), 2, "two are called baseline"),
+        "meaningless": (("--method", "baseline encode.crf=3"), 2, "encode means nothing for a benchmark; leave it out"),
         "empty": (("--method", "it:  "), 2, "wants MODEL[=WEIGHTS], input or results=FOLDER"),
         "results": (("--method", f"results={tmp_path}/none"), 3, "no such folder of results"),
         "no result": (("--method", f"results={tmp_path}"), 3, "holds nothing called"),

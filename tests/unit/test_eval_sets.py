@@ -17,7 +17,7 @@ def data(tmp_path: Path) -> Path:
     for name in ("paired/walker/rain", "paired/walker/gt"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "real").mkdir()
-    for name in ("yard.mp4", "car.avi"):
+    for name in ("yard.mp4", "car.avi", ".yard.partial.mp4"):
         (tmp_path / "real" / name).touch()
     return tmp_path
 

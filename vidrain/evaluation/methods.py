@@ -6,7 +6,7 @@ for index, planes in backgrounds(method, decomposer, clip, wanted): ...
 import hashlib
 import json
 from collections.abc import Container, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,6 +21,7 @@ from vidrain.types import Decomposer, Planes, VideoInfo
 from vidrain.weights import load_decomposer
 
 INPUT, RESULTS = "input", "results"
+_MEANT = {"preset", "model", "weights", "device", "baseline", "nlcl", "align", "shots", "adapt", "stall_s"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +98,22 @@ def result_for(folder: Path, found: Found) -> Clip:
     return theirs
 
 
-def refuse_alike(methods: list[Method]) -> None:
-    """UsageError where two methods have one label, or a folder of results is not there."""
+def refuse_methods(methods: list[Method]) -> None:
+    """Refuse what cannot be measured: two methods of one label, settings that mean nothing, no folder of results.
+
+    Raises UsageError, InputError.
+    """
+    plain = CleanOptions()
     seen: set[str] = set()
     for method in methods:
         if method.label in seen:
             raise UsageError(f"--method: two are called {method.label}; name one of them, such as new:{method.label}")
         seen.add(method.label)
+        for option in fields(plain):
+            if method.options is None or option.name in _MEANT:
+                continue
+            if getattr(method.options, option.name) != getattr(plain, option.name):
+                raise UsageError(f"--method {method.label}: {option.name} means nothing for a benchmark; leave it out")
         if method.folder is not None and not method.folder.is_dir():
             raise InputError(f"{method.folder}: no such folder of results")
 

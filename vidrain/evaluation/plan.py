@@ -17,7 +17,7 @@ from vidrain import __version__
 from vidrain.errors import InputError, UsageError
 from vidrain.evaluation.clips import Clip, clip_of
 from vidrain.evaluation.measure import FRAME, wanted_of
-from vidrain.evaluation.methods import INPUT, Method, refuse_alike, result_for, short_hash
+from vidrain.evaluation.methods import INPUT, Method, refuse_methods, result_for, short_hash
 from vidrain.evaluation.sets import Found, SetOptions, found_in
 from vidrain.job import refuse_to_adapt
 
@@ -70,7 +70,7 @@ def plan_eval(options: EvalOptions, methods: list[Method]) -> EvalPlan:
     if options.every < 1 or options.worst < 0:
         raise UsageError(f"every={options.every} worst={options.worst}: allowed: at least 1, at least 0")
     methods = [Method(label=INPUT, kind="input"), *(method for method in methods if method.kind != "input")]
-    refuse_alike(methods)
+    refuse_methods(methods)
     for method in methods:
         method.decomposer()  # says what is wrong with its weights
         if method.is_adapted and method.options is not None:

@@ -131,7 +131,8 @@ def _matches(name: str, pattern: str, data: Path) -> Iterator[tuple[Path, list[s
         raise UsageError(f"set {name}: {pattern!r}: wants a pattern within the data, such as paired/*_rainy.mp4")
     form = re.compile("([^/]*)".join(re.escape(part) for part in pattern.split(_STAR)))
     for path in sorted(data.glob(pattern)):
-        if fits := form.fullmatch(path.relative_to(data).as_posix()):
+        fits = form.fullmatch(path.relative_to(data).as_posix())
+        if fits and not path.name.startswith("."):  # what others left lying there
             yield path, list(fits.groups())
 
 
