@@ -169,6 +169,9 @@ def test_figures_are_those_of_scikit_image(vidrain: Vidrain, data: Path, tmp_pat
     harm = [one for one, _ in expected(moved / "clean/cat.mp4", None)]
     assert likeness_of(found["harm", "cat", "small"]) == pytest.approx(np.mean(harm, axis=0), rel=1e-5)
     assert ("harm", "cat", "input") not in found
+    assert found["harm", "cat", "small"]["tof"] is None  # no rain, no steps
+    assert found["harm", "cat", "small"]["changed_frames"] == 1
+    assert found["pairs", "road", "small"]["dry_psnr_y"] is None
     assert f"| road | small | {model[0]:.2f} | {model[0] - rainy[0]:+.2f} |" in ran.out
     assert ran.out == (out / "results.md").read_text()
     with (out / "frames.csv").open() as file:
@@ -282,7 +285,9 @@ def test_finished_rows_are_kept_while_nothing_changes(vidrain: Vidrain, data: Pa
     shutil.copy(data / "paired/road_clean.mp4", data / "paired/road_rainy.mp4")
     other, _ = ran("sets.harm.every=5")
     assert other["rows/harm/cat/it.json"] == changed["rows/harm/cat/it.json"]
-    assert results(out)["pairs", "road", "input"]["psnr_y"] == 100  # equal pictures count as that
+    given, it = (results(out)["pairs", "road", method] for method in ("input", "it"))
+    assert (given["psnr_y"], given["dry_psnr_y"], given["dry_changed"]) == (100, 100, 0)  # equal pictures count as that
+    assert (it["dry_psnr_y"], it["dry_changed"]) == (it["psnr_y"], 1)
     (tmp_path / "eval.yaml").write_text((tmp_path / "eval.yaml").read_text() + "seed: 3\n")
     assert ran()[1]["computed"] == 3
 

@@ -26,7 +26,8 @@ class Line(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A figure as it is shown. factor: for shares, which are shown in per cent; better: 1 more is better, -1 less."""
+    """A figure as it is shown. factor: for shares, which are shown in per cent; better: 1 more is better, -1 less, 0
+    where neither is by itself."""
 
     key: str
     title: str
@@ -42,22 +43,27 @@ _LIKENESS = (
     Column("ssim_rgb", "SSIM-RGB", 4, 1),
 )
 _STEPS = (Column("warp_ratio", "E_warp ratio", 3, -1), Column("tof", "tOF", 3, -1), Column("f_phys", "F_phys", 3, 1))
-_CHANGED, _OVERLAY = Column("changed", "pixels changed %", 2, -1, 100), Column("overlay", "overlay max", 0, -1)
-_CHANGED_FRAMES = Column("changed_frames", "frames changed %", 1, -1, 100)
+_OVERLAY = Column("overlay", "overlay max", 0, -1)
+_CHANGED = (
+    Column("changed", "pixels changed %", 2, -1, 100),
+    Column("changed_frames", "frames changed %", 1, -1, 100),
+)
 _DRY = (Column("dry_psnr_y", "dry PSNR-Y", 2, 1), Column("dry_changed", "dry frames changed %", 1, -1, 100))
 _LOWEST = Column("lowest_psnr_y", "lowest", 2, 1)
 
 COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
     "pairs": (_PSNR_Y, Column("gain", "gain", 2, 1), *_LIKENESS, *_STEPS, _LOWEST, *_DRY, _OVERLAY),
-    "clean": (_PSNR_Y, _LOWEST, *_LIKENESS, _CHANGED, _CHANGED_FRAMES, _OVERLAY),
+    "clean": (_PSNR_Y, _LOWEST, *_LIKENESS, *_CHANGED, _OVERLAY),
     "real": (
-        Column("excess_before", "excess of O", 1, -1),
+        Column("excess_before", "excess of O", 1, 0),
         Column("excess", "excess of B", 1, -1),
         Column("excess_gone", "gone %", 1, 1, 100),
         Column("flicker", "flicker", 3, -1),
-        *_STEPS,
-        Column("correlation", "correlation", 3, -1),
-        _CHANGED,
+        _STEPS[0],
+        Column("tof", "tOF", 3, 0),
+        _STEPS[2],
+        Column("correlation", "correlation", 3, 0),
+        Column("changed", "pixels changed %", 2, 0, 100),
         _OVERLAY,
     ),
 }  # fmt: skip

@@ -104,10 +104,10 @@ def _table(lines: Sequence[Line], caption: str) -> Iterator[str]:
 
 
 def _best(lines: Sequence[Line], clip: str, column: Column) -> float | None:
-    """The best figure of a clip; None where all methods have the same, or there is one method alone."""
+    """The best figure of a clip; None where all methods have the same, or none is better by itself."""
     values = [line.figures.get(column.key, math.nan) for line in lines if line.clip == clip]
     known = [value for value in values if not math.isnan(value)]
-    if len(set(known)) < 2:
+    if len(set(known)) < 2 or not column.better:
         return None
     return max(known) if column.better > 0 else min(known)
 
