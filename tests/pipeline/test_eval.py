@@ -20,6 +20,7 @@ import torch
 import yaml
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from tests.broken import wiped
 from tests.pipeline.conftest import Vidrain
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
@@ -402,6 +403,14 @@ def test_clips_that_do_not_pair_up_and_folders_of_others(vidrain: Vidrain, data:
     ran = vidrain(*common, tmp_path / "out")
     assert (ran.code, ran.err.count("\n")) == (3, 1)
     assert "2 rainy frames, but 1 clean ones" in ran.err
+
+
+def test_a_clip_with_a_frame_that_does_not_decode(samples: Path, vidrain: Vidrain, data: Path, tmp_path: Path) -> None:
+    wiped(samples / "street.mp4", data / "clean/dog.mp4", range(9, 10))
+    ran = vidrain("eval", "-c", tmp_path / "eval.yaml", "-o", tmp_path / "out", "--set", "harm", "--every", "13")
+    assert (ran.code, ran.err.count("\n")) == (3, 1)
+    assert "does not decode; measure on clips that are whole" in ran.err
+    assert list(kept(tmp_path / "out")) == ["rows/harm/cat/baseline.json"]
 
 
 def test_a_folder_that_another_run_fills(vidrain: Vidrain, data: Path, tmp_path: Path) -> None:

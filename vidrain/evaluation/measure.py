@@ -132,9 +132,7 @@ def _moments(
     """Wanted frames with all that belongs to them; `still` sees every frame of O."""
     source, truth = sources
     truths = iter(()) if truth is None else truth.chosen(wanted)
-    for frame in source.frames():
-        if found.frames is not None and frame.index > found.frames:
-            return
+    for frame in _consecutive(found, source):
         is_wanted = frame.index in wanted
         if not is_wanted and still is None:
             continue
@@ -157,6 +155,16 @@ def _moments(
         _look(still, frame.index, found, levels, background if index in found.scored else None)
         target = pictures[2] if len(pictures) > 2 else None
         yield Moment(index, observed, pictures[1], target, (levels, background)), frame, planes
+
+
+def _consecutive(found: Found, source: Clip) -> Iterator[Frame]:
+    """All frames that count, and one behind them for the last step; InputError where one does not decode."""
+    frames = source.frames()
+    for index in range(min(source.length, (found.frames or source.length) + 1)):
+        frame = next(frames, None)
+        if frame is None or frame.index != index:
+            raise InputError(f"{found.path}: frame {index} does not decode; measure on clips that are whole")
+        yield frame
 
 
 def _look(still: StillCamera | None, index: int, found: Found, observed: Levels, background: Levels | None) -> None:
