@@ -49,16 +49,16 @@ _CHANGED = (
     Column("changed_frames", "frames changed %", 1, -1, 100),
 )
 _DRY = (Column("dry_psnr_y", "dry PSNR-Y", 2, 1), Column("dry_changed", "dry frames changed %", 1, -1, 100))
+_STILL = (Column("excess_gone", "gone %", 1, 1, 100), Column("flicker", "flicker", 3, -1))
 _LOWEST = Column("lowest_psnr_y", "lowest", 2, 1)
 
 COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
-    "pairs": (_PSNR_Y, Column("gain", "gain", 2, 1), *_LIKENESS, *_STEPS, _LOWEST, *_DRY, _OVERLAY),
+    "pairs": (_PSNR_Y, Column("gain", "gain", 2, 1), *_LIKENESS, *_STEPS, *_STILL, _LOWEST, *_DRY, _OVERLAY),
     "clean": (_PSNR_Y, _LOWEST, *_LIKENESS, *_CHANGED, _OVERLAY),
     "real": (
         Column("excess_before", "excess of O", 1, 0),
         Column("excess", "excess of B", 1, -1),
-        Column("excess_gone", "gone %", 1, 1, 100),
-        Column("flicker", "flicker", 3, -1),
+        *_STILL,
         _STEPS[0],
         Column("tof", "tOF", 3, 0),
         _STEPS[2],
