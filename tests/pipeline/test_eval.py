@@ -323,17 +323,25 @@ def test_a_gate_fitted_to_each_clip(vidrain: Vidrain, data: Path, tmp_path: Path
     torch.manual_seed(0)
     weights = tmp_path / "gate.safetensors"
     weights.write_bytes(packed_gate("gate-s", Gate(CONFIGS["gate-s"]).state_dict()))
-    fitted = f"fitted: gate-s={weights} adapt.steps=1 adapt.patch=48 adapt.batch=1 adapt.readings=2"
+    small = ("steps=5", "rate=0.003", "warm_up=1", "patch=48", "batch=2", "readings=2")
+    fitted = f"fitted: gate-s={weights} {' '.join(f'adapt.{setting}' for setting in small)}"
     ran = vidrain(
         *("eval", "-c", tmp_path / "eval.yaml", "-o", tmp_path / "out", "--set", "pairs", "--set", "walkers"),
         *("--every", "13", "--method", fitted, "--method", f"gate-s={weights}"),
     )
     assert ran.code == 0, ran.err
     assert "fitted is not fitted to walker: it is a folder of pictures, no video" in ran.err
-    assert (tmp_path / "out/adapted/pairs/road/fitted.safetensors").is_file()
+    made = tmp_path / "out/adapted/pairs/road/fitted.safetensors"
     facts = json.loads((tmp_path / "out" / "results.json").read_text())
     rows = {(row["clip"], row["method"]): row for row in facts["rows"]}
-    assert rows["road", "fitted"]["adapted"]["steps"] <= 1
+    assert rows["road", "fitted"]["adapted"]["kept_steps"] == 5
+    assert rows["road", "fitted"]["figures"]["psnr_y"] != rows["road", "gate-s"]["figures"]["psnr_y"]
+    again = vidrain(
+        *("eval", "-c", tmp_path / "eval.yaml", "-o", tmp_path / "again", "--set", "pairs", "--every", "13"),
+        *("--method", f"gate-s={made}"),
+    )
+    assert again.code == 0
+    assert results(tmp_path / "again")["pairs", "road", "gate-s"] == rows["road", "fitted"]["figures"]
     assert rows["road", "gate-s"]["adapted"] is None
     assert ("walker", "gate-s") in rows
     assert ("walker", "fitted") not in rows

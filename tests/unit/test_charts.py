@@ -46,6 +46,7 @@ def test_dots_lie_where_their_values_are() -> None:
     across = [x for _, x, _ in marks]
     unit = across[1] - across[0]
     assert [round((x - across[0]) / unit, 2) for x in across] == [0, 1, 4, 2, 2]
+    assert 170 < min(across) < max(across) < 720
     rows = [y for _, _, y in marks]
     assert rows[0] == rows[1] < rows[2] < rows[3] == rows[4]
     assert "a < b" in [text.text for text in svg.findall(f"{SVG}text")]
