@@ -58,7 +58,21 @@ def test_figures_of_a_clip() -> None:
     assert math.isnan(found["f_phys"])
     assert math.isnan(found["dry_changed"])
     half = clip_figures({0: row(99.0, dry=1.0), 1: row(43.0, dry=1.0, changed=0.1), 2: row(30.0, dry=0.0, changed=0.5)})
-    assert (half["dry_psnr_y"], half["dry_changed"]) == (71, 0.5)
+    assert (half["dry_psnr_y"], half["dry_changed"], half["wet_psnr_y"]) == (71, 0.5, 30)
+    assert math.isnan(found["wet_psnr_y"])
+
+
+def test_gain_of_the_rainy_frames_of_a_clip_that_is_half_dry() -> None:
+    frames = {
+        "input": {0: row(100.0, dry=1.0), 1: row(30.0, dry=0.0), 2: row(31.0, dry=0.0)},
+        "it": {0: row(45.0, dry=1.0, changed=0.1), 1: row(37.0, dry=0.0), 2: row(36.0, dry=0.0)},
+    }
+    clips = [Line("half", "pairs", "test", "a", method, clip_figures(rows)) for method, rows in frames.items()]
+    found = {line.method: line.figures for line in with_gains(clips)}
+    assert found["it"]["wet_gain"] == pytest.approx(6)
+    assert found["it"]["gain"] < 0
+    assert found["input"]["wet_gain"] == 0
+    assert "| a | it | 39.33 | -14.33 | 36.00 | +6.00 | 45.00 | 100.0 |" in markdown(with_gains(clips))
 
 
 def test_tables_and_charts_show_the_columns_that_have_figures() -> None:

@@ -247,6 +247,7 @@ def clip_figures(frames: Mapping[int, Row]) -> Row:
     found["changed_frames"] = _mean([float(row["changed"] > 0) for row in frames.values()])
     dry = [row for row in frames.values() if row["dry"] == 1]
     found["dry_psnr_y"] = _mean([row["psnr_y"] for row in dry])
+    found["wet_psnr_y"] = _mean([row["psnr_y"] for row in frames.values() if row["dry"] == 0]) if dry else NAN
     found["dry_changed"] = _mean([float(row["changed"] > 0) for row in dry])
     overlays = [row["overlay"] for row in frames.values() if not math.isnan(row["overlay"])]
     found["overlay"] = max(overlays, default=NAN)

@@ -21,7 +21,7 @@ from vidrain import __version__
 from vidrain.adaptation import adapt_clips
 from vidrain.errors import OutputError
 from vidrain.evaluation.clips import clip_of
-from vidrain.evaluation.measure import FRAME, Measured, Row, measure, wanted_of
+from vidrain.evaluation.measure import FRAME, Measured, Row, clip_figures, measure, wanted_of
 from vidrain.evaluation.methods import Method, backgrounds
 from vidrain.evaluation.plan import EvalOptions, EvalPlan, Task, libraries, machine, plan_eval
 from vidrain.evaluation.rows import Kept, Rows
@@ -138,7 +138,7 @@ def _adapted(task: Task, rows: Rows, on_event: OnEvent) -> tuple[Path | None, di
 def _gathered(plan: EvalPlan, rows: Rows, options: EvalOptions, methods: Sequence[Method], command: str) -> Benchmark:
     """All rows of the plan put together."""
     kept = [(task, row) for task in plan.tasks if (row := rows.of(task)) is not None]
-    lines = with_gains([_line(task, row["clip"]) for task, row in kept])
+    lines = with_gains([_line(task, row) for task, row in kept])
     frames: dict[tuple[str, str], list[Row]] = {}
     for task, row in kept:
         frames.setdefault((task.found.of_set, task.method.label), []).extend(row["frames"].values())
@@ -163,8 +163,10 @@ def _gathered(plan: EvalPlan, rows: Rows, options: EvalOptions, methods: Sequenc
     return Benchmark(rows.folder, facts, whole, tuple(_worst(kept, options.worst)), plan)
 
 
-def _line(task: Task, figures: Row) -> Line:
+def _line(task: Task, row: Kept) -> Line:
+    """The line of a clip; what follows from its frames is taken from them anew, as a later version may say more."""
     found = task.found
+    figures = row["clip"] | clip_figures(row["frames"])
     return Line(found.of_set, found.kind, found.split, found.name, task.method.label, figures)
 
 

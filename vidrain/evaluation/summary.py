@@ -48,7 +48,11 @@ _CHANGED = (
     Column("changed", "pixels changed %", 2, -1, 100),
     Column("changed_frames", "frames changed %", 1, -1, 100),
 )
-_DRY = (Column("dry_psnr_y", "dry PSNR-Y", 2, 1), Column("dry_changed", "dry frames changed %", 1, -1, 100))
+_DRY = (
+    Column("wet_gain", "gain of rainy frames", 2, 1),
+    Column("dry_psnr_y", "dry PSNR-Y", 2, 1),
+    Column("dry_changed", "dry frames changed %", 1, -1, 100),
+)
 _STILL = (Column("excess_gone", "gone %", 1, 1, 100), Column("flicker", "flicker", 3, -1))
 _LOWEST = Column("lowest_psnr_y", "lowest", 2, 1)
 
@@ -76,14 +80,20 @@ _PER_FRAME = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "changed", "tof", "f_p
 
 
 def with_gains(lines: Sequence[Line]) -> list[Line]:
-    """The lines of pairs with what each method gains over the input, in dB-Y."""
-    inputs = {(line.of_set, line.clip): line.figures["psnr_y"] for line in lines if line.method == INPUT}
-    return [
-        line._replace(figures=line.figures | {"gain": line.figures["psnr_y"] - inputs[line.of_set, line.clip]})
-        if line.kind == "pairs"
-        else line
-        for line in lines
-    ]
+    """The lines of pairs with what each method gains over the input, in dB-Y: over all frames, and over the rainy ones
+    where others are dry."""
+    inputs = {(line.of_set, line.clip): line.figures for line in lines if line.method == INPUT}
+    found = []
+    for line in lines:
+        if line.kind == "pairs":
+            before = inputs[line.of_set, line.clip]
+            gains = {
+                "gain": line.figures["psnr_y"] - before["psnr_y"],
+                "wet_gain": line.figures["wet_psnr_y"] - before["wet_psnr_y"],
+            }
+            line = line._replace(figures=line.figures | gains)
+        found.append(line)
+    return found
 
 
 def means(lines: Sequence[Line], frames: Mapping[tuple[str, str], Sequence[Row]]) -> Iterator[Line]:
@@ -145,7 +155,7 @@ def shown(value: float, column: Column) -> str:
     """A figure as text; empty where there is none."""
     if math.isnan(value):
         return ""
-    sign = "+" if column.key == "gain" else ""
+    sign = "+" if column.key in ("gain", "wet_gain") else ""
     return f"{value * column.factor:{sign}.{column.digits}f}"
 
 
