@@ -10,7 +10,7 @@ stand in dev.json or test.json: what is recorded with the same hash is not done 
 
 `--on dev`, for all choices: rain of `tools/dev_rain.py`, rendered once, on two clips of clean/train that are left out
 of training. Gain in dB-Y, and harm: B against O of the same clips without rain. `--on test`, never for a choice: the
-gain on paired/, and what `tools/streaks.py` measures on yard and garden, filmed by a still camera.
+gain on paired/, and what becomes of streaks on yard and garden, filmed by a still camera (docs/eval.md).
 """
 
 import argparse
@@ -26,16 +26,15 @@ from statistics import fmean, stdev
 from typing import Any
 
 from tools.dev_rain import render
-from tools.score import Model, paired, without_rain
-from tools.streaks import score_still
-from vidrain.baseline import BaselineOptions
 from vidrain.config import load_train
-from vidrain.decompose import DecomposeOptions
 from vidrain.errors import InputError, UsageError, VidrainError
-from vidrain.model.nlcl import NlclOptions
+from vidrain.evaluation.measure import Row
+from vidrain.evaluation.methods import INPUT, Method
+from vidrain.evaluation.run import measured
+from vidrain.evaluation.sets import SetOptions, found_in
+from vidrain.job import CleanOptions
 from vidrain.outputs import claimed
 from vidrain.train.loop import TrainConfig, train
-from vidrain.weights import load_decomposer
 
 RAINY = ("field", "trees", "people", "campus", "night_path")
 LEFT_OUT = ("truck", "carpark")  # of clean/train: the development clips
@@ -112,8 +111,8 @@ def run(given: argparse.Namespace, name: str, config: TrainConfig, record: Recor
         return
     folder = given.output / "runs" / f"{re.sub('[^a-z0-9]+', '-', name)}-{digest_of(config)}"
     report = train(config, folder)
-    decomposer = load_decomposer(config.model, report.weights, baseline=BaselineOptions(), nlcl=NlclOptions())
-    scores = scores_of(given, Model(decomposer, DecomposeOptions()))
+    options = CleanOptions(model=config.model, weights=report.weights)
+    scores = scores_of(given, Method(label=name, kind="model", options=options))
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
     settings = {
@@ -129,42 +128,48 @@ def reference(given: argparse.Namespace, record: Record) -> None:
     """The baseline, which has no seeds, scored alike."""
     name, digest = "baseline / 0", f"every {given.every} of {given.frames} on {given.on}"
     if not record.has(name, digest):
-        decomposer = load_decomposer("baseline", None, baseline=BaselineOptions(), nlcl=NlclOptions())
-        record.add(name, {"hash": digest, "scores": scores_of(given, Model(decomposer, DecomposeOptions()))})
+        method = Method(label=name, kind="model", options=CleanOptions(model="baseline"))
+        record.add(name, {"hash": digest, "scores": scores_of(given, method)})
 
 
-def scores_of(given: argparse.Namespace, model: Model) -> Scores:
+def scores_of(given: argparse.Namespace, method: Method) -> Scores:
     """The columns of the table."""
-    return dict(_on_dev(given, model) if given.on == "dev" else _on_test(given, model))
+    return dict(_on_dev(given, method) if given.on == "dev" else _on_test(given, method))
 
 
-def _on_dev(given: argparse.Namespace, model: Model) -> Iterator[tuple[str, float]]:
+def _on_dev(given: argparse.Namespace, method: Method) -> Iterator[tuple[str, float]]:
     folder = given.output / f"dev-{given.frames}"
     for name in LEFT_OUT:
         if not (folder / "clean" / "train" / f"{name}.mp4").exists():  # written last
             render(given.data / "clean" / "train" / f"{name}.mp4", folder, seed=1, frames=given.frames, density=1.0)
-    yield from _gains(folder, model, given.every)
-    harm = [row for row in without_rain(folder, model, given.every) if "mean" not in row.name]
-    yield from ((f"harm {row.name.rpartition('/')[2]}", row.after.psnr_y) for row in harm)
-    yield "harm", fmean(row.after.psnr_y for row in harm)
+    yield from _gains(folder, method, given.every)
+    harm = _figures(SetOptions(kind="clean", clips=["clean/train/*"]), folder, method, given.every)
+    yield from ((f"harm {name}", figures["psnr_y"]) for name, figures in harm.items())
+    yield "harm", fmean(figures["psnr_y"] for figures in harm.values())
 
 
-def _on_test(given: argparse.Namespace, model: Model) -> Iterator[tuple[str, float]]:
-    yield from _gains(given.data, model, given.every)
-    for name in STILL:
-        found = score_still(given.data / "real" / f"{name}.mp4", model, given.frames)
-        yield f"{name}: streaks gone %", found.removed
-        yield f"{name}: flicker", found.flicker
-        yield f"{name}: correlation", found.correlation
+def _on_test(given: argparse.Namespace, method: Method) -> Iterator[tuple[str, float]]:
+    yield from _gains(given.data, method, given.every)
+    clips = [f"real/{name}.mp4" for name in STILL]
+    chosen = SetOptions(kind="real", clips=clips, still=list(STILL), frames=given.frames)
+    for name, figures in _figures(chosen, given.data, method, 1).items():
+        yield f"{name}: streaks gone %", 100 * figures["excess_gone"]
+        yield f"{name}: flicker", figures["flicker"]
+        yield f"{name}: correlation", figures["correlation"]
 
 
-def _gains(folder: Path, model: Model, every: int) -> Iterator[tuple[str, float]]:
-    rows = [row for row in paired(folder, model, every) if row.before is not None]
-    gains = {row.name: row.after.psnr_y - row.before.psnr_y for row in rows if row.before is not None}
-    mean = next((name for name in gains if name.startswith("mean of")), None)
-    yield from ((f"gain {name}", gain) for name, gain in gains.items() if name != mean)
-    if mean is not None:
-        yield "gain", gains[mean]
+def _gains(folder: Path, method: Method, every: int) -> Iterator[tuple[str, float]]:
+    pairs = SetOptions(rainy=["paired/*_rainy.mp4"], truth=["paired/*_clean.mp4"], steps=False)
+    after = _figures(pairs, folder, method, every)
+    before = _figures(pairs, folder, Method(label=INPUT, kind="input"), every)
+    gains = {name: figures["psnr_y"] - before[name]["psnr_y"] for name, figures in after.items()}
+    yield from ((f"gain {name}", gain) for name, gain in gains.items())
+    yield "gain", fmean(gains.values())
+
+
+def _figures(chosen: SetOptions, data: Path, method: Method, every: int) -> dict[str, Row]:
+    """Clip -> its figures."""
+    return {found.name: measured(found, method).clip for found in found_in("clips", chosen, data, every)}
 
 
 def table(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Renders rain on a clean clip, to choose between models by: a rainy video and its truth, of the same frames.
 
     python -m tools.dev_rain CLIP -o DIR --seed 1 [--frames 60] [--density 1]
-    python -m tools.score --data DIR
+    vidrain eval -c configs/eval_dev.yaml --data DIR -o OUT
 
 writes DIR/paired/NAME_rainy.mp4 and NAME_clean.mp4, and DIR/clean/train/NAME.mp4, the same truth for scoring harm.
 
@@ -119,7 +119,7 @@ def rained(video: Video, frames: int, seed: int, density: float) -> Iterator[tup
 
 
 def render(source: Path, folder: Path, *, seed: int, frames: int, density: float) -> None:
-    """Write the pair and the truth once more, as `tools.score` looks for them."""
+    """Write the pair and the truth once more, as configs/eval_dev.yaml names them."""
     video = open_video(source)
     targets = [folder / "paired" / f"{source.stem}_{kind}.mp4" for kind in ("clean", "rainy")]
     again = folder / "clean" / "train" / f"{source.stem}.mp4"

@@ -160,6 +160,22 @@ def forward_backward_error(forth: Flow, back: Flow) -> Grey:
     return cast(Grey, np.hypot(missed[..., 0], missed[..., 1]))
 
 
+def flow_between(start: Guide, end: Guide) -> Flow:
+    """Where each pixel of `start` lies in `end`, as an offset [h, w, 2] in pixels, by the most careful preset.
+
+    start, end: [h, w] uint8; below 16 pixels a side nothing is measured, and the flow is 0.
+    """
+    flow = np.zeros((*start.shape, 2), np.float32)
+    if min(start.shape) >= _SMALLEST_FLOW_SIDE:
+        cv2.DISOpticalFlow.create(_PRESETS["medium"]).calc(start, end, flow)
+    return flow
+
+
+def fetched_along(picture: Samples, flow: Flow) -> Samples:
+    """`picture` [h, w] or [h, w, C] read where `flow` [h, w, 2] leads, by linear interpolation; its rim goes on."""
+    return _fetched(picture, flow + _grid(flow.shape[1], flow.shape[0]))
+
+
 def warp(rgb: Tensor, flow: Flow, mismatch: Grey, *, picture: Tensor, error: Tensor) -> None:
     """Fetch `rgb` [3, H, W] along a flow of any scale [h, w, 2] with its error [h, w], in pixels of that scale.
 

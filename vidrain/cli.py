@@ -18,7 +18,7 @@ from vidrain import __version__
 from vidrain.cli_batch import batch
 from vidrain.cli_options import FILE, LAYERS_EXITS, STALL, clean_settings, keys_of
 from vidrain.cli_rain import rain
-from vidrain.cli_research import analyze, export
+from vidrain.cli_research import analyze, evaluate, export
 from vidrain.errors import OK, PARTIAL, UsageError
 from vidrain.running import run_command
 
@@ -283,5 +283,6 @@ def _named(page: Path, as_json: bool) -> None:
 
 main.add_command(export)
 main.add_command(analyze)
+main.add_command(evaluate)
 main.add_command(rain)
 main.add_command(batch)

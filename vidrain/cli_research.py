@@ -24,6 +24,11 @@ _RAIN_EXITS = (
     "writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
 )
 
+_EVAL_EXITS = (
+    "\b\nExit codes: 0 done, 2 wrong usage, 3 clips or results unusable, 5 no space or output not writable, 6 busy,\n"
+    "7 model unusable, 130 Ctrl-C, 143 terminated."
+)
+
 
 @click.command(epilog=LAYERS_EXITS)
 @click.argument("source", metavar="CLIP", type=FILE)
@@ -66,6 +71,48 @@ def export(source: Path, pairs: tuple[str, ...], output: Path, as_json: bool, **
         return OK if report.status == "ok" else PARTIAL
 
     run_command(work, as_json, stopped="the export goes on where it stopped when it is started again")
+
+
+@click.command("eval", epilog=_EVAL_EXITS)
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option(
+    "-o", "--output", metavar="DIR", type=FILE, required=True, help="Folder of the benchmark; one begun goes on."
+)
+@click.option("-c", "--config", type=FILE, help="YAML file that names the sets of clips, such as configs/eval.yaml.")
+@click.option("--data", metavar="DIR", type=FILE, help="Folder of the clips that the sets name.")
+@click.option(
+    "--method",
+    "methods",
+    metavar="METHOD",
+    multiple=True,
+    help="MODEL, MODEL=WEIGHTS or results=FOLDER, settings behind it: 'baseline baseline.passes=2'; several: again.",
+)
+@click.option("--set", "use", metavar="NAME", multiple=True, help="This set alone; several: again  [all].")
+@click.option("--every", type=int, help="Score every Nth frame, where a set does not say  [1].")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+def evaluate(pairs: tuple[str, ...], output: Path, config: Path | None, as_json: bool, **given: Any) -> None:
+    """Measure methods against the truth, on clips without rain and on real rain; write tables, charts and pictures.
+
+    KEY=VALUE sets any key of configs/eval.yaml, such as sets.paired.every=6. What every column means stands in
+    docs/eval.md.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.config import load_eval, load_methods
+        from vidrain.evaluation.run import TABLES
+        from vidrain.evaluation.run import evaluate as run
+        from vidrain.viewer.benchmark import write_benchmark
+
+        lists = {name: list(given.pop(name)) or None for name in ("methods", "use")}
+        options = load_eval(config, pairs, given | lists)
+        found = run(options, load_methods(options.methods), output, command=_command(), on_event=sink)
+        write_benchmark(found)
+        sink.finish()
+        if not as_json:
+            click.echo((found.folder / TABLES).read_text(encoding="utf-8"), nl=False)
+        return OK
+
+    run_command(work, as_json, stopped="finished rows are kept; the benchmark goes on when it is started again")
 
 
 @click.group()

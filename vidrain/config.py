@@ -5,6 +5,8 @@ make `no` of a preset False, and 1:02 of a start 62. Configuration is data: inte
 environment, are refused.
 """
 
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from vidrain.errors import UsageError
+from vidrain.evaluation.methods import INPUT, RESULTS, Method
+from vidrain.evaluation.plan import EvalOptions
 from vidrain.job import CleanOptions
 from vidrain.rain.plan import RainOptions
 from vidrain.train.loop import TrainConfig
@@ -27,8 +31,14 @@ _EXAMPLES = {
     CleanOptions: "encode.crf=20; one INPUT at a time, and the output is named with -o",
     TrainConfig: "steps=500",
     RainOptions: "camera.view=90",
+    EvalOptions: "every=6",
 }
-_LISTS = ("rainy", "clean", "rendered", "strides")  # keys that hold several values
+# Keys that hold several values.
+_LISTS = (
+    *("rainy", "clean", "rendered", "strides"),
+    *("methods", "use", "truth", "clips", "names", "still", "overlays"),
+)
+_LABEL = re.compile(r"([^=:]+):(.*)", re.DOTALL)  # of a method, before what it is
 
 
 def load_clean(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> CleanOptions:
@@ -61,6 +71,38 @@ def load_rain(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any])
     return cast(RainOptions, _loaded(RainOptions, path, pairs, given))
 
 
+def load_eval(path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> EvalOptions:
+    """Options of a benchmark, from the same sources as those of `load_clean`."""
+    return cast(EvalOptions, _loaded(EvalOptions, path, pairs, given))
+
+
+def load_methods(texts: Sequence[str]) -> list[Method]:
+    """Methods of a benchmark from texts such as `baseline baseline.passes=2`, `new:gate-s=FILE adapt.steps=100`.
+
+    Each is `[LABEL:]MODEL[=WEIGHTS]`, `input` or `results=FOLDER`, and behind it settings as `vidrain clean` takes
+    them. Raises UsageError.
+    """
+    return [_method(text) for text in texts]
+
+
+def _method(text: str) -> Method:
+    labelled = _LABEL.fullmatch(text)
+    label, what = (labelled[1].strip(), labelled[2]) if labelled else (None, text)
+    try:
+        first, *settings = shlex.split(what)
+    except ValueError as error:  # no word at all, or a quote without its end
+        raise UsageError(f"--method {text!r}: wants MODEL[=WEIGHTS], input or results=FOLDER") from error
+    name, _, place = first.partition("=")
+    if name in (INPUT, RESULTS) and (settings or bool(place) != (name == RESULTS)):
+        raise UsageError(f"--method {text!r}: wants input alone, or results=FOLDER")
+    if name == INPUT:
+        return Method(label=INPUT, kind="input")
+    if name == RESULTS:
+        return Method(label=label or Path(place).name, kind="results", folder=Path(place))
+    options = load_clean(None, settings, {"model": name, "weights": Path(place) if place else None})
+    return Method(label=label or " ".join([name, *settings]), kind="model", options=options)
+
+
 def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mapping[str, Any]) -> object:
     config = OmegaConf.structured(schema)
     if path is not None:
@@ -70,7 +112,7 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise UsageError(f"{pair}: is neither an option nor key=value, such as {_EXAMPLES[schema]}")
-        if key.startswith(_OF_THE_MODEL):
+        if key.startswith(_OF_THE_MODEL) and "model" in config:
             own[key.removeprefix(_OF_THE_MODEL)] = _value(key, value)
         else:
             config = _set(config, key, _value(key, value))

@@ -9,7 +9,7 @@ something for the length of a shot (`nlcl` with frozen statistics) is the except
         layers.background, layers.rain
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Generic, NamedTuple, TypeVar
@@ -71,7 +71,7 @@ def decompose(
     decomposer: Decomposer,
     *,
     options: DecomposeOptions = DecomposeOptions(),
-    wanted: range | None = None,
+    wanted: Container[int] | None = None,
 ) -> Iterator[Layers]:
     """Layers of every frame, or of those whose index is in `wanted`, in order; holds one window at a time.
 

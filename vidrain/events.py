@@ -288,13 +288,61 @@ class BatchDone:
     troubles: list[FileEnd]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvalStart:
+    """Said once, before the first frame of a benchmark. rows: clips by methods; kept: of earlier runs, used again.
+
+    frames: that are computed for the other ones.
+    """
+
+    output: str
+    sets: list[str]
+    methods: list[str]
+    rows: int
+    kept: int
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalRow:
+    """A clip is measured by a method. figures: None where a set of its kind has no such figure; seconds: it took."""
+
+    set: str
+    clip: str
+    method: str
+    figures: dict[str, float | None]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalDone:
+    """Said once, after all results are written. computed: rows of this run, of `rows`."""
+
+    output: str
+    rows: int
+    computed: int
+    seconds: float
+
+
 Batch = BatchPlan | FileStart | FileNews | FileEnd | BatchDone
 Training = TrainingPlan | TrainingStep | TrainingDone
 Adaptation = AdaptationStep | AdaptationDone
 Exporting = ExportStart | ExportDone
 Looking = PagePlan | PageDone
+Evaluating = EvalStart | EvalRow | EvalDone
 Event = (
-    Plan | Progress | Notice | FileDone | VerifyPlan | RainPlan | Exporting | Looking | Training | Adaptation | Batch
+    Plan
+    | Progress
+    | Notice
+    | FileDone
+    | VerifyPlan
+    | RainPlan
+    | Exporting
+    | Looking
+    | Evaluating
+    | Training
+    | Adaptation
+    | Batch
 )
 OnEvent = Callable[[Event], None]
 

@@ -30,6 +30,9 @@ _NAMES = {
     events.ExportDone: "export_done",
     events.PagePlan: "page_plan",
     events.PageDone: "page_done",
+    events.EvalStart: "eval_plan",
+    events.EvalRow: "eval_row",
+    events.EvalDone: "eval_done",
     events.TrainingPlan: "training_plan",
     events.TrainingStep: "training_step",
     events.TrainingDone: "training_done",
@@ -42,6 +45,8 @@ _NAMES = {
 }
 
 
+# Plans of so many frames.
+_COUNTED = events.Plan | events.VerifyPlan | events.RainPlan | events.PagePlan | events.EvalStart
 _LONGEST_NAME = 40  # of a file in a line of its own
 
 
@@ -77,7 +82,7 @@ class Lines(AbstractContextManager["Lines"]):
 
     def __call__(self, event: events.Event) -> None:
         with self._lock:
-            if isinstance(event, events.Plan | events.VerifyPlan | events.RainPlan | events.PagePlan):
+            if isinstance(event, _COUNTED):
                 self._latest = events.Progress(frames=0, total=event.frames, fps=0.0, eta_s=None)
             if isinstance(event, events.ExportStart):
                 left = event.frames - event.resumed
@@ -175,6 +180,8 @@ class Bar(AbstractContextManager["Bar"]):
                 going_on = f", {event.resumed} done before" if event.resumed else ""
                 self._say(f"{event.source}: {size}, {event.frames} frames{going_on}; {event.model}, {event.format}")
                 self._task = self._bar.add_task("exporting", total=event.frames - event.resumed, rate="")
+            case events.EvalStart() | events.EvalRow() | events.EvalDone():
+                self._evaluating(event)
             case events.PagePlan():
                 self._say(f"{event.source}: {event.frames} frames to look at")
                 self._task = self._bar.add_task("looking", total=event.frames, rate="")
@@ -229,6 +236,17 @@ class Bar(AbstractContextManager["Bar"]):
             self._say(trouble_line(end))
         if end.state != "again" and self._task is not None:
             self._bar.advance(self._task)
+
+    def _evaluating(self, event: events.Evaluating) -> None:
+        match event:
+            case events.EvalStart():
+                known = f", {event.kept} kept" if event.kept else ""
+                self._say(f"{event.output}: {event.rows} rows{known}; {', '.join(event.methods)}")
+                self._task = self._bar.add_task("measuring", total=event.frames, rate="")
+            case events.EvalRow():
+                self._say(f"{event.set} / {event.clip} / {event.method}  {event.seconds:.1f} s")
+            case events.EvalDone():
+                self._say(f"OK {event.output}  {event.rows} rows, {event.computed} computed")
 
     def _adapting(self, event: events.AdaptationStep) -> None:
         """The bar of the steps, or of the time where that is the limit; it makes room for the one of the frames."""

@@ -72,6 +72,15 @@ def require_parquet() -> None:
         raise UsageError(f"Parquet tables need pyarrow, which is not installed ({error}); {EXTRA}") from error
 
 
+def has_parquet() -> bool:
+    """Whether Parquet tables can be written here."""
+    try:
+        require_parquet()
+    except UsageError:
+        return False
+    return True
+
+
 def _groups(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
     source = iter(rows)
     while group := [dict(row) for row in islice(source, _AT_ONCE)]:

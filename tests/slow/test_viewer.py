@@ -11,8 +11,13 @@ import pytest
 
 from tests import browser, ffmpeg_says
 from tests.painted import read_index
+from vidrain.evaluation.methods import Method
+from vidrain.evaluation.plan import EvalOptions
+from vidrain.evaluation.run import evaluate
+from vidrain.evaluation.sets import SetOptions
 from vidrain.job import CleanOptions
 from vidrain.pipeline import clean
+from vidrain.viewer.benchmark import write_benchmark
 from vidrain.viewer.preview import write_preview
 from vidrain.viewer.report import write_report
 
@@ -41,6 +46,40 @@ def report(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(request: pytest.FixtureRequest) -> Path:
     found: Path = request.getfixturevalue(request.param)
     return found
+
+
+def test_a_benchmark_is_sorted_and_filtered_by_keys(samples: Path, tmp_path: Path) -> None:
+    for kind, source in (("rainy", "street"), ("clean", "street_clean")):
+        shutil.copy(samples / f"{source}.mp4", tmp_path / f"one_{kind}.mp4")
+        shutil.copy(samples / f"{source}.mp4", tmp_path / f"two_{kind}.mp4")
+    shutil.copy(samples / "street_clean.mp4", tmp_path / "two_rainy.mp4")
+    sets = {"pairs": SetOptions(rainy=["*_rainy.mp4"], truth=["*_clean.mp4"], frames=2, steps=False)}
+    methods = [Method(label="it", kind="model", options=CleanOptions(model="baseline"))]
+    page_file = write_benchmark(evaluate(EvalOptions(data=tmp_path, sets=sets), methods, tmp_path / "out"))
+    for size, scheme in ((browser.DESKTOP, "light"), (browser.PHONE, "dark")):
+        with browser.opened(page_file, size=size, scheme=scheme, is_video=False) as (page, wrong):
+
+            def shown(page: Any = page) -> list[list[str]]:
+                """Clip, method and PSNR-Y of the rows that are seen."""
+                rows = page.locator("table.sortable").first.locator("tbody tr:visible").all()
+                return [row.locator("th,td").all_inner_texts()[:3] for row in rows]
+
+            first = shown()
+            assert [row[:2] for row in first] == [["one", "input"], ["one", "it"], ["two", "input"], ["two", "it"]]
+            head = page.get_by_role("button", name="PSNR-Y", exact=True).first
+            head.focus()
+            page.keyboard.press("Enter")
+            assert shown() == sorted(first, key=lambda row: float(row[2]))
+            page.keyboard.press("Enter")
+            assert shown() == sorted(first, key=lambda row: -float(row[2]))
+            assert page.locator("th[aria-sort=descending]").count() == 1
+            page.get_by_label("input", exact=True).press("Space")
+            assert {row[1] for row in shown()} == {"it"}
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            page.get_by_role("button", name="Switch between light and dark").press("Enter")
+            assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+            assert wrong == []
 
 
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -36,6 +36,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"rain_analysis"}),
     frozenset({"rain"}),
     frozenset({"export"}),
+    frozenset({"evaluation"}),
     frozenset({"config", "progress", "listing", "rain_listing", "verdict"}),
     frozenset({"running"}),
     frozenset({"batch"}),

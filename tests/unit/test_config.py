@@ -9,8 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrain.config import load_clean, load_rain, load_train
+from vidrain.config import load_clean, load_eval, load_methods, load_rain, load_train
 from vidrain.errors import UsageError
+from vidrain.evaluation.plan import EvalOptions
+from vidrain.evaluation.sets import SetOptions
 from vidrain.job import CleanOptions
 from vidrain.rain.plan import RainOptions
 from vidrain.train.loop import TrainConfig
@@ -255,6 +257,55 @@ def test_configs_train_yaml_holds_every_key_with_its_default() -> None:
     found = flat(yaml.safe_load(path.read_text(encoding="utf-8")), set(defaults))
     assert {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()} == defaults
     assert leaves(load_train(path, [])) == defaults
+
+
+def test_configs_eval_yaml_holds_every_key() -> None:
+    path = ROOT / "configs" / "eval.yaml"
+    found = load_eval(path, [], {})
+    plain = EvalOptions()
+    named = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert named.keys() == {each.name for each in fields(EvalOptions)}
+    same = ("every", "seed", "worst", "use", "methods")
+    assert [getattr(found, key) for key in same] == [getattr(plain, key) for key in same]
+    assert {key for each in named["sets"].values() for key in each} == {each.name for each in fields(SetOptions)}
+    assert found.sets["real"].still == ["yard", "garden"]
+    assert found.sets["harm"].overlays[0] == "dashcam1 40 336 120 16"
+
+
+@pytest.mark.parametrize("name", ["eval_dev", "eval_rain"])
+def test_the_other_sets_load(name: str) -> None:
+    assert load_eval(ROOT / "configs" / f"{name}.yaml", [], {}).sets
+
+
+def test_keys_of_sets_are_set_and_checked(file: Path) -> None:
+    file.write_text("sets: {mine: {clips: [a, 'b,c'], kind: real}}")
+    assert load_eval(file, ["sets.mine.names=x,y", "sets.mine.every=3"], {}).sets["mine"] == SetOptions(
+        kind="real", clips=["a", "b,c"], names=["x", "y"], every=3
+    )
+    for pair in ("sets.mine.evry=3", "sets.mine.kind=foul", "model.radius=2", "every=x"):
+        with pytest.raises(UsageError) as raised:
+            load_eval(file, [pair], {})
+        assert "\n" not in str(raised.value)
+
+
+def test_methods_are_texts() -> None:
+    texts = ["input", "baseline baseline.passes=2", "new one:gate-s='a b.safetensors' adapt.steps=7", "results=x/them"]
+    given, plain, gate, theirs = load_methods(texts)
+    assert (given.label, given.kind, given.options) == ("input", "input", None)
+    assert (plain.label, plain.options and plain.options.baseline.passes) == ("baseline baseline.passes=2", 2)
+    assert plain.options is not None
+    assert (plain.options.model, plain.options.weights, plain.is_adapted) == ("baseline", None, False)
+    assert gate.options is not None
+    assert (gate.label, gate.options.weights, gate.options.adapt.steps) == ("new one", Path("a b.safetensors"), 7)
+    assert gate.is_adapted
+    assert (theirs.label, theirs.kind, theirs.folder) == ("them", "results", Path("x/them"))
+
+
+@pytest.mark.parametrize("text", ["", "it:", "results=", "results", "input=x", "baseline 'x", "baseline passes"])
+def test_a_method_that_is_none(text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        load_methods([text])
+    assert "\n" not in str(raised.value)
 
 
 def test_several_values_of_one_key(file: Path) -> None:

@@ -17,6 +17,9 @@ from vidrain.events import (
     AdaptationStep,
     BatchDone,
     BatchPlan,
+    EvalDone,
+    EvalRow,
+    EvalStart,
     Event,
     FileDone,
     FileEnd,
@@ -324,6 +327,15 @@ class TestBar:
     def test_shows_how_far_a_comparison_is(self) -> None:
         _, text = shown_by_bar(VERIFY, progress(15))
         assert re.search(r"comparing .* 15/20 5.0 frames/s", text)
+
+    def test_shows_how_far_a_benchmark_is_and_what_is_measured(self) -> None:
+        start = EvalStart(output="out", sets=["a"], methods=["input", "it"], rows=7, kept=2, frames=60)
+        row = EvalRow(set="a", clip="road", method="it", figures={}, seconds=2.5)
+        done = EvalDone(output="out", rows=7, computed=5, seconds=9.0)
+        _, text = shown_by_bar(start, progress(12, total=60), row, done)
+        assert re.search(r"measuring .* 12/60 5.0 frames/s", text)
+        for line in ("out: 7 rows, 2 kept; input, it", "a / road / it  2.5 s", "OK out  7 rows, 5 computed"):
+            assert line in text
 
     def test_shows_steps_and_loss(self) -> None:
         _, text = shown_by_bar(TRAINING, trained(7), TRAINED)

@@ -35,6 +35,16 @@ def test_a_set_is_laid_out_for_scoring_and_the_same_again(samples: Path, tmp_pat
     assert len({json.loads(path.read_text())["seed"] for path in paths}) == 2
 
 
+def test_half_dry_is_dry_bit_for_bit_and_then_rains(samples: Path, tmp_path: Path) -> None:
+    assert main([str(samples / "vfr.mp4"), "-o", str(tmp_path), "--sets", "heavy", "--frames", "6", "--half"]) == 0
+    paired = tmp_path / "half-heavy" / "paired"
+    assert sorted(path.name for path in paired.iterdir()) == ["vfr.json", "vfr_clean.mp4", "vfr_rainy.mp4"]
+    added = luma(paired / "vfr_rainy.mp4") - luma(paired / "vfr_clean.mp4")
+    assert [bool(frame.any()) for frame in added] == [False] * 3 + [True] * 3
+    times = [[frame.pts for frame in open_video(paired / f"vfr_{kind}.mp4").frames()] for kind in ("rainy", "clean")]
+    assert times[0] == times[1]
+
+
 def test_every_set_can_be_rendered_and_others_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(SETS) == ["light", "heavy", "gust", "driving", "night"]
     for options in SETS.values():
