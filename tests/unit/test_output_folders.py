@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from vidrain.errors import BusyError, OutputError
-from vidrain.outputs import FolderClaim, abandon, claimed_folder, fresh_folder
+from vidrain.leftovers import abandon
+from vidrain.outputs import FolderClaim, claimed_folder, fresh_folder
 
 
 def test_folder_stays_until_it_is_published(tmp_path: Path) -> None:
