@@ -77,7 +77,7 @@ class Unfinished:
         """
         with written(self.target):
             found = self._plan()
-            done = self._recorded(found is not None)
+            done = self._recorded() if found is not None else {}
             frames, notices = sum(made.frames for made in done.values()), []
             if found is not None and frames and not fresh and found["facts"] != facts:
                 other = [name for name in facts if found["facts"].get(name) != facts[name]]
@@ -104,32 +104,29 @@ class Unfinished:
 
     def _plan(self) -> dict[str, Any] | None:
         """What was begun here; None where nothing was. OutputError where something else lies here."""
-        try:
-            found: dict[str, Any] = json.loads((self.path / _PLAN).read_bytes())
-            return found if {"facts", "frames", "threads"} <= found.keys() else None
-        except FileNotFoundError as error:
-            if self.path.exists() and any(each.name.lstrip(".") != f"{_PLAN}.new" for each in self.path.iterdir()):
-                raise OutputError(f"{self.path}: is no work of vidrain; move it away, or choose another -o") from error
-            return None
-        except ValueError:
-            return None
+        path = self.path / _PLAN
+        with suppress(ValueError, LookupError, TypeError):
+            if path.exists():
+                found = json.loads(path.read_bytes())
+                return {name: found[name] for name in ("facts", "frames", "threads")}
+            if not self.path.exists() or all(each.name == f".{_PLAN}.new" for each in self.path.iterdir()):
+                return None
+        raise OutputError(f"{self.path}: is no work of vidrain; move it away, or choose another -o")
 
-    def _recorded(self, is_begun: bool) -> dict[tuple[int, int], Made]:
+    def _recorded(self) -> dict[tuple[int, int], Made]:
         """Segments whose files are what their records say."""
         found = {}
-        for path in sorted(self.path.glob(f"*-*{_RECORD}")) if is_begun else ():
-            place, _, number = path.stem.partition("-")
-            try:
+        for path in sorted(self.path.glob(f"*-*{_RECORD}")):
+            with suppress(ValueError, LookupError, TypeError):
+                place, number = map(int, path.stem.split("-"))
                 record = json.loads(path.read_bytes())
                 parts = {
                     role: Part(path.with_suffix(f".{role}"), tuple(pts), sha256)
                     for role, (pts, sha256) in record["parts"].items()
                 }
                 made = Made(parts, tuple(record["untouched"]), record["seen"] and tuple(record["seen"]))
-            except (ValueError, LookupError, TypeError):
-                continue
-            if all(part.is_whole for part in parts.values()):
-                found[int(place), int(number)] = made
+                if all(part.is_whole for part in parts.values()):
+                    found[place, number] = made
         return found
 
     def made(self, place: int) -> dict[int, Made]:
