@@ -288,7 +288,9 @@ def test_damage_goes_out_the_same_and_says_from_where_it_would_begin_again(
     assert ran.code == 4
     due = out.read_bytes()
     said = [event["message"] for event in ran.events if event["event"] == "warning" and event["code"] == "restart"]
-    assert len(said) == 1
+    (message,) = said  # where exactly depends on how far ahead the decoder was
+    assert message.startswith("frames do not decode as they should at or before frame ")
+    assert ": if this run is broken off, the same command begins " in message
     out.unlink()
     stopped_at(26, broken, out, CleanOptions())
     again = vidrain("clean", broken, "-o", out, "--json")

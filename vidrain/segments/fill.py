@@ -53,7 +53,7 @@ class Filling:
         for number, made in found.items():
             decoded[self.segments[number].frames.start : self.segments[number].frames.stop] = True
             tally.untouched += made.untouched
-        for run in runs(self.segments, found):
+        for run in tuple(runs(self.segments, found)):
             for segment, made in self._run(run, exports, decomposer, tally):
                 found[segment.number] = made
                 self._put_down(segment, made)
@@ -94,7 +94,12 @@ class Filling:
         if self.is_kept and not _is_sound(self.job.video, segment, self.job.kept):
             self.is_kept = False
             if segment is not self.segments[-1]:
-                self.say(restarts(f"frames before frame {segment.frames.stop} are damaged", segment.frames.start))
+                self.say(
+                    restarts(
+                        f"frames do not decode as they should at or before frame {segment.frames.stop}",
+                        segment.frames.start,
+                    )
+                )
         if self.is_kept:
             self.work.note(self.place, segment.number, made)
 
