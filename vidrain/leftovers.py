@@ -39,7 +39,7 @@ def what_is_left() -> str | None:
 
 def abandon() -> None:
     """Remove what this process has half-made and cannot be gone on from: before it ends without unwinding."""
+    for folder in folders:  # before the files: these are locks, and whoever waits for one works in the folder
+        shutil.rmtree(folder, ignore_errors=True)
     for file in files:
         file.unlink(missing_ok=True)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
