@@ -50,10 +50,12 @@ FAULTS = {
     24: Fault("a container that refuses a stream", "found out before the first frame; converted or named", (0, 2)),
     25: Fault(
         "a kill at any moment (SIGKILL, power)",
-        "nothing half-made under a final name; a batch goes on by its journal",
+        "nothing half-made under a final name; the same command goes on, and gives the same bytes",
         (0,),
     ),
-    26: Fault("Ctrl-C and SIGTERM", "stops within two seconds, nothing half-made stays", (130, 143)),
+    26: Fault(
+        "Ctrl-C and SIGTERM", "stops within two seconds; nothing half-made stays, finished segments do", (130, 143)
+    ),
     27: Fault("a disk that is full", "nothing half-made, what is finished stays, goes on when there is room", (0, 5)),
     28: Fault(
         "a target that cannot be written or vanishes; a source that changes", "nothing is kept, the cause named", (3, 5)

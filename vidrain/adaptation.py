@@ -1,15 +1,14 @@
 """Weights fitted to footage, as files: for a job before its first frame, or by themselves (`vidrain adapt`).
 
-Those of a job lie beside its output until it ends, so that a run that was killed need not fit them anew: the same
+Those of a job lie with its segments until it ends, so that a run that was killed need not fit them anew: the same
 command takes them up if the source, the part of it, the base weights and the options are what they were.
 
-    adapted = adapted_for(jobs, options, identity_of(source), on_event)
+    adapted = adapted_for(jobs, options, identity_of(source), journal, on_event)
     adapted = adapt_clips([Path("a.mp4")], Path("a.safetensors"), options)
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -95,20 +94,16 @@ class Adapted:
         )
 
 
-def journal_for(target: Path) -> Path:
-    """Where the weights of a job that writes `target` lie meanwhile; short, as `target` may have the longest name."""
-    name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
-    return target.with_name(f".adapted-{name}.safetensors")
-
-
-def adapted_for(jobs: Sequence[Job], options: CleanOptions, source: Identity, on_event: OnEvent = ignore) -> Adapted:
-    """Weights fitted to all videos of one file that are to be cleaned, in the journal of their output.
+def adapted_for(
+    jobs: Sequence[Job], options: CleanOptions, source: Identity, journal: Path, on_event: OnEvent = ignore
+) -> Adapted:
+    """Weights fitted to all videos of one file that are to be cleaned, put down in the file `journal`.
 
     Takes up those of a run of the same jobs that was killed. Raises VidrainError.
     """
     began = monotonic()
     clips = [Clip(job.video, job.kept, job.watchdog) for job in jobs]
-    model, journal = jobs[0].model, journal_for(jobs[0].clean.target)
+    model = jobs[0].model
     base = _base(model, options.weights)
     places = [(job.video.info.track, job.kept.start, job.kept.stop) for job in jobs]
     key = _hash_of_json([__version__, model, hash_of(base.state_dict()), source, places, asdict(options.adapt)])

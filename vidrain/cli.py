@@ -80,6 +80,7 @@ def command() -> None:
 @clean_settings
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
+@click.option("--fresh", is_flag=True, default=None, help="Begin anew where a run was broken off, even another one.")
 def clean(
     source: Path, pairs: tuple[str, ...], output: Path | None, page: Path | None, as_json: bool, **given: Any
 ) -> None:

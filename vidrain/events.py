@@ -25,6 +25,14 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """Said once, behind the plan, where an earlier run of the same job was broken off: frames it had done, of total."""
+
+    frames: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """Said after every frame. fps: frames per second so far; eta_s: seconds left at that rate, None without one."""
 
@@ -330,9 +338,9 @@ Adaptation = AdaptationStep | AdaptationDone
 Exporting = ExportStart | ExportDone
 Looking = PagePlan | PageDone
 Evaluating = EvalStart | EvalRow | EvalDone
+Cleaning = Plan | Resumed | Progress
 Event = (
-    Plan
-    | Progress
+    Cleaning
     | Notice
     | FileDone
     | VerifyPlan
@@ -352,14 +360,14 @@ def ignore(event: Event) -> None:
 
 
 class Meter:
-    """Counts frames and knows the rate."""
+    """Counts frames and knows the rate. done: frames of an earlier run, which say nothing of the rate of this one."""
 
-    def __init__(self, total: int) -> None:
-        self._total, self._frames, self._began = total, 0, monotonic()
+    def __init__(self, total: int, done: int = 0) -> None:
+        self._total, self._frames, self._done, self._began = total, done, done, monotonic()
 
     def tick(self) -> Progress:
         """Count one frame and say how far the job is."""
         self._frames += 1
-        fps = self._frames / max(monotonic() - self._began, 1e-9)
+        fps = (self._frames - self._done) / max(monotonic() - self._began, 1e-9)
         left = max(self._total - self._frames, 0)
         return Progress(frames=self._frames, total=self._total, fps=fps, eta_s=left / fps)

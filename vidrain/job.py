@@ -63,6 +63,7 @@ class CleanOptions:
     cfr: str | None = None  # frames per second, such as 25 or 30000/1001; None: every frame at its own time
     video: str = "0"  # which video of the file, or all
     force: bool = False
+    fresh: bool = False  # begin anew where a run was broken off
     on_bad_frame: OnBadFrame = "repeat"
     stall_s: float = STALL_S
     encode: EncodeOptions = field(default_factory=EncodeOptions)

@@ -4,7 +4,7 @@ An export is a `Picked` look at the layers and a `VideoExport` that writes it, f
 it is given and knows nothing of final names or models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import numpy as np
 from vidrain.layers import pack, rain_layout, rain_offset
 from vidrain.provenance import TAG
 from vidrain.types import ColorTags, Layers, PixelLayout, Planes, StaticHdr, VideoInfo
+from vidrain.video.coded import Part, PartWriter
 from vidrain.video.color import Conversion
 from vidrain.video.encode import VideoWriter
 from vidrain.video.encoder import EncoderPlan
@@ -101,7 +102,7 @@ class VideoExport:
     def __init__(
         self, path: Path, plan: EncoderPlan, picked: Picked, *, shift: int = 0, copy: StreamCopy | None = None
     ) -> None:
-        self._plan, self._picked, self._shift, self._copy = plan, picked, shift, copy
+        self._path, self._plan, self._picked, self._shift, self._copy = path, plan, picked, shift, copy
         self._pts: list[int] = []
         self._writer = VideoWriter(path, plan, picked.info, copy=copy, tags=picked.tags)
 
@@ -110,6 +111,16 @@ class VideoExport:
         pts = layers.frame.pts - self._shift
         self._writer.write(self._picked.planes(layers), pts, layers.frame.duration)
         self._pts.append(pts)
+
+    def part(self, path: Path) -> "PartExport":
+        """Frames of one segment, coded into a file of their own at `path`, to be appended later."""
+        writer = PartWriter(path, self._plan, self._picked.info, head=self._writer.head, target=self._path)
+        return PartExport(writer, self._picked, self._shift)
+
+    def append(self, parts: Sequence[Part]) -> None:
+        """Store the frames of all parts, in this order."""
+        self._writer.append(parts)
+        self._pts = sorted(pts for part in parts for pts in part.pts)
 
     @property
     def expected(self) -> Expected:
@@ -122,6 +133,30 @@ class VideoExport:
             copied=self._copy.copied if self._copy else {},
             track=self._copy.track if self._copy else 0,
         )
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
+
+
+class PartExport:
+    """Codes what is picked of each frame's layers into a part; a context manager that closes its file."""
+
+    def __init__(self, writer: PartWriter, picked: Picked, shift: int) -> None:
+        self._writer, self._picked, self._shift = writer, picked, shift
+
+    def write(self, layers: Layers) -> None:
+        """Store one frame."""
+        self._writer.write(self._picked.planes(layers), layers.frame.pts - self._shift, layers.frame.duration)
+
+    def finish(self) -> Part:
+        """All frames coded, checked, and on the disk."""
+        return self._writer.finish()
 
     def __enter__(self) -> Self:
         self._writer.__enter__()

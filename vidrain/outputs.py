@@ -17,13 +17,12 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vidrain import leftovers
 from vidrain.errors import BusyError, OutputError, UsageError
 
 _LOCK = ".lock"  # of a folder that fills; holds the mark of its kind
 _LONGEST_NAME = 255  # bytes, on every common file system
 _DIGITS = 12  # of a hash that tells shortened names apart
-_open_claims: set[Path] = set()  # files of this process that no end of it may leave behind, for `abandon`
-_open_folders: set[Path] = set()  # folders, likewise
 _past_return: set[Path] = set()  # targets of this process that have, or are about to get, their final name
 
 
@@ -123,25 +122,14 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
     partial = _partial_of(target)
     lock = _locked(partial, target)
     _past_return.clear()  # a new job
-    _open_claims.add(partial)
+    leftovers.files.add(partial)
     try:
         yield Claim(target, partial, force=force)
     finally:
         if _same_file(lock, partial):
             partial.unlink(missing_ok=True)
-        _open_claims.discard(partial)
+        leftovers.files.discard(partial)
         os.close(lock)
-
-
-@contextmanager
-def kept_through_a_kill(path: Path) -> Iterator[None]:
-    """A file beside an output that holds work worth keeping: removed when the job ends, but for a kill."""
-    _open_claims.add(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        _open_claims.discard(path)
 
 
 class FolderClaim:
@@ -278,27 +266,19 @@ def forget_return() -> None:
 def fresh_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderClaim]:
     """Claim a folder that is filled in one go: it begins empty, and what was not published is removed at the end."""
     with claimed_folder(target, force=force, mark=mark) as claim:
-        _open_folders.add(claim.partial)
+        leftovers.folders.add(claim.partial)
         try:
             claim.clear()
             yield claim
         finally:
             if not claim.is_published:
                 claim.discard()
-            _open_folders.discard(claim.partial)
+            leftovers.folders.discard(claim.partial)
 
 
 def _leads_elsewhere(target: Path) -> bool:
     """Whether a target is a link, or a name such as `.`, beside which nothing can be put."""
     return target.is_symlink() or target.name in ("", "..")
-
-
-def abandon() -> None:
-    """Remove what this process has half-made and cannot be gone on from: before it ends without unwinding."""
-    for partial in _open_claims:
-        partial.unlink(missing_ok=True)
-    for folder in _open_folders:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _partial_of(target: Path, suffix: str | None = None) -> Path:
@@ -369,3 +349,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def put(path: Path, content: bytes) -> None:
+    """All of a file at once: whoever reads it meanwhile, or after a kill, finds the old or the new one."""
+    fresh = path.with_name(f".{path.name}.new")
+    with written(path):
+        fresh.write_bytes(content)
+        sync(fresh)
+        fresh.replace(path)
+        sync(path.parent)

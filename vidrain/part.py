@@ -36,6 +36,7 @@ _MEANINGLESS = (
     "cfr",
     "encode",
     "adapt",
+    "fresh",
 )
 
 

@@ -3,29 +3,32 @@
 report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from vidrain.adaptation import adapted_for, journal_for
-from vidrain.conceal import refuse_damaged, refuse_missing, repeated, unbroken
-from vidrain.decompose import tolerated
-from vidrain.errors import InputError
-from vidrain.events import Meter, Notice, OnEvent, ignore
+import torch
+
+from vidrain.adaptation import Adapted, adapted_for
+from vidrain.conceal import refuse_damaged, refuse_missing
+from vidrain.device import computing_with
+from vidrain.errors import InputError, OutputError
+from vidrain.events import Meter, Notice, OnEvent, Resumed, ignore
 from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions, Job, plan_job, with_adapted
 from vidrain.layer_videos import VideoExport
 from vidrain.missing import missing_in, missing_in_file
 from vidrain.model.gate import GateDecomposer
-from vidrain.outputs import claimed, kept_through_a_kill, publish_all
-from vidrain.pace import at_pace
+from vidrain.outputs import Claim, claimed, publish_all
 from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, report_of
-from vidrain.separate import separated
+from vidrain.segments.fill import Filling, restarts
+from vidrain.segments.folder import Unfinished, unfinished
+from vidrain.segments.plan import facts_of, planned, why_in_one_go
 from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_what_needs_one, spare_for, time_error
-from vidrain.types import Decomposer, Layers
+from vidrain.types import Decomposer
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
@@ -66,24 +69,28 @@ def clean(
         partials = {role: claim.partial for role, claim in claims.items()}
         if len(jobs) > 1:
             partials["spare"] = stack.enter_context(claimed(spare_for(claims["clean"].target), force=True)).partial
-        stack.enter_context(kept_through_a_kill(journal_for(claims["clean"].target)))
-        adapted = adapted_for(jobs, options, before, on_event) if options.adapt.is_wanted else None
+        work = stack.enter_context(unfinished(claims["clean"].target))
+        facts, total = facts_of(jobs, before, options), sum(job.frames for job in jobs)
+        said = work.begin(facts, total=total, threads=torch.get_num_threads(), fresh=options.fresh)
+        stack.enter_context(computing_with(work.threads))
+        adapted = adapted_for(jobs, options, before, work.adapted, on_event) if options.adapt.is_wanted else None
         if adapted is not None:
-            jobs = [with_adapted(job, options, adapted.hash) for job in jobs]
-            decomposers = [GateDecomposer(adapted.net, first=each.first) for each in decomposers]
+            _refuse_others(work, adapted)
+            jobs, decomposers = _fitted(jobs, decomposers, adapted, options)
             if "adapted" in claims:
                 claims["adapted"].write(adapted.content)
         on_event(plan_event(jobs))
         own = adapted.notices if adapted is not None else ()
-        notices = list(dict.fromkeys((*own, *(notice for job in jobs for notice in job.notices))))
+        notices = list(dict.fromkeys((*said, *own, *(notice for job in jobs for notice in job.notices))))
+        notices += _restarts(jobs, decomposers)
         for notice in notices:
             on_event(notice)
-        done = _passes(jobs, partials, decomposers, options, on_event)
+        if work.frames:
+            on_event(Resumed(frames=work.frames, total=total))
+        done = _passes(jobs, partials, decomposers, options, work, on_event)
         if jobs[0].watchdog.opened(lambda _: identity_of(path)) != before:
             raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
-        # with frames lost, no other program pairs the rest as we do
-        lost = any(each.missing.picture for each in done)
-        finished = {role: claim for role, claim in claims.items() if not (lost and role == "compare")}
+        finished = _finished(claims, done)
         publish_all(finished.values())
     late = list(dict.fromkeys(notice for each in done for notice in each.notices()))
     late += [_stale(claim.target) for role, claim in claims.items() if role not in finished and claim.target.exists()]
@@ -94,6 +101,12 @@ def clean(
     report = report_of(done, outputs, (*notices, *late), adaptation=outcome, seconds=monotonic() - began)
     on_event(done_event(report))
     return report
+
+
+def _finished(claims: Mapping[str, Claim], done: Sequence[Pass]) -> dict[str, Claim]:
+    """What gets its name: with frames lost no comparison, because no other program pairs the rest as we do."""
+    lost = any(each.missing.picture for each in done)
+    return {role: claim for role, claim in claims.items() if not (lost and role == "compare")}
 
 
 def _planned(source: Path, output: Path | None, options: CleanOptions) -> tuple[list[Job], Identity]:
@@ -114,32 +127,61 @@ def _planned(source: Path, output: Path | None, options: CleanOptions) -> tuple[
     return jobs, before
 
 
+def _fitted(
+    jobs: list[Job], decomposers: list[Decomposer], adapted: Adapted, options: CleanOptions
+) -> tuple[list[Job], list[Decomposer]]:
+    """Jobs and decomposers with weights that were fitted to the footage."""
+    fitted: list[Decomposer] = [GateDecomposer(adapted.net, first=each.first) for each in decomposers]
+    return [with_adapted(job, options, adapted.hash) for job in jobs], fitted
+
+
 def _passes(
     jobs: Sequence[Job],
     partials: Partials,
     decomposers: Sequence[Decomposer],
     options: CleanOptions,
+    work: Unfinished,
     on_event: OnEvent,
 ) -> list[Pass]:
     """Run the jobs, each on the result of the one before; results lie in two places in turn, the last in `clean`."""
-    meter = Meter(sum(job.frames for job in jobs))
+    meter = Meter(sum(job.frames for job in jobs), work.frames)
     done: list[Pass] = []
     made: Path | None = None
     path = jobs[0].video.info.path
-    for left, job, decomposer in zip(reversed(range(len(jobs))), jobs, decomposers, strict=True):
+    for place, (job, decomposer) in enumerate(zip(jobs, decomposers, strict=True)):
         current = job if made is None else continued(job, made, options)
         came_exactly = not time_error(job.video, current.video)
-        made = partials["spare" if left % 2 else "clean"]
+        made = partials["spare" if (len(jobs) - 1 - place) % 2 else "clean"]
+        is_kept = why_in_one_go(job, decomposer) is None
+        filling = Filling(
+            work, place, current, planned(current.kept), is_kept, on_event, lambda: on_event(meter.tick())
+        )
         with named_as_source(current, path):
-            each = _pass(current, {**partials, "clean": made}, decomposer, lambda: on_event(meter.tick()))
+            each = _pass(filling, {**partials, "clean": made}, decomposer)
         done.append(replace(each, is_exact=each.is_exact and came_exactly))
     return done
 
 
-def _pass(job: Job, partials: Partials, decomposer: Decomposer, tick: Callable[[], None]) -> Pass:
+def _restarts(jobs: Sequence[Job], decomposers: Sequence[Decomposer]) -> Iterator[Notice]:
+    """Said of what takes longer than a segment and cannot go on if it is broken off."""
+    for job, decomposer in zip(jobs, decomposers, strict=True):
+        why = why_in_one_go(job, decomposer)
+        if why is not None and len(planned(job.kept)) > 1:
+            yield restarts(why)
+
+
+def _refuse_others(work: Unfinished, adapted: Adapted) -> None:
+    """OutputError where frames were made by fitted weights that are not there any more."""
+    if work.frames and not adapted.is_reused:
+        raise OutputError(
+            f"{work.path}: the fitted weights of {work.frames} finished frames are gone; drop those with --fresh"
+        )
+
+
+def _pass(filling: Filling, partials: Partials, decomposer: Decomposer) -> Pass:
     """Clean one video and check every file that was written."""
-    tally = Tally()
-    exports = _write(job, decomposer, partials, tally, tick)
+    job, tally = filling.job, Tally()
+    exports = _write(filling, decomposer, partials, tally)
     with _blamed_on_damage(job.video):
         findings = {role: verify(partials[role], export.expected) for role, export in exports.items()}
     clean, found = exports["clean"].expected, findings["clean"]
@@ -168,33 +210,16 @@ def _blamed_on_damage(video: Video) -> Iterator[None]:
         raise InputError(f"{video.info.path}: too damaged to be stored truly ({what}): {error}") from error
 
 
-def _write(
-    job: Job, decomposer: Decomposer, partials: Partials, tally: Tally, tick: Callable[[], None]
-) -> dict[str, VideoExport]:
-    """Decode, decompose and encode: a thread each, bounded queues between them. Returns the finished exports."""
+def _write(filling: Filling, decomposer: Decomposer, partials: Partials, tally: Tally) -> dict[str, VideoExport]:
+    """All segments, joined: what cannot be opened is found before the first frame. Returns the finished exports."""
+    job = filling.job
     with ExitStack() as stack:
         exports = {role: stack.enter_context(export) for role, export in _exports(job, partials)}
-        ahead = stack.enter_context(
-            separated(job.video, job.kept, decomposer, options=job.decompose, watchdog=job.watchdog)
-        )
-        mended = _mended(tolerated(ahead, len(job.kept), tally.untouched), job, tally)
-        for layers in mended if job.pace is None else at_pace(mended, job.pace, job.kept.start):
-            for export in exports.values():
-                export.write(layers)
-            tick()
+        for role, parts in filling.all(exports, decomposer, tally).items():
+            exports[role].append(parts)
         if not exports["clean"].expected.pts:
             raise InputError(f"{job.video.info.path}: none of its {len(job.kept)} frames could be decoded")
     return exports
-
-
-def _mended(layers: Iterator[Layers], job: Job, tally: Tally) -> Iterator[Layers]:
-    """What becomes of the gaps that frames leave which did not decode."""
-    match job.on_bad_frame:
-        case "repeat":
-            return repeated(layers, job.video.index, job.kept, job.video.decoded.frames, tally.repeated)
-        case "fail":
-            return unbroken(layers, job.video.info, job.video.index, job.kept)
-    return layers
 
 
 def _exports(job: Job, partials: Partials) -> Iterator[tuple[str, VideoExport]]:

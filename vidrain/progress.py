@@ -21,6 +21,7 @@ from vidrain import events
 
 _NAMES = {
     events.Plan: "plan",
+    events.Resumed: "resumed",
     events.Progress: "progress",
     events.Notice: "warning",
     events.FileDone: "file_done",
@@ -84,6 +85,8 @@ class Lines(AbstractContextManager["Lines"]):
         with self._lock:
             if isinstance(event, _COUNTED):
                 self._latest = events.Progress(frames=0, total=event.frames, fps=0.0, eta_s=None)
+            if isinstance(event, events.Resumed):
+                self._latest = events.Progress(frames=event.frames, total=event.total, fps=0.0, eta_s=None)
             if isinstance(event, events.ExportStart):
                 left = event.frames - event.resumed
                 self._latest = events.Progress(frames=0, total=left, fps=0.0, eta_s=None)
@@ -169,6 +172,10 @@ class Bar(AbstractContextManager["Bar"]):
                 if self._task is not None:
                     self._bar.remove_task(self._task)
                 self._task = self._bar.add_task("cleaning", total=event.frames, rate="")
+            case events.Resumed():
+                self._say(f"resumed {100 * event.frames // max(event.total, 1)} %")
+                if self._task is not None:
+                    self._bar.update(self._task, completed=event.frames)
             case events.RainPlan():
                 size = f"{event.width}x{event.height}"
                 self._say(f"{event.source}: {size}, {event.frames} frames; seed {event.seed}, {event.encoder}")

@@ -20,7 +20,7 @@ _DIGITS = 12  # of SHA-256, in hexadecimal
 # Where things lie, how fast they come, and what stands for other keys: model, weights, encode.codec, kept.
 _NOT_IN_RESULT = {
     *("rain", "rain_preview", "compare", "force", "device", "preset", "weights", "archive", "start", "end", "stall_s"),
-    *("adapt", "keep_adapted"),
+    *("fresh", "adapt", "keep_adapted"),
 }
 
 

@@ -31,6 +31,7 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
     # All that is heavy, before an interrupt can raise: inside an import it would be lost.
     import vidrain.config
     import vidrain.pipeline  # noqa: F401
+    from vidrain.leftovers import what_is_left
     from vidrain.progress import sink_for
 
     with sink_for(as_json, bar=bar) as sink:
@@ -38,14 +39,14 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
             with _stoppable(stopped):
                 code = work(sink)
         except VidrainError as error:
-            code = error.exit_code
-            sink.failed(str(error), code)
+            code, left = error.exit_code, what_is_left()
+            sink.failed(f"{error}; {left}" if left else str(error), code)
         except KeyboardInterrupt:
             code = INTERRUPTED
-            sink.failed(f"interrupted; {stopped}", code)
+            sink.failed(f"interrupted; {what_is_left() or stopped}", code)
         except Terminated:
             code = TERMINATED
-            sink.failed(f"terminated; {stopped}", code)
+            sink.failed(f"terminated; {what_is_left() or stopped}", code)
     raise SystemExit(code)
 
 
@@ -55,7 +56,8 @@ def _stoppable(stopped: str) -> Iterator[None]:
 
     Once outputs get their names the job is as good as done: it ends as it would have, not with some of them missing.
     """
-    from vidrain.outputs import abandon, is_past_return
+    from vidrain.leftovers import abandon, what_is_left
+    from vidrain.outputs import is_past_return
 
     def stop(number: int, frame: FrameType | None) -> None:
         if is_past_return():
@@ -63,7 +65,8 @@ def _stoppable(stopped: str) -> Iterator[None]:
 
         def give_up(again: int, frame: FrameType | None) -> None:
             abandon()
-            os.write(2, f"vidrain: stopped; {stopped}\n".encode())
+            said = " ".join((what_is_left() or stopped).splitlines())
+            os.write(2, f"vidrain: stopped; {said}\n".encode(errors="backslashreplace"))
             os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
 
         for other in handlers:

@@ -1,6 +1,7 @@
 """`vidrain adapt` and `clean --adapt`: what is written, what is said, and what outlives a kill."""
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -16,11 +17,11 @@ from tests.broken import wiped
 from tests.pipeline.conftest import Ran, Vidrain, in_time
 from tests.pipeline.test_exits import check_error, events_until, started
 from tests.pipeline.test_provenance import line_in
-from vidrain.adaptation import journal_for
 from vidrain.config import load_clean
 from vidrain.identity import identity_of
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.provenance import hash_of_content
+from vidrain.segments.folder import folder_of
 from vidrain.weights import load_model, packed_gate
 
 SMALL = ("adapt.patch=48", "adapt.batch=4", "adapt.readings=3", "adapt.refresh=100", "adapt.rate=0.001")
@@ -199,10 +200,10 @@ def test_a_killed_run_need_not_adapt_again(base: Path, street: Path, out: Path, 
         first = events_until(process, lambda event: event["event"] == "adaptation_done")
         process.kill()
         process.communicate()
-    journal = journal_for(out)
+    journal = folder_of(out) / "adapted.safetensors"
     assert journal.exists()
     assert not out.exists()
-    left = journal.read_bytes()
+    left = shutil.copytree(journal.parent, out.parent.with_name("left"))
     # other options: anew
     ran = vidrain(*command, "adapt.seed=1")
     assert (ran.code, [event["is_reused"] for event in ran.events if event["event"] == "adaptation_done"]) == (
@@ -212,7 +213,7 @@ def test_a_killed_run_need_not_adapt_again(base: Path, street: Path, out: Path, 
     assert list(out.parent.iterdir()) == [out]
     # the same: as it was left
     out.unlink()
-    journal.write_bytes(left)
+    shutil.copytree(left, journal.parent)
     ran = vidrain(*command)
     assert ran.code == 0
     done = done_of(ran)
@@ -220,8 +221,11 @@ def test_a_killed_run_need_not_adapt_again(base: Path, street: Path, out: Path, 
     assert [event for event in ran.events if event["event"] == "adaptation_step"] == []
     assert list(out.parent.iterdir()) == [out]
     # another source of the same name, and a journal cut short: anew
-    for spoil in (lambda: street.write_bytes(street.read_bytes() + bytes(8)), lambda: journal.write_bytes(left[:999])):
-        journal.write_bytes(left)
+    for spoil in (
+        lambda: street.write_bytes(street.read_bytes() + bytes(8)),
+        lambda: journal.write_bytes((left / journal.name).read_bytes()[:999]),
+    ):
+        shutil.copytree(left, journal.parent)
         spoil()
         ran = vidrain(*command, "--force")
         assert not done_of(ran)["is_reused"]

@@ -20,6 +20,7 @@ from tests.broken import wiped
 from tests.pipeline.conftest import Ran, Vidrain, in_time
 from vidrain.events import Event, Progress
 from vidrain.outputs import claimed
+from vidrain.segments.folder import folder_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 25  # frames a second of full_range.mp4, which has 28
@@ -172,15 +173,18 @@ def started(*command: str | Path, code: str | None = None) -> Iterator[subproces
 
 
 @pytest.mark.parametrize(
-    ("limit", "options", "which"),
+    ("limit", "options", "which", "left"),
     [
-        (2_000, (), "out.mp4"),
-        (300_000, ("--rain",), "other.mp4"),
-        (300_000, ("--compare",), "the comparison failed"),
+        (2_000, (), "out.mp4", []),
+        (300_000, ("--rain",), "other.mp4", []),
+        (300_000, ("--compare",), "the comparison failed", ["out.mp4.vidrain"]),
     ],
 )
-def test_full_disk(limit: int, options: tuple[str, ...], which: str, samples: Path, out: Path) -> None:
-    """A limit on the size of files is what a quota or a full disk is to a program: writes that fail."""
+def test_full_disk(limit: int, options: tuple[str, ...], which: str, left: list[str], samples: Path, out: Path) -> None:
+    """What is finished stays, for the same command to go on from.
+
+    A limit on the size of files is what a quota or a full disk is to a program: writes that fail.
+    """
     others = [out.with_name("other.mp4")] if options else []
     arguments = ("clean", samples / "street.mp4", "-o", out, *options, *others, "--end", "12", "--json")
     with started(str(limit), *arguments, code=LIMITED) as process:
@@ -189,7 +193,7 @@ def test_full_disk(limit: int, options: tuple[str, ...], which: str, samples: Pa
     assert (process.returncode, last["event"], last["exit_code"]) == (5, "error", 5)
     assert which in last["message"]
     assert err == f"vidrain: {last['message']}\n"
-    assert list(out.parent.iterdir()) == []
+    assert [path.name for path in out.parent.iterdir()] == left
 
 
 def test_disk_that_fills_up_with_the_last_bytes(samples: Path, out: Path, vidrain: Vidrain) -> None:
@@ -202,7 +206,7 @@ def test_disk_that_fills_up_with_the_last_bytes(samples: Path, out: Path, vidrai
         with started(str(limit), *arguments, code=LIMITED) as process:
             _, err = process.communicate()
         assert (process.returncode, err.count("\n")) == (code, bool(code))
-        assert list(out.parent.iterdir()) == ([] if code else [out])
+        assert list(out.parent.iterdir()) == ([folder_of(out)] if code else [out])
 
 
 @pytest.mark.proves("exit 6")
@@ -237,7 +241,7 @@ def events_until(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any
 
 
 def stopped(number: signal.Signals, when: str, source: Path, out: Path) -> float:
-    """A run that gets this signal comes to its end, with its code and one line, and leaves no trace; seconds it took.
+    """A run that gets this signal in its first segment ends with its code and one line, and leaves no trace; seconds.
 
     Python itself, with torch loaded, takes a second or more to end on a busy machine.
     """
@@ -245,7 +249,7 @@ def stopped(number: signal.Signals, when: str, source: Path, out: Path) -> float
     arguments = ("clean", source, "-o", out, "--rain", out.with_name("rain.mp4"), "--json")
     with started(*arguments) as process:
         events_until(process, lambda event: event["event"] == when and event["frames"] > 3)
-        assert len(list(out.parent.iterdir())) == 2
+        assert len(list(out.parent.iterdir())) == 3
         sent = time.monotonic()
         process.send_signal(number)
         last = events_until(process, lambda event: event["event"] == "error")
@@ -288,8 +292,7 @@ def test_after_a_kill_the_next_run_succeeds(long_clip: Path, out: Path, vidrain:
         events_until(process, lambda event: event["event"] == "progress")
         process.kill()
         process.communicate()
-    (left,) = out.parent.iterdir()
-    assert left != out
+    assert {path.name for path in out.parent.iterdir()} == {"out.mp4.vidrain", ".out.mp4.partial.mp4"}
     assert vidrain("clean", long_clip, "-o", out, "--end", "3").code == 0
     assert list(out.parent.iterdir()) == [out]
     assert len(ffmpeg_says.shown_frames(out).packets) == 3

@@ -261,7 +261,7 @@ def test_archive_in_another_format_is_not_called_exact(short: Path, tmp_path: Pa
     ("arguments", "said"),
     [
         (("clean",), "Missing argument 'INPUT'."),
-        (("clean", "x.mp4", "--presett", "fast"), "Did you mean one of: '--preset'"),
+        (("clean", "x.mp4", "--presett", "fast"), "Did you mean one of: '--fresh', '--preset'"),
         (("clean", "x.mp4", "--crf", "fine"), "'fine' is not a valid integer"),
         (("cleen", "x.mp4"), "See vidrain --help"),
         (("verify", "x.mp4"), "Missing option '--against'. See vidrain verify --help"),

@@ -20,7 +20,19 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"types", "errors"}),
     frozenset(
         {
-            *("layers", "stream", "metrics", "shots", "align", "span", "pace", "outputs", "events", "missing"),
+            *(
+                "layers",
+                "stream",
+                "metrics",
+                "shots",
+                "align",
+                "span",
+                "pace",
+                "outputs",
+                "leftovers",
+                "events",
+                "missing",
+            ),
             *("conceal", "watchdog", "provenance", "identity", "device", "video"),
             *("tables", "amount", "streak_shapes", "charts"),
         }
@@ -30,7 +42,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"baseline", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
     frozenset({"train.footage", "train.data", "train.preview", "train.run", "train.loop"})
     | {"train.stretches", "train.adapt"},
-    frozenset({"job", "tracks", "adaptation", "report", "pipeline", "archive"})
+    frozenset({"job", "tracks", "adaptation", "report", "segments", "pipeline", "archive"})
     | {"inspection", "analysis", "doctor", "verification"},
     frozenset({"part"}),
     frozenset({"rain_analysis"}),
@@ -56,6 +68,8 @@ DOORS = {
             "decode",
             "encoder",
             "encode",
+            "pictures",
+            "coded",
             "carried",
             "subtitles",
             "mux",

@@ -34,6 +34,7 @@ OTHERS: dict[str, tuple[Any, bool]] = {
     "cfr": ("25", True),
     "video": ("1", True),
     "force": (True, False),
+    "fresh": (True, False),
     "on_bad_frame": ("drop", True),
     "stall_s": (5.0, False),
     "encode.crf": (30, True),

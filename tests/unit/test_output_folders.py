@@ -1,11 +1,14 @@
 """Claims on folders: what is begun goes on, what stands there is kept, whatever happens in between."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from vidrain import leftovers
 from vidrain.errors import BusyError, OutputError
-from vidrain.outputs import FolderClaim, abandon, claimed_folder, fresh_folder
+from vidrain.leftovers import abandon
+from vidrain.outputs import FolderClaim, claimed_folder, fresh_folder
 
 
 def test_folder_stays_until_it_is_published(tmp_path: Path) -> None:
@@ -232,3 +235,24 @@ def test_a_folder_that_cannot_be_renamed_keeps_its_work(
         claim.publish()
     assert {path.name for path in target.iterdir()} == {"done", "newer"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.fault(25)
+def test_a_lock_goes_behind_what_it_guards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gets the lock while a process ends works in the same folder: nothing of it may vanish then."""
+    lock, folder = tmp_path / "lock", tmp_path / "folder"
+    lock.touch()
+    folder.mkdir()
+    monkeypatch.setattr(leftovers, "files", {lock})
+    monkeypatch.setattr(leftovers, "folders", {folder})
+    locked: list[bool] = []
+    remove = shutil.rmtree
+
+    def watched(path: Path, **options: bool) -> None:
+        locked.append(lock.exists())
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    abandon()
+    assert locked == [True]
+    assert list(tmp_path.iterdir()) == []

@@ -29,6 +29,7 @@ from vidrain.events import (
     Notice,
     Plan,
     Progress,
+    Resumed,
     TrainingDone,
     TrainingPlan,
     TrainingStep,
@@ -189,6 +190,16 @@ class TestLines:
         assert (lines[1]["frames"], lines[1]["total"], lines[1]["eta_s"]) == (0, 20, None)
         assert lines[-1]["frames"] == 20
 
+    def test_what_an_earlier_run_did_counts(self) -> None:
+        stream = io.StringIO()
+        with Lines(stream, at_most_every_s=0.01, at_least_every_s=0.02) as sink:
+            sink(PLAN)
+            sink(Resumed(frames=13, total=20))
+            until(lambda: stream.getvalue().count("\n") >= 3)
+        lines = lines_of(stream)
+        assert [line["event"] for line in lines[:2]] == ["plan", "resumed"]
+        assert (lines[-1]["event"], lines[-1]["frames"], lines[-1]["total"]) == ("progress", 13, 20)
+
     def test_silence_ends_in_time(self) -> None:
         """The look at the clock that comes last before the limit writes, not the one behind it."""
         stream = io.StringIO()
@@ -317,6 +328,11 @@ class TestBar:
         assert 0 < float(rate[1]) <= 150
         assert re.search(r"\d+:\d\d:\d\d", last)
 
+    def test_what_an_earlier_run_did_counts(self) -> None:
+        _, text = shown_by_bar(PLAN, Resumed(frames=13, total=20))
+        assert "resumed 65 %" in text
+        assert re.search(r"cleaning .* 13/20", text)
+
     def test_line_at_the_end_stays_and_the_bar_does_not(self) -> None:
         raw, text = shown_by_bar(PLAN, progress(20), NOTICE, DONE)
         assert "note: two times were moved" in text
@@ -432,6 +448,15 @@ def test_sink_fits_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_summary(changes: dict[str, Any], line: str) -> None:
     assert summary(FileDone(**{**vars(DONE), **changes})) == line
+
+
+def test_meter_of_a_run_that_goes_on() -> None:
+    meter = Meter(10, 6)
+    time.sleep(0.02)
+    tick = meter.tick()
+    assert (tick.frames, tick.total) == (7, 10)
+    assert tick.fps <= 1 / 0.02, "what was done before says nothing of the rate"
+    assert tick.eta_s == pytest.approx(3 / tick.fps)
 
 
 def test_meter_counts_and_estimates() -> None:

@@ -16,7 +16,7 @@ from time import time
 from typing import Any
 
 from vidrain.errors import BusyError, OutputError
-from vidrain.outputs import held, sync, written
+from vidrain.outputs import held, put, sync, written
 
 Record = dict[str, Any]  # state: begun, done, partial, failed or kept; output: relative to OUT
 
@@ -120,7 +120,7 @@ class Journal:
         kept += [
             {"state": "kept", "output": path, "files": {path: _size(self._out / path)}} for path in self._doubtful()
         ]
-        _replace(self._lines, b"".join(_line_of(record) for record in kept))
+        put(self._lines, b"".join(_line_of(record) for record in kept))
         self._open()
 
     def _doubtful(self) -> list[str]:
@@ -130,7 +130,7 @@ class Journal:
 
     def keep_plan(self, plan: Mapping[str, Any]) -> None:
         """Remember what was asked for, in place of what was before."""
-        _replace(self._plan, json.dumps(plan).encode())
+        put(self._plan, json.dumps(plan).encode())
 
     def plan(self) -> dict[str, Any] | None:
         """What was asked for last; None where nothing was. OutputError where it cannot be read."""
@@ -223,16 +223,6 @@ def _record_in(line: bytes) -> Record | None:
         return None
     found: Record = json.loads(text)
     return found
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """All of a file at once: whoever reads it meanwhile, or after a kill, finds the old or the new one."""
-    fresh = path.with_name(f".{path.name}.new")
-    with written(path):
-        fresh.write_bytes(content)
-        sync(fresh)
-        fresh.replace(path)
-        sync(path.parent)
 
 
 def _size(path: Path) -> int | None:

@@ -24,7 +24,7 @@ ALSO: tuple[Also, ...] = ("rain", "rain_preview", "compare")
 State = Literal["done", "failed", "to do"]
 
 _OF_ONE_FILE = (*ALSO, "keep_adapted")
-_NOT_IN_RESULT = {"preset", "device", "force", "stall_s", "weights", "model", *_OF_ONE_FILE}
+_NOT_IN_RESULT = {"preset", "device", "force", "fresh", "stall_s", "weights", "model", *_OF_ONE_FILE}
 _DIGITS = 16  # of SHA-256, in hexadecimal
 
 

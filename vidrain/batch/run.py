@@ -27,6 +27,7 @@ EngineName = Literal["processes", "inline", "ray"]
 
 _CORES_EACH = 4  # of a worker: more do not make one file faster by as much
 _MB = 1_000_000
+_PEAK = 2  # times the size of an output: its segments, and what they are joined into
 _EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
 _GOES_ON = "make room, and the same command goes on"
 _FAILED, _LOGS = "failed.csv", "logs"
@@ -133,7 +134,7 @@ def run_batch(
         on_event(plan.event)
         if not again:
             journal.keep_plan(to_json(files, asdict(options)))
-        run = _Run(plan, out, options, journal, on_event)
+        run = _Run(plan, out, options, journal, on_event, fresh=fresh)
         run.refuse_foreign()
         if plan.todo:
             run.all()
@@ -177,6 +178,7 @@ class _Run:
     options: BatchOptions
     journal: Journal
     on_event: OnEvent
+    fresh: bool = False  # nothing counts that was begun before
     ended: dict[str, FileEnd] = field(default_factory=dict)  # output -> how it ended in this run
     starved: int = 0  # files that found the disk full
     _free: tuple[float, int] = (0.0, 0)  # when it was looked, bytes
@@ -195,7 +197,7 @@ class _Run:
 
     def all(self) -> None:
         """Run what is to do; what is finished when a signal comes counts."""
-        tasks = [look.file.task(self.out, replace=self._may_replace(look.file)) for look in self.looks.values()]
+        tasks = [self._task(look) for look in self.looks.values()]
         with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell) as engine:
             try:
                 for step in scheduled(tasks, engine, fits=self.fits, keep_going=self.options.keep_going):
@@ -204,6 +206,13 @@ class _Run:
                 for number, result in engine.stop():
                     self.over(self.looks[number], result, is_last=True)
                 raise
+
+    def _task(self, look: Look) -> Task:
+        """What is to be done for one file; what a run under another key left unfinished gives way to it."""
+        task = look.file.task(self.out, replace=self._may_replace(look.file))
+        begun = self.journal.last.get(look.file.output, {}).get("key", look.key)
+        task["settings"]["fresh"] = self.fresh or begun != look.key
+        return task
 
     def _may_replace(self, file: File) -> bool:
         return self.options.force or any((self.out / path).exists() for path in file.targets.values())
@@ -215,7 +224,7 @@ class _Run:
             self.over(look, step.result, is_last=step.is_last)
             return
         if step.attempt > 1:  # what the last attempt may have left is ours
-            step.task["settings"]["force"] = True
+            step.task["settings"] |= {"force": True, "fresh": False}
         files = dict.fromkeys(look.file.targets.values(), 0)
         self.journal.note({"state": "begun", "output": look.file.output, "key": look.key, "files": files})
         source = str(look.file.source)
@@ -254,7 +263,7 @@ class _Run:
             free = free_bytes(self.out)
             self._free = monotonic(), free
         size = self.looks[task["id"]].size + sum(self.looks[other["id"]].size for other in running)
-        return free - size * self.plan.ahead.growth >= self.options.min_free_mb * _MB
+        return free - size * self.plan.ahead.growth * _PEAK >= self.options.min_free_mb * _MB
 
     def summary(self, seconds: float) -> BatchDone:
         """What came of it, and every file that is not simply done."""

@@ -55,7 +55,7 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 def _gone(outputs: object) -> None:
     if outputs is not None:
-        outputs.abandon()  # type: ignore[attr-defined]
+        outputs.leftovers.abandon()  # type: ignore[attr-defined]
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(TERMINATED)

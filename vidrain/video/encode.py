@@ -5,41 +5,33 @@ Other streams ride along through `mux.StreamCopy`. Chooses nothing by itself.
 
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from itertools import chain
 from math import lcm
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Self, cast
 
 import av
-import numpy as np
 from av.codec.context import Flags
 from av.container import OutputContainer
-from av.filter import Graph
 from av.packet import Packet
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from vidrain.errors import InputError, OutputError
 from vidrain.types import Planes, VideoInfo
+from vidrain.video.coded import Coded, Part, decoding_times
 from vidrain.video.encoder import EncoderPlan, configure
 from vidrain.video.index import as_file
 from vidrain.video.mux import StreamCopy
+from vidrain.video.pictures import Pictures
 
 _LONGEST_STEP = 1 << 31  # ticks from frame to frame in MP4 (ISO/IEC 14496-12, 8.6.1.2), as FFmpeg reads them
 _NEVER = -(1 << 62)  # ticks
 _X265_DELAY = 2  # frames by which its decoding times run ahead (x265 source, m_bframeDelay with B-frames as references)
-_ACCURATE = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.BITEXACT
-)
 
 
 class VideoWriter:
@@ -60,11 +52,12 @@ class VideoWriter:
     ) -> None:
         self._path, self._plan, self._info, self._copy = path, plan, info, copy
         self._container: OutputContainer | None = None
-        self._frames = self._last = 0  # frames written, and the time of the last
+        self._frames, self._last = 0, _NEVER  # frames written, and the time of the last
         self._end = self._reach = _NEVER  # of the frame shown last: as it should be, and as MP4 would have it
         self._durations: dict[int | None, int] = {}  # of frames inside the encoder, by their times
         self._held: Packet[VideoStream] | None = None  # the last packet, until it is known whether it is
-        self._marked = _marker(info, plan) if plan.stated.field_order else None
+        self._is_joined = False  # its frames come coded
+        self._pictures = Pictures(plan, info)
         try:
             with self._reported():
                 self._container = self._open()
@@ -136,11 +129,8 @@ class VideoWriter:
 
     def write(self, planes: Planes, pts: int, duration: int) -> None:
         """Encode one frame: planes of `info.layout`, times in ticks of `info.time_base`."""
-        if self._plan.container in ("mp4", "mov") and self._frames and pts - self._last >= _LONGEST_STEP:
-            raise self._unheld()
-        self._last = pts
-        frame = self._picture(planes)
-        frame.pts, frame.duration, frame.time_base = pts, duration, self._info.time_base
+        self._refuse_too_late(pts)
+        frame = self._pictures.of(planes, pts, duration)
         self._frames += 1
         self._durations[pts], self._end = duration, pts + duration
         with self._reported():
@@ -148,31 +138,53 @@ class VideoWriter:
             if self._copy is not None:
                 self._copy.write_until(pts * self._info.time_base)
 
-    def _picture(self, planes: Planes) -> VideoFrame:
-        info, plan = self._info, self._plan
-        frame = VideoFrame(info.width, info.height, info.layout.name)
-        for plane, samples in zip(frame.planes, planes, strict=True):
-            rows = np.frombuffer(memoryview(plane), info.layout.dtype).reshape(plane.height, -1)
-            rows[:, : plane.width] = samples
-        frame.color_range = plan.color.range
-        if plan.pix_fmt != info.layout.name:
-            if info.layout.family == "gbrp":  # between YUV formats no matrix is needed, and FFmpeg refuses rare ones
-                frame.colorspace = plan.color.matrix
-            frame = frame.reformat(format=plan.pix_fmt, interpolation=_ACCURATE)
-        frame.color_range, frame.colorspace = plan.color.range, plan.color.matrix
-        frame.color_primaries, frame.color_trc = plan.color.primaries, plan.color.transfer
-        return self._marked(frame) if self._marked else frame
+    def append(self, parts: Sequence[Part]) -> None:
+        """Write the frames of `parts`, which were coded by the same plan, in this order; all there are, in one call."""
+        self._is_joined = True
+        pts = [time for part in parts for time in part.pts]
+        for time in sorted(pts):
+            self._refuse_too_late(time)
+        coded = chain.from_iterable(part.frames() for part in parts)
+        for frame, dts in zip(coded, decoding_times(pts), strict=True):
+            self._frames += 1
+            self._end = max(self._end, frame.pts + frame.duration)
+            with self._reported():
+                if self._copy is not None:
+                    self._copy.write_until(dts * self._info.time_base)
+                self._put(self._packet(frame, dts))
+
+    def _packet(self, frame: Coded, dts: int) -> Packet[VideoStream]:
+        packet = cast("Packet[VideoStream]", Packet(frame.data))
+        packet.stream, packet.time_base = self._stream, self._info.time_base
+        packet.pts, packet.dts, packet.duration = frame.pts, dts, frame.duration
+        packet.is_keyframe = frame.is_key
+        return packet
+
+    def _refuse_too_late(self, pts: int) -> None:
+        """InputError for a step from the frame before that the container cannot hold."""
+        if self._plan.container in ("mp4", "mov") and self._last != _NEVER and pts - self._last >= _LONGEST_STEP:
+            raise self._unheld()
+        self._last = pts
+
+    @property
+    def head(self) -> bytes:
+        """What the file says of the coding; parts to be appended have to be coded alike."""
+        return self._stream.codec_context.extradata or b""
 
     def _mux(self, frame: VideoFrame | None) -> None:
-        assert self._container is not None
         for packet in self._stream.encode(frame):
             if frame is None and self._frames <= _X265_DELAY:
                 packet.dts = packet.pts  # x265 takes it from frames that never came; so few are in order anyway
             packet.duration = self._durations.pop(packet.pts, packet.duration)  # SVT-AV1 gives none
-            if self._held is not None:
-                self._reach = max(self._reach, _end_of_sample(self._held, packet))
-                self._container.mux(self._held)
-            self._held = packet
+            self._put(packet)
+
+    def _put(self, packet: Packet[VideoStream]) -> None:
+        """Into the file goes the packet before: whether this one is the last is not known yet."""
+        assert self._container is not None
+        if self._held is not None:
+            self._reach = max(self._reach, _end_of_sample(self._held, packet))
+            self._container.mux(self._held)
+        self._held = packet
 
     def _mux_last(self) -> None:
         """The last packet; in MP4 and MOV some sample has to last to the end of the frame shown last.
@@ -200,7 +212,8 @@ class VideoWriter:
         assert self._container is not None
         try:
             with self._reported():
-                self._mux(None)
+                if not self._is_joined:  # else the encoder has only told what stands in the head of the file
+                    self._mux(None)
                 self._mux_last()
                 if self._copy is not None:
                     self._copy.write_rest()
@@ -226,23 +239,6 @@ def _end_of_sample(packet: Packet[VideoStream], following: Packet[VideoStream] |
         return _NEVER
     step = packet.duration if following is None or following.dts is None else following.dts - packet.dts
     return packet.pts + (step or 0)
-
-
-def _marker(info: VideoInfo, plan: EncoderPlan) -> Callable[[VideoFrame], VideoFrame]:
-    """Marks frames with the order of their fields, which PyAV only reads; a filter of FFmpeg writes it."""
-    graph = Graph()
-    form = VideoFormat(plan.pix_fmt)
-    source = graph.add_buffer(width=info.width, height=info.height, format=form, time_base=info.time_base)
-    field = graph.add("setfield", "tff" if plan.stated.field_order == "top" else "bff")
-    source.link_to(field)
-    field.link_to(graph.add("buffersink"))
-    graph.configure()
-
-    def marked(frame: VideoFrame) -> VideoFrame:
-        graph.vpush(frame)  # through the graph, which has to outlive its filters
-        return graph.vpull()
-
-    return marked
 
 
 def _timescale(denominators: list[int]) -> int:

@@ -1,0 +1,1 @@
+"""Long videos in segments, so that a run that was killed goes on where it was."""

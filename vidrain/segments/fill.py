@@ -1,0 +1,148 @@
+"""Makes the segments of one video that are not finished yet: decoded, decomposed, coded, checked, put down.
+
+All of a run of neighbours is computed in one go, so that only the encoder begins anew with a segment: what is made
+without a stop and what was stopped a hundred times are the same bytes.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+import numpy as np
+
+from vidrain.conceal import repeated, unbroken
+from vidrain.decompose import tolerated
+from vidrain.events import Notice
+from vidrain.job import Job
+from vidrain.layer_videos import VideoExport
+from vidrain.pace import at_pace
+from vidrain.report import Tally
+from vidrain.segments.folder import Made, Unfinished
+from vidrain.segments.plan import Segment, cut, runs
+from vidrain.separate import separated
+from vidrain.types import Decomposer, Frame, Layers
+from vidrain.video.coded import Part
+from vidrain.video.decode import Video
+
+Exports = Mapping[str, VideoExport]  # role -> what is to be written
+
+_index = attrgetter("frame.index")
+
+
+@dataclass
+class Filling:
+    """One video to be made in segments. place: number of the pass; say, tick: what is told meanwhile.
+
+    is_kept: whether what is finished is put down, for a run that goes on from it.
+    """
+
+    work: Unfinished
+    place: int
+    job: Job
+    segments: Sequence[Segment]
+    is_kept: bool
+    say: Callable[[Notice], None]
+    tick: Callable[[], None]
+
+    def all(self, exports: Exports, decomposer: Decomposer, tally: Tally) -> dict[str, list[Part]]:
+        """Role -> the parts of all segments, in order; those that are finished already are taken as they are."""
+        found = self.work.made(self.place)
+        decoded = self.job.video.decoded.frames
+        for number, made in found.items():
+            decoded[self.segments[number].frames.start : self.segments[number].frames.stop] = True
+            tally.untouched += made.untouched
+        for run in tuple(runs(self.segments, found)):
+            for segment, made in self._run(run, exports, decomposer, tally):
+                found[segment.number] = made
+                self._put_down(segment, made)
+        return {role: [found[segment.number].parts[role] for segment in self.segments] for role in exports}
+
+    def _run(
+        self, run: Sequence[Segment], exports: Exports, decomposer: Decomposer, tally: Tally
+    ) -> Iterator[tuple[Segment, Made]]:
+        job, kept = self.job, range(run[0].frames.start, run[-1].frames.stop)
+        video = self._where_seeking_is_safe(run[0])
+        with separated(video, kept, decomposer, options=job.decompose, watchdog=job.watchdog) as ahead:
+            mended = _mended(tolerated(ahead, len(job.kept), tally.untouched), job, kept, tally)
+            paced = mended if job.pace is None else at_pace(mended, job.pace, job.kept.start)
+            for segment, layers in cut(paced, run, _index):
+                parts, last = self._coded(segment, layers, exports)
+                untouched = tuple(index for index in tally.untouched if index in segment.frames)
+                yield segment, Made(parts, untouched, None if last is None else (last.index, checksum(last)))
+
+    def _coded(
+        self, segment: Segment, layers: Iterator[Layers], exports: Exports
+    ) -> tuple[dict[str, Part], Frame | None]:
+        """Role -> part, and the last frame."""
+        last: Frame | None = None
+        with ExitStack() as stack:
+            parts = {
+                role: stack.enter_context(export.part(self.work.path_of(self.place, segment.number, role)))
+                for role, export in exports.items()
+            }
+            for item in layers:
+                for part in parts.values():
+                    part.write(item)
+                last = item.frame
+                self.tick()
+            return {role: part.finish() for role, part in parts.items()}, last
+
+    def _put_down(self, segment: Segment, made: Made) -> None:
+        """From the first frame on that did not come out nothing is: what follows it depends on what came before."""
+        if self.is_kept and not _is_sound(self.job.video, segment, self.job.kept):
+            self.is_kept = False
+            if segment is not self.segments[-1]:
+                self.say(
+                    restarts(
+                        f"frames do not decode as they should at or before frame {segment.frames.stop}",
+                        segment.frames.start,
+                    )
+                )
+        if self.is_kept:
+            self.work.note(self.place, segment.number, made)
+
+    def _where_seeking_is_safe(self, first: Segment) -> Video:
+        """The video, to be decoded from its beginning if decoding from a key frame gives other pictures."""
+        video, before = self.job.video, self.work.made(self.place).get(first.number - 1)
+        if before is None or before.seen is None:
+            return video
+        index, due = before.seen
+        again = self.job.watchdog.opened(lambda _: next(video.frames(index), None))
+        if again is not None and checksum(again) == due:
+            return video
+        source = video.source
+        return replace(video, source=replace(source, index=replace(source.index, keys=source.index.keys[:0])))
+
+
+def restarts(why: str, frame: int = 0) -> Notice:
+    """What a user should know of a run that cannot go on from everywhere. frame: from where it would begin again."""
+    where = f"from frame {frame}" if frame else "anew"
+    return Notice(code="restart", message=f"{why}: if this run is broken off, the same command begins {where}")
+
+
+def checksum(frame: Frame) -> int:
+    """Of the samples of a frame."""
+    found = 0
+    for plane in frame.planes:
+        found = zlib.crc32(np.ascontiguousarray(plane).data, found)
+    return found
+
+
+def _is_sound(video: Video, segment: Segment, kept: range) -> bool:
+    """Whether all came out of the decoder as it should up to the frame behind a segment."""
+    decoded = video.decoded
+    until = min(segment.frames.stop + 1, kept.stop)
+    moved = video.index.orderly and decoded.moved_times  # others are decoded from the beginning, and moved again
+    return bool(decoded.frames[segment.frames.start : until].all()) and not (decoded.damaged_packets or moved)
+
+
+def _mended(layers: Iterator[Layers], job: Job, kept: range, tally: Tally) -> Iterator[Layers]:
+    """What becomes of the gaps that frames leave which did not decode."""
+    match job.on_bad_frame:
+        case "repeat":
+            return repeated(layers, job.video.index, kept, job.video.decoded.frames, tally.repeated)
+        case "fail":
+            return unbroken(layers, job.video.info, job.video.index, kept)
+    return layers
