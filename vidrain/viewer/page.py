@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -74,10 +75,7 @@ def page_of(content: Content) -> str:
         "SCRIPT": parts["js"],
         "DATA": _as_script(_data(content)),
     }
-    page = parts["html"]
-    for name in ("POLICY", "TITLE", "STYLE", "SCRIPT", "DATA"):  # the data last: it may hold any text
-        page = page.replace(f"@@{name}@@", slots[name])
-    return page
+    return re.sub("@@([A-Z]+)@@", lambda slot: slots[slot[1]], parts["html"])  # in one go: a title may name a slot
 
 
 def write_page(content: Content, path: Path) -> None:
