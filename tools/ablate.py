@@ -26,12 +26,13 @@ from statistics import fmean, stdev
 from typing import Any
 
 from tools.dev_rain import render
+from tools.ends import with_exit_code
 from tools.score import Model, paired, without_rain
 from tools.streaks import score_still
 from vidrain.baseline import BaselineOptions
 from vidrain.config import load_train
 from vidrain.decompose import DecomposeOptions
-from vidrain.errors import InputError, UsageError, VidrainError
+from vidrain.errors import InputError, UsageError
 from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import claimed
 from vidrain.train.loop import TrainConfig, train
@@ -228,15 +229,11 @@ def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run; returns the exit code."""
-    try:
-        record = ablate(parsed(argv))
-    except VidrainError as error:
-        _say(str(error))
-        return error.exit_code
+@with_exit_code
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run."""
+    record = ablate(parsed(argv))
     sys.stdout.writelines(f"{line}\n" for line in table(record.runs))
-    return 0
 
 
 if __name__ == "__main__":
