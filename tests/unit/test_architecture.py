@@ -67,7 +67,7 @@ DOORS = {
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
-    "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py"},
+    "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py", "viewer/thumbnail.py"},
     "omegaconf": {"config.py"},
     "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py", "cli_batch.py"},
     "rich": {"progress.py"},
