@@ -26,10 +26,16 @@ def program() -> str | None:
 
 
 @contextmanager
-def opened(
-    file: Path, *, size: tuple[int, int] = DESKTOP, scheme: Any = "light", is_video: bool = True
-) -> Iterator[tuple[Page, list[str]]]:
+def opened(file: Path, *, size: tuple[int, int] = DESKTOP, scheme: Any = "light") -> Iterator[tuple[Page, list[str]]]:
     """The page in `file`, its pictures loaded; and what went wrong so far: errors, and requests that left the file."""
+    with shown(file, size=size, scheme=scheme) as (page, wrong):
+        settled(page)
+        yield page, wrong
+
+
+@contextmanager
+def shown(file: Path, *, size: tuple[int, int] = DESKTOP, scheme: Any = "light") -> Iterator[tuple[Page, list[str]]]:
+    """The same of a page without a video to wait for."""
     from playwright.sync_api import sync_playwright
 
     wrong: list[str] = []
@@ -41,8 +47,6 @@ def opened(
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: wrong.append(request.url) if _leaves(request.url, file) else None)
         page.goto(file.as_uri())
-        if is_video:
-            settled(page)
         yield page, wrong
         browser.close()
 

@@ -26,8 +26,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from tools.dev_rain import render
+from tools.ends import with_exit_code
 from vidrain.config import load_train
-from vidrain.errors import InputError, UsageError, VidrainError
+from vidrain.errors import InputError, UsageError
 from vidrain.evaluation.measure import Row
 from vidrain.evaluation.methods import INPUT, Method
 from vidrain.evaluation.run import measured
@@ -233,15 +234,11 @@ def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run; returns the exit code."""
-    try:
-        record = ablate(parsed(argv))
-    except VidrainError as error:
-        _say(str(error))
-        return error.exit_code
+@with_exit_code
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run."""
+    record = ablate(parsed(argv))
     sys.stdout.writelines(f"{line}\n" for line in table(record.runs))
-    return 0
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vidrain.errors import VidrainError
+from tools.ends import with_exit_code
 from vidrain.layers import subtract
 from vidrain.types import Frame
 from vidrain.video.color import conversion_for, stored, to_codes, to_rgb, upright
@@ -141,8 +141,9 @@ def _fixed(places: Floats) -> list[tuple[int, int]]:
     return [(int(x), int(y)) for x, y in np.rint(places * (1 << PARTS))]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run; returns the exit code."""
+@with_exit_code
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run."""
     parser = argparse.ArgumentParser(prog="python -m tools.dev_rain", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("clip", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -150,12 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--density", type=float, default=1.0)
     given = parser.parse_args(argv)
-    try:
-        render(given.clip, given.output, seed=given.seed, frames=given.frames, density=given.density)
-    except VidrainError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
+    render(given.clip, given.output, seed=given.seed, frames=given.frames, density=given.density)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from vidrain.errors import ModelError, OutputError, VidrainError
+from tools.ends import with_exit_code
+from vidrain.errors import ModelError, OutputError
 from vidrain.weights import check_generator
 
 
@@ -60,8 +61,9 @@ def import_nlcl(back: Path, rain: Path | None, target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run; returns the exit code."""
+@with_exit_code
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.import_nlcl", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
     )
@@ -69,12 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rain", type=Path, metavar="RAIN.pth", help="the rain network, for model.output=residual")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     arguments = parser.parse_args(argv)
-    try:
-        import_nlcl(arguments.back, arguments.rain, arguments.output)
-    except VidrainError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
+    import_nlcl(arguments.back, arguments.rain, arguments.output)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from tools.ends import with_exit_code
 from vidrain.config import load_train
-from vidrain.errors import VidrainError
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.data import Batch, Windows
 from vidrain.train.loop import Learner, TrainConfig, cut_of, learn, learner_of
@@ -77,8 +77,9 @@ def by_operation(config: TrainConfig, batch: Batch, count: int) -> str:
     return str(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=count, max_name_column_width=40))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run; returns the exit code."""
+@with_exit_code
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run."""
     summary = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m tools.profile_step", description=summary)
     parser.add_argument("-c", "--config", type=Path, default=ROOT / "configs" / "ablation.yaml")
@@ -86,20 +87,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=12, help="operations shown")
     parser.add_argument("settings", nargs="*", metavar="key=value")
     given = parser.parse_intermixed_args(argv)
-    try:
-        clips = [f"{key}={ROOT / 'samples' / name}" for key, name in CLIPS.items()]
-        config = load_train(given.config, [*clips, *given.settings])
-        batch = batch_of(config)
-        sizes = f"batch {config.batch}, patch {config.patch}, {torch.get_num_threads()} threads"
-        sys.stdout.write(f"{config.model}, {sizes}\n\n")
-        for row in rows(config, batch, given.repeats):
-            sys.stdout.write(f"{row}\n")
-            sys.stdout.flush()
-        sys.stdout.write(f"\n{by_operation(config, batch, given.rows)}\n")
-    except VidrainError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
+    clips = [f"{key}={ROOT / 'samples' / name}" for key, name in CLIPS.items()]
+    config = load_train(given.config, [*clips, *given.settings])
+    batch = batch_of(config)
+    sizes = f"batch {config.batch}, patch {config.patch}, {torch.get_num_threads()} threads"
+    sys.stdout.write(f"{config.model}, {sizes}\n\n")
+    for row in rows(config, batch, given.repeats):
+        sys.stdout.write(f"{row}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"\n{by_operation(config, batch, given.rows)}\n")
 
 
 if __name__ == "__main__":

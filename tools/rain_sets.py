@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vidrain.errors import UsageError, VidrainError
+from tools.ends import with_exit_code
+from vidrain.errors import UsageError
 from vidrain.rain.camera import CameraOptions
 from vidrain.rain.mist import AirOptions
 from vidrain.rain.plan import RainOptions
@@ -90,8 +91,9 @@ def render_half(kind: str, clip: Path, folder: Path, *, frames: int, seed: int) 
     whole.unlink()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run; returns the exit code."""
+@with_exit_code
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run."""
     parser = argparse.ArgumentParser(prog="python -m tools.rain_sets", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -100,19 +102,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(argv)
-    try:
-        kinds = given.sets.split(",")
-        if unknown := [kind for kind in kinds if kind not in SETS]:
-            raise UsageError(f"--sets {unknown[0]}: no such set; allowed: {', '.join(SETS)}")
-        for kind in kinds:
-            for clip in given.clips:
-                name, render = (f"half-{kind}", render_half) if given.half else (kind, render_set)
-                render(kind, clip, given.output, frames=given.frames, seed=given.seed)
-                sys.stdout.write(f"{given.output / name / 'paired' / clip.stem}_rainy.mp4\n")
-    except VidrainError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
+    kinds = given.sets.split(",")
+    if unknown := [kind for kind in kinds if kind not in SETS]:
+        raise UsageError(f"--sets {unknown[0]}: no such set; allowed: {', '.join(SETS)}")
+    for kind in kinds:
+        for clip in given.clips:
+            name, render = (f"half-{kind}", render_half) if given.half else (kind, render_set)
+            render(kind, clip, given.output, frames=given.frames, seed=given.seed)
+            sys.stdout.write(f"{given.output / name / 'paired' / clip.stem}_rainy.mp4\n")
 
 
 if __name__ == "__main__":

@@ -187,6 +187,18 @@ def preview(clip: Path, pairs: tuple[str, ...], at: str, seconds: float, output:
     run_command(work, given["as_json"])
 
 
+def _overview(folder: Path, source: Path | None, output: Path | None, given: dict[str, Any], sink: "Sink") -> Path:
+    """The page of a batch, to which the options of one file mean nothing."""
+    from vidrain.viewer.batch_report import write_batch_report
+
+    force, video = given.pop("force"), given.pop("video")
+    if source is not None or any(given.values()) or video != "0":
+        raise UsageError(
+            f"{folder}: is a folder; --against, --start, --end, --keep-pts, --cfr and --video are of files"
+        )
+    return write_batch_report(folder, output, force=force, on_event=sink)
+
+
 @main.command(epilog=_REPORT_EXITS)
 @click.argument("clean_file", metavar="OUT", type=FILE)
 @click.option("--against", "source", metavar="IN", type=FILE, help="What OUT was made from  [beside it, less .clean].")
@@ -199,12 +211,18 @@ def preview(clip: Path, pairs: tuple[str, ...], at: str, seconds: float, output:
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, help="Replace a page that exists.")
 def report(clean_file: Path, source: Path | None, output: Path | None, *, as_json: bool, **given: Any) -> None:
-    """Write one HTML file about the clean video OUT: before and after, rain over time, facts kept and lost."""
+    """Write one HTML file about the clean video OUT: before and after, rain over time, facts kept and lost.
+
+    Where OUT is the folder of a batch: a table of its files to sort, with small pictures.
+    """
 
     def work(sink: "Sink") -> int:
         from vidrain.job import CleanOptions
         from vidrain.viewer.report import write_report
 
+        if clean_file.is_dir():
+            _named(_overview(clean_file, source, output, given, sink), as_json)
+            return OK
         page = write_report(clean_file, source, output, options=CleanOptions(**given), on_event=sink)
         _named(page, as_json)
         return OK

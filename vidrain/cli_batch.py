@@ -97,8 +97,8 @@ def status(output: Path, *, as_json: bool) -> None:
 
         journal = Journal(output)
         plan = _planned(journal, output)
-        workers = workers_of(BatchOptions(**plan["options"]))
-        facts = status_facts(from_json(plan), journal, output, workers=workers)
+        files, options = from_json(plan), BatchOptions(**plan["options"])
+        facts = status_facts(files, journal, output, workers=workers_of(options))
         click.echo(json.dumps(facts) if as_json else "\n".join(status_lines(facts)))
         return int(facts["exit_code"])
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from stat import S_ISFIFO
 from typing import NamedTuple
 
 from vidrain.errors import InputError
@@ -21,6 +22,8 @@ def identity_of(path: Path, then: str = "nothing was kept") -> Identity:
     """What is at `path` now; InputError if nothing is. then: what comes of it, in words."""
     try:
         stat = path.stat()
+        if S_ISFIFO(stat.st_mode):
+            raise InputError(f"{path}: is a pipe, but a file is expected; save it to a file first")  # or wait for ever
         with path.open("rb") as file:
             ends = file.read(_COMPARED)
             file.seek(max(stat.st_size - _COMPARED, 0))

@@ -5,6 +5,7 @@ Most run in this process (`--engine inline`); kills and signals are in tests/slo
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -18,6 +19,7 @@ from tests import ffmpeg_says
 from tests.batches import written
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_gate import constant_gate
+from tests.pipeline.test_viewer import data_of
 from vidrain.batch.journal import FOLDER, Journal
 
 CHEAP = ("baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "-e", "preset=ultrafast")
@@ -65,15 +67,19 @@ def test_every_file_is_done_or_explained_and_stays_so(card: Path, out: Path, vid
     assert "2 done, 1 failed" in other.err
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.fault(1)
 @pytest.mark.fault(2)
 def test_a_missing_and_an_empty_file_stop_no_other(card: Path, out: Path, vidrain: Vidrain) -> None:
     (card / "empty.mp4").touch()
-    (card / "jobs.csv").write_text("input\ngone.mp4\nempty.mp4\nsub\na.mp4\n")
+    os.mkfifo(card / "pipe.mp4")  # nobody writes into it: whoever reads it waits
+    (card / "jobs.csv").write_text("input\ngone.mp4\nempty.mp4\npipe.mp4\nsub\na.mp4\n")
     ran = vidrain("batch", "run", card / "jobs.csv", "-o", out, *INLINE, *CHEAP, "--json")
     assert (ran.code, list(written(out))) == (1, ["a.mp4"])
     causes = {end["file"]: (end["code"], end["cause"]) for end in ran.events[-1]["troubles"]}
-    assert {name: code for name, (code, _) in causes.items()} == {"gone.mp4": 3, "empty.mp4": 3, "sub.mp4": 3}
+    assert {name: code for name, (code, _) in causes.items()} == dict.fromkeys(
+        ("gone.mp4", "empty.mp4", "pipe.mp4", "sub.mp4"), 3
+    )
     assert "is empty (0 bytes)" in causes["empty.mp4"][1]
     again = vidrain("batch", "run", card / "jobs.csv", "-o", out, *INLINE, *CHEAP, "--json")
     assert of(again.events, "file_start") == [], "what cannot be read is not tried again until it changes"
@@ -196,6 +202,13 @@ def test_it_stops_before_the_disk_is_full_and_goes_on_later(card: Path, out: Pat
     assert vidrain("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP).code == 0
 
 
+@pytest.mark.parametrize("room", ["nan", "-1"])
+def test_room_that_cannot_stay_free_is_refused(room: str, card: Path, out: Path, vidrain: Vidrain) -> None:
+    ran = vidrain("batch", "run", card / "a.mp4", "-o", out, *INLINE, "--min-free", room)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert f"--min-free {room}: allowed: megabytes, 0 or more" in ran.err
+
+
 @pytest.mark.fault(31)
 def test_a_second_run_on_the_same_folder_is_busy(card: Path, out: Path, vidrain: Vidrain) -> None:
     (out / FOLDER).mkdir(parents=True)
@@ -227,6 +240,47 @@ def test_status_tells_what_failed_and_retry_runs_it_again(card: Path, out: Path,
     assert (out / "text.mp4").read_bytes() == (out / "a.mp4").read_bytes(), "with the settings of the run"
     facts = json.loads(vidrain("batch", "status", out, "--json").out)
     assert [facts[name] for name in ("done", "failed", "waiting", "running", "exit_code")] == [3, 0, 0, None, 0]
+
+
+def test_a_plan_of_another_version_is_told_in_one_line(card: Path, out: Path, vidrain: Vidrain) -> None:
+    vidrain("batch", "run", card / "text.mp4", "-o", out, *INLINE)
+    file = out / FOLDER / "plan.json"
+    plan = json.loads(file.read_text())
+    file.write_text(json.dumps(plan | {"version": "9.1", "options": plan["options"] | {"unheard_of": 1}}))
+    for command in ("status", "retry"):
+        ran = vidrain("batch", command, out)
+        assert (ran.code, ran.err.count("\n")) == (2, 1), ran
+        assert "of vidrain 9.1, this is" in ran.err and "give the whole `batch run` command again" in ran.err
+    assert vidrain("batch", "run", card / "text.mp4", "-o", out, *INLINE).code == 1
+
+
+@pytest.mark.proves("report OUT")
+def test_a_folder_of_outputs_is_a_page_as_well(card: Path, out: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
+    (card / "a.mp4").unlink()  # what it looked like before cannot be told any more
+    page = tmp_path / "out.report.html"
+    ran = vidrain("report", out)
+    assert (ran.code, ran.out.strip(), ran.err) == (0, str(page), "")
+    rows = {row["file"]: row for row in data_of(page)["rows"]}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "a.mp4": "done",
+        "sub/b.MP4": "done",
+        "text.mp4": "failed",
+    }
+    assert [len(rows[name]["pictures"]) for name in ("a.mp4", "sub/b.MP4", "text.mp4")] == [1, 2, 0]
+    for picture in (*rows["a.mp4"]["pictures"], *rows["sub/b.MP4"]["pictures"]):
+        assert base64.b64decode(picture)[:3] == b"\xff\xd8\xff"  # JPEG
+    done = rows["sub/b.MP4"]
+    assert (done["href"], done["written_bytes"]) == ("out/sub/b.MP4", (out / "sub" / "b.MP4").stat().st_size)
+    assert done["source_bytes"] == (card / "sub" / "b.MP4").stat().st_size
+    assert "is no video file" in rows["text.mp4"]["cause"]
+    assert written(out).keys() == {"a.mp4", "sub/b.MP4"}, "nothing new in OUT"
+    assert vidrain("report", out).code == 5
+    for refused in (("--against", card), ("--cfr", "25"), ("--video", "1")):
+        ran = vidrain("report", out, "--force", *refused)
+        assert (ran.code, ran.err.count("\n"), "is a folder" in ran.err) == (2, 1, True)
+    ran = vidrain("report", card)
+    assert (ran.code, "no batch was run there" in ran.err) == (2, True)
 
 
 def test_a_partial_file_is_listed_and_says_what_is_missing(

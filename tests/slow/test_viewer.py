@@ -11,12 +11,16 @@ import pytest
 
 from tests import browser, ffmpeg_says
 from tests.painted import read_index
+from vidrain.batch.inputs import items_in
+from vidrain.batch.plan import files_of
+from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.evaluation.methods import Method
 from vidrain.evaluation.plan import EvalOptions
 from vidrain.evaluation.run import evaluate
 from vidrain.evaluation.sets import SetOptions
 from vidrain.job import CleanOptions
 from vidrain.pipeline import clean
+from vidrain.viewer.batch_report import write_batch_report
 from vidrain.viewer.benchmark import write_benchmark
 from vidrain.viewer.preview import write_preview
 from vidrain.viewer.report import write_report
@@ -42,6 +46,59 @@ def report(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(folder / "in.clean.mp4")
 
 
+@pytest.fixture(scope="module")
+def overview(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of three files that are done, of very different sizes, and one that is none."""
+    folder = tmp_path_factory.mktemp("overview")
+    (folder / "card" / "no video.mp4").parent.mkdir()
+    (folder / "card" / "no video.mp4").write_text("text")
+    for name, clip in (("clip 10.mp4", "odd.mp4"), ("clip 9.mp4", "rotated.mp4"), ("<b>clip.mp4", "vfr.mp4")):
+        shutil.copy(samples / clip, folder / "card" / name)
+    files = files_of(items_in([str(folder / "card")], folder / "out"), lambda _: CleanOptions(end="3"), ())
+    run_batch(files, folder / "out", BatchOptions(engine="inline"))
+    return write_batch_report(folder / "out")
+
+
+def test_table_of_a_batch_is_sorted_by_what_is_pressed(overview: Path) -> None:
+    with browser.shown(overview) as (page, wrong):
+        names = lambda: page.locator("#files tbody td[data-key=file]").all_inner_texts()  # noqa: E731
+        assert names() == ["<b>clip.mp4", "clip 10.mp4", "clip 9.mp4", "no video.mp4"]
+        heads = page.locator("#files th button")
+        heads.nth(0).click()
+        assert names().index("clip 9.mp4") < names().index("clip 10.mp4")
+        assert page.get_attribute("th[data-key=file]", "aria-sort") == "ascending"
+        page.focus("th[data-key=source_bytes] button")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        sizes = {path.name: path.stat().st_size for path in (overview.parent / "card").iterdir()}
+        assert names() == sorted(sizes, key=lambda name: -sizes[name])
+        assert page.get_attribute("th[data-key=source_bytes]", "aria-sort") == "descending"
+        page.click("th[data-key=seconds] button")
+        assert names()[-1] == "no video.mp4", "what is not known comes last"
+        assert page.locator("#files img").count() == 3
+        loaded = "() => Array.from(document.images).every((each) => each.complete && each.naturalWidth > 60)"
+        assert page.evaluate(loaded)
+        sides = page.evaluate(
+            "() => Array.from(document.images).map((each) => [each.naturalWidth, each.naturalHeight])"
+        )
+        assert [90, 160] not in sides and any(width < height for width, height in sides), "upright, within its limits"
+        assert page.get_attribute("#files a >> nth=0", "href").startswith("out/")
+        assert page.locator("b").count() == 0
+        assert wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [browser.DESKTOP, browser.PHONE], ids=["desktop", "phone"])
+def test_table_of_a_batch_is_readable(overview: Path, scheme: str, size: tuple[int, int]) -> None:
+    with browser.shown(overview, size=size, scheme=scheme) as (page, wrong):
+        assert [each for each in page.evaluate(COLORS) if contrast(each[1], each[2]) < 4.5] == []
+        assert page.evaluate(NAMELESS) == []
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        dark = luminance(page.evaluate("() => getComputedStyle(document.body).backgroundColor")) < 0.2
+        assert dark == (scheme == "dark")
+        assert wrong == []
+
+
 @pytest.fixture(params=["preview", "report"])
 def page(request: pytest.FixtureRequest) -> Path:
     found: Path = request.getfixturevalue(request.param)
@@ -57,7 +114,7 @@ def test_a_benchmark_is_sorted_and_filtered_by_keys(samples: Path, tmp_path: Pat
     methods = [Method(label="it", kind="model", options=CleanOptions(model="baseline"))]
     page_file = write_benchmark(evaluate(EvalOptions(data=tmp_path, sets=sets), methods, tmp_path / "out"))
     for size, scheme in ((browser.DESKTOP, "light"), (browser.PHONE, "dark")):
-        with browser.opened(page_file, size=size, scheme=scheme, is_video=False) as (page, wrong):
+        with browser.shown(page_file, size=size, scheme=scheme) as (page, wrong):
 
             def shown(page: Any = page) -> list[list[str]]:
                 """Clip, method and PSNR-Y of the rows that are seen."""

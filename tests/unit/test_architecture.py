@@ -40,7 +40,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
     frozenset({"baseline", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
-    frozenset({"train.footage", "train.data", "train.preview", "train.run", "train.loop"})
+    frozenset({"train.footage", "train.data", "train.rendered", "train.preview", "train.run", "train.loop"})
     | {"train.stretches", "train.adapt"},
     frozenset({"job", "tracks", "adaptation", "report", "segments", "pipeline", "archive"})
     | {"inspection", "analysis", "doctor", "verification"},
@@ -82,7 +82,7 @@ DOORS = {
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
-    "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py"},
+    "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py", "viewer/thumbnail.py"},
     "omegaconf": {"config.py"},
     "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py", "cli_batch.py"},
     "rich": {"progress.py"},

@@ -101,6 +101,11 @@ def test_stopping_at_the_first_failure_lets_what_runs_end() -> None:
     assert said(scheduled(tasks("abcd"), engine, fits=always, keep_going=False)) == "+a1 +b1 -a. -b."
 
 
+def test_stopping_at_the_first_failure_tries_nothing_again() -> None:
+    engine = Scripted(2, a=[BAD], b=[UNLUCKY, GOOD])
+    assert said(scheduled(tasks("abc"), engine, fits=always, keep_going=False)) == "+a1 +b1 -a. -b."
+
+
 def test_what_does_not_fit_waits_for_room_and_smaller_ones_go_first() -> None:
     size = {"a": 5, "b": 3, "c": 1}
 

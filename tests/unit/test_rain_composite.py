@@ -121,6 +121,8 @@ def test_any_picture_stays_a_picture(height: int, width: int, rate: float, kind:
         ({"exposure": "0"}, "exposure=0: allowed: seconds"),
         ({"exposure": "fast"}, "exposure=fast"),
         ({"exposure": "1/0"}, "exposure=1/0"),
+        ({"exposure": "1e-999999999"}, "exposure=1e-999999999"),
+        ({"light": "dusk"}, "light=dusk: allowed: day, night"),
         ({"rolling_shutter": "-1"}, "rolling_shutter=-1"),
         ({"speed": 1e9}, "speed=1000000000.0"),
         ({"seed": -1}, "seed=-1"),

@@ -1,5 +1,6 @@
 """Drops on the glass, the wiper, splashes on the ground, and headlamps."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,20 @@ def test_drops_gather_without_a_wiper_and_are_cleared_by_one() -> None:
     assert counts["wiped"][28] > 50
     assert counts["wiped"][36] < 0.35 * counts["wiped"][28]
     assert counts["never"][-1] > 1.5 * counts["wiped"][-1]
+
+
+@pytest.mark.parametrize(
+    ("camera", "seconds"), [(CAMERA, 600.0), (replace(CAMERA, options=CameraOptions(view=120)), 0.1)]
+)
+def test_neither_a_gap_in_time_nor_much_glass_takes_memory_without_end(camera: Camera, seconds: float) -> None:
+    """Every drop is compared with every other: tens of thousands would be gigabytes."""
+    tracemalloc.start()
+    glass = Glass(camera, HEAVY, GlassOptions(distance=2.0), 1)
+    glass.step(seconds)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0 < len(glass) <= 700
+    assert peak < 300e6
 
 
 def test_a_drop_shows_the_scene_upside_down_and_the_rest_stays_as_it_is() -> None:

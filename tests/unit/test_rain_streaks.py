@@ -1,5 +1,6 @@
 """What a drop leaves on the picture: the law of exposure, where a driving camera looks to, and how soft dots are."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,24 @@ def test_out_of_focus_takes_as_much_light_over_more_of_the_picture() -> None:
     sharp, soft = drawn(near, CAMERA), drawn(near, replace(CAMERA, options=CameraOptions(height=1000.0, aperture=0.2)))
     assert soft.sum() == pytest.approx(sharp.sum(), rel=0.02)
     assert soft.max() < 0.7 * sharp.max()
+
+
+def test_many_long_streaks_are_drawn_in_portions_and_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All points of heavy rain at a long exposure, held at once, are gigabytes."""
+    camera = replace(CAMERA, exposure=1 / 15)
+    streaks = seen(RainField(camera, Weather(rate=60.0), 1).drops(), camera)
+    pictures, peaks = [], []
+    for at_once in (10**9, 50_000):
+        monkeypatch.setattr("vidrain.rain.streaks._AT_ONCE", at_once)
+        canvas = Canvas(camera.size)
+        tracemalloc.start()
+        draw(streaks, camera, np.linspace(0.5, 2, len(streaks)), canvas)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        pictures.append(canvas.finished())
+    for whole, portions in zip(*pictures, strict=True):
+        assert np.allclose(portions, whole, rtol=1e-5, atol=1e-7)
+    assert peaks[1] < peaks[0] / 4
 
 
 def test_a_driving_camera_sees_streaks_radiate_from_where_it_drives() -> None:

@@ -175,11 +175,16 @@ def to_json(files: Sequence[File], options: Mapping[str, Any]) -> dict[str, Any]
             places[id(file.settings)] = len(shared)
             shared.append(file.settings)
         rows.append([str(file.source.absolute()), file.output, places[id(file.settings)], list(file.also)])
-    return {"v": 1, "options": dict(options), "settings": shared, "files": rows}
+    return {"v": 1, "version": __version__, "options": dict(options), "settings": shared, "files": rows}
 
 
 def from_json(plan: Mapping[str, Any]) -> list[File]:
-    """The files of a plan that `to_json` wrote."""
+    """The files of a plan that `to_json` wrote; UsageError for one of another version, whose settings may be others."""
+    if plan.get("version") != __version__:
+        raise UsageError(
+            f"the last run there was of vidrain {plan.get('version', 'before 0.1.0')}, this is {__version__}; give the "
+            "whole `batch run` command again"
+        )
     return [
         File(Path(source), output, plan["settings"][place], tuple(also))
         for source, output, place, also in plan["files"]

@@ -51,6 +51,8 @@ class BatchOptions:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers}: allowed: 1 or more")
+        if not self.min_free_mb >= 0:  # nor is it a number that is none
+            raise UsageError(f"--min-free {self.min_free_mb:g}: allowed: megabytes, 0 or more")
         if self.engine == "inline" and (self.workers or 1) > 1:
             raise UsageError(
                 f"--workers {self.workers}: --engine inline does one file at a time; leave one of them out"

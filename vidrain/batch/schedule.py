@@ -42,6 +42,7 @@ def scheduled(tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: 
     waiting, running = list(tasks), dict[str, Task]()
     tries: Counter[str] = Counter()
     later: list[tuple[float, Task]] = []
+    goes_on = True
     while waiting or running or later:
         waiting += [task for due, task in later if due <= monotonic()]
         later = [(due, task) for due, task in later if due > monotonic()]
@@ -58,12 +59,12 @@ def scheduled(tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: 
             continue
         for number, result in engine.poll(_POLL_S):
             task = running.pop(number)
-            again = result["state"] == "failed" and result["transient"] and tries[number] < TRIES
+            again = goes_on and result["state"] == "failed" and result["transient"] and tries[number] < TRIES
             yield Over(task, result, is_last=not again)
             if again:
                 later.append((monotonic() + _PAUSE_S * 2 ** (tries[number] - 1), task))
             elif result["state"] == "failed" and not keep_going:
-                waiting, later = [], []
+                waiting, later, goes_on = [], [], False
 
 
 def _next(waiting: Sequence[Task], running: Collection[Task], fits: Fits) -> Task | None:

@@ -26,6 +26,7 @@ _LEAST_MM, _MOST_MM = 0.5, 6.0  # drops that stick
 _SPREAD = 0.8  # contact radius over diameter
 _LARGEST_MM = 3.0  # contact radius from which on a drop slides
 _MOST = 700  # drops; more have grown together or run off
+_MOST_NEW = 2 * _MOST  # in one step, which may be minutes long: each is compared with every other
 _STRAYING = 1.0  # m/s at which drops meet the glass of a camera at rest
 _FLATTEST = 0.55  # height over breadth
 _SHOWN = 0.9  # of the picture's width that a drop shows
@@ -120,7 +121,8 @@ class Glass:
         area = height * width / (self._per_mm * 1000) ** 2
         met = _STRAYING + 0.3 * self._weather.speed / 3.6  # the slope of a windscreen throws most off
         rate = self._weather.rate
-        count = int(self._random.poisson(count_per_m3(rate, _LEAST_MM, _MOST_MM) * area * met * seconds))
+        due = int(self._random.poisson(count_per_m3(rate, _LEAST_MM, _MOST_MM) * area * met * seconds))
+        count = min(due, _MOST_NEW)
         place = self._random.uniform((0, 0), (width, height), (count, 2))
         uniform = self._random.random(count)
         radius = drawn_diameters(rate, _LEAST_MM, _MOST_MM, uniform) * _SPREAD * self._per_mm if count else uniform

@@ -3,11 +3,12 @@
 Times, streams, sound and containers are planned as for `clean`: rain is laid on, and all else stays as it was.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vidrain.errors import InputError, UsageError
 from vidrain.job import CleanOptions, Job, Output, plan_job
@@ -29,6 +30,8 @@ from vidrain.watchdog import STALL_S
 MAP_DEPTH = 12  # bits of the opacity and the transmission that are written
 _FULL_RANGE, _UNTAGGED = 2, 2
 _HDR_TRANSFERS = (16, 18)  # PQ and HLG
+# Few digits of an exponent: a fraction holds 1e-999999999 with all its zeros.
+_TIME = re.compile(r"\d{1,19}/\d{1,19}|(\d{1,19}|\d{0,19}\.\d{1,19})(e-?\d{1,2})?", re.ASCII)
 _NEAREST, _BEHIND_GLASS = 0.3, 1.0  # metres
 _OUTPUTS = ("clean", "rain", "streaks", "veil", "params")
 # Option -> (least, most): what is allowed.
@@ -194,15 +197,15 @@ def _check(options: RainOptions) -> None:
             value = getattr(value, part)
         if not least <= value <= most:  # type: ignore[operator]  # and not a number is neither
             raise UsageError(f"{key}={value}: allowed: {least:g} to {most:g}")
-    if options.camera.focus <= options.camera.focal_mm / 1000:
-        raise UsageError(f"camera.focus={options.camera.focus}: has to lie beyond the focal length")
+    if options.light not in get_args(Light):
+        raise UsageError(f"light={options.light}: allowed: {', '.join(get_args(Light))}")
 
 
 def _seconds(key: str, text: str, least: Fraction) -> Fraction:
     """A time such as 1/250 or 0.004."""
     try:
-        found = Fraction(text) if len(text) < 40 else None
-    except (ValueError, ZeroDivisionError):
+        found = Fraction(text) if _TIME.fullmatch(text) else None
+    except ZeroDivisionError:
         found = None
     if found is None or not least <= found <= 1:
         bounds = f"{least} to 1" if least else "0 to 1"

@@ -52,7 +52,7 @@ class Drops:
     def __len__(self) -> int:
         return len(self.diameter)
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> "Drops":
+    def only(self, chosen: npt.NDArray[np.bool_] | slice) -> "Drops":
         """Those that are chosen, [D]."""
         return Drops(
             self.place[chosen],

@@ -5,6 +5,7 @@ falls as the shutter stays open longer, while the streak grows. So what it takes
 pi/4 d^2, however fast it moves and however far out of focus it is, and that is what is laid out along its way.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ _LENS = 0.35  # pixels: standard deviation of what a good lens and a sensor's pi
 _SWING = 0.2  # of its brightness that a swinging drop gains and loses
 _SPACING = 0.7  # pixels from one point of a streak to the next, of its own softness
 _MOST_POINTS = 4000  # of one streak
+_AT_ONCE = 1_000_000  # points that are held, about 200 MB: heavy rain in a large picture has a hundred times as many
 _ROUNDS = 8  # of approximation: when the shutter opens over the row where a drop then is
 
 
@@ -34,6 +36,10 @@ class Streaks:
 
     def __len__(self) -> int:
         return len(self.begin)
+
+    def only(self, chosen: slice) -> "Streaks":
+        """Those that are chosen."""
+        return Streaks(self.drops.only(chosen), self.begin[chosen], self.end[chosen])
 
     def place(self, seconds: Floats) -> Floats:
         """Where the drops are so long after the opening, [S, 3]."""
@@ -85,13 +91,31 @@ def draw(streaks: Streaks, camera: Camera, light: Floats, canvas: Canvas) -> Non
     """Lay the streaks on the canvas. light: [S], how bright each drop is beside others at its place."""
     if not len(streaks):
         return
-    diameter_m = streaks.drops.diameter / 1000
-    middle = (streaks.begin + streaks.end) / 2
-    at_middle = streaks.place(middle)[:, 2]
-    width = camera.focal_px * diameter_m / at_middle
+    at_middle = streaks.place((streaks.begin + streaks.end) / 2)[:, 2]
+    width = camera.focal_px * streaks.drops.diameter / 1000 / at_middle
     variance = _LENS**2 + (width**2 + camera.blur_px(at_middle) ** 2) / 16
-    level = canvas.levels(variance)
     points = _points(streaks, camera, variance)
+    level = canvas.levels(variance)
+    for some in _portions(points):
+        _lay(streaks.only(some), points[some], camera, (light[some], level[some]), canvas)
+
+
+def _portions(points: npt.NDArray[np.int64]) -> Iterator[slice]:
+    """Streaks of so many points each, as runs that together have few enough to be held; one streak at least."""
+    upto, begin = np.cumsum(points), 0
+    while begin < len(points):
+        before = upto[begin] - points[begin]
+        end = max(begin + 1, int(np.searchsorted(upto, before + _AT_ONCE, "right")))
+        yield slice(begin, end)
+        begin = end
+
+
+def _lay(
+    streaks: Streaks, points: npt.NDArray[np.int64], camera: Camera, look: tuple[Floats, Floats], canvas: Canvas
+) -> None:
+    """Some streaks, point by point. points, look (light and level of softness): [S]."""
+    light, level = look
+    diameter_m = streaks.drops.diameter / 1000
     owner = np.repeat(np.arange(len(streaks)), points)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(points) - points, points)
     share = (number + 0.5) / points[owner]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -65,19 +66,25 @@ def facts_of(info: VideoInfo) -> list[tuple[str, str]]:
 
 def page_of(content: Content) -> str:
     """The page as text."""
-    folder = files("vidrain.viewer")
-    parts = {name: folder.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+    return filled("page", content.title, _data(content))
+
+
+def filled(name: str, title: str, data: dict[str, Any]) -> str:
+    """The page `name`.html with its script, the style of all pages, and the data that its script shows."""
+    texts = {part: _text(part) for part in (f"{name}.html", f"{name}.js", "page.css")}
     slots = {
         "POLICY": escape(POLICY),
-        "TITLE": escape(content.title),
-        "STYLE": parts["css"],
-        "SCRIPT": parts["js"],
-        "DATA": _as_script(_data(content)),
+        "TITLE": escape(title),
+        "STYLE": texts["page.css"],
+        "SCRIPT": texts[f"{name}.js"],
+        "DATA": _as_script(data),
     }
-    page = parts["html"]
-    for name in ("POLICY", "TITLE", "STYLE", "SCRIPT", "DATA"):  # the data last: it may hold any text
-        page = page.replace(f"@@{name}@@", slots[name])
-    return page
+    # in one go: a title may name a slot
+    return re.sub("@@([A-Z]+)@@", lambda slot: slots[slot[1]], texts[f"{name}.html"])
+
+
+def _text(name: str) -> str:
+    return files("vidrain.viewer").joinpath(name).read_text(encoding="utf-8")
 
 
 def write_page(content: Content, path: Path) -> None:

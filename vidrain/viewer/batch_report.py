@@ -1,0 +1,90 @@
+"""write_batch_report(): a folder of outputs on one page: every file, what became of it, and what it looks like.
+
+write_batch_report(Path("clean"), Path("clean.report.html"), force=False)
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from vidrain.batch.journal import DONE, Journal, Record
+from vidrain.batch.plan import File, from_json
+from vidrain.batch.run import end_of, is_over, states_of
+from vidrain.errors import UsageError, VidrainError
+from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
+from vidrain.outputs import beside, claimed
+from vidrain.progress import readable
+from vidrain.video.decode import open_video
+from vidrain.viewer.overview import Row, overview_of
+from vidrain.viewer.page import VIDEO_BYTES
+from vidrain.viewer.thumbnail import thumbnail
+
+
+def write_batch_report(
+    out: str | Path, page: str | Path | None = None, *, force: bool = False, on_event: OnEvent = ignore
+) -> Path:
+    """Write a page about the batch in `out`, as its journal has it now; returns its path.
+
+    page: `OUT.report.html` beside the folder by default. Raises VidrainError.
+    """
+    folder = Path(out)
+    journal = Journal(folder)
+    plan = journal.plan()
+    if plan is None:
+        raise UsageError(f"{folder}: no batch was run there; name a clean file, or the folder of a batch")
+    files = from_json(plan)
+    target = Path(page) if page is not None else beside(folder.resolve(), ".report.html")
+    with claimed(target, force=force) as claim:
+        on_event(PagePlan(source=str(folder), output=str(target), frames=len(files)))
+        meter, room, rows = Meter(len(files)), VIDEO_BYTES, list[Row]()
+        for file in files:
+            record = journal.last.get(file.output)
+            pictures = _pictures(file, record, folder) if room > 0 else ()
+            room -= sum(map(len, pictures))
+            rows.append(_row(file, record, folder, target, pictures))
+            on_event(meter.tick())
+        note = ", ".join(f"{number} {state}" for state, number in states_of(files, journal).items())
+        claim.write(overview_of(f"{folder.resolve().name}: {len(files)} files", f"{note}.", rows).encode())
+        claim.publish()
+    on_event(PageDone(output=str(target), size=target.stat().st_size))
+    return target
+
+
+def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Sequence[bytes]) -> Row:
+    href = quote(os.fsencode(os.path.relpath(out / file.output, page.parent)))
+    name, source = readable(file.output), readable(str(file.source))
+    if record is None or not is_over(record):
+        return Row(file=name, href=href, source=source, state="waiting")
+    end, is_done = end_of(record, str(file.source)), record["state"] in DONE
+    return Row(
+        file=name,
+        href=href,
+        source=source,
+        state=end.state,
+        cause=readable(end.cause),
+        frames=record.get("frames"),
+        seconds=end.seconds if is_done else None,
+        source_bytes=record["source_bytes"],
+        written_bytes=sum(record["files"].values()) if is_done else None,
+        pictures=pictures,
+    )
+
+
+def _pictures(file: File, record: Record | None, out: Path) -> Sequence[bytes]:
+    """The middle frame before and after; after alone where the source is gone or only a part of it was cleaned."""
+    if record is None or record["state"] not in DONE:
+        return ()
+    try:
+        after = open_video(out / file.output)
+        middle = len(after.index.pts) // 2
+        shown = [thumbnail(after.frame(middle), after.info)]
+    except VidrainError:
+        return ()
+    try:
+        before = open_video(file.source)
+        if len(before.index.pts) == len(after.index.pts):
+            shown.insert(0, thumbnail(before.frame(middle), before.info))
+    except VidrainError:
+        pass
+    return shown

@@ -1,0 +1,77 @@
+"use strict";
+// A table of files, sorted by the column whose head is pressed; once more turns it round.
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const data = JSON.parse($("data").textContent);
+  const element = (name, text, attributes = {}) => {
+    const made = document.createElement(name);
+    if (text !== undefined) made.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  const size = (bytes) => bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  const KINDS = { done: "kept", partial: "changed", failed: "lost" };
+  const COLUMNS = [
+    ["file", "file", (row) => row.file],
+    ["state", "state", (row) => row.state],
+    ["what happened", "cause", (row) => row.cause],
+    ["frames", "frames", (row) => String(row.frames)],
+    ["took", "seconds", (row) => `${row.seconds.toFixed(1)} s`],
+    ["source", "source_bytes", (row) => size(row.source_bytes)],
+    ["outputs", "written_bytes", (row) => size(row.written_bytes)],
+  ];
+  const sorted = { by: null, down: false };
+
+  const body = $("files").tBodies[0];
+  const lines = data.rows.map((row) => {
+    const line = element("tr"), pictures = element("td");
+    row.pictures.forEach((picture, place) => {
+      const alt = `${place === row.pictures.length - 1 ? "after" : "before"}: ${row.file}`;
+      pictures.append(element("img", undefined, { src: `data:image/jpeg;base64,${picture}`, alt, loading: "lazy" }));
+    });
+    for (const [, key, text] of COLUMNS) {
+      const known = row[key] !== null, cell = element("td", undefined, { "data-key": key });
+      if (key === "file" && row.written_bytes !== null) cell.append(element("a", row.file, { href: row.href, title: row.source }));
+      else cell.append(known ? text(row) : "–");
+      if (key === "state") cell.className = KINDS[row.state] || "";
+      line.append(cell);
+      if (key === "file") line.append(pictures);
+    }
+    return [row, line];
+  });
+
+  // What is not known comes last, whichever way the rest is sorted.
+  function compare(key, down) {
+    return ([one], [other]) => {
+      const a = one[key], b = other[key];
+      if (a === null || b === null) return (a === null) - (b === null);
+      const order = typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true });
+      return down ? -order : order;
+    };
+  }
+  function sort(key) {
+    sorted.down = sorted.by === key && !sorted.down;
+    sorted.by = key;
+    body.append(...[...lines].sort(compare(key, sorted.down)).map(([, line]) => line));
+    for (const head of $("files").querySelectorAll("th[data-key]")) {
+      const is = head.dataset.key === key;
+      head.setAttribute("aria-sort", is ? (sorted.down ? "descending" : "ascending") : "none");
+    }
+  }
+
+  const heads = $("files").tHead.rows[0];
+  for (const [label, key] of COLUMNS) {
+    const head = element("th", undefined, { scope: "col", "data-key": key, "aria-sort": "none" });
+    const button = element("button", label, { type: "button" });
+    button.addEventListener("click", () => sort(key));
+    head.append(button);
+    heads.append(head);
+    if (key === "file") heads.append(element("th", "pictures", { scope: "col" }));
+  }
+  body.append(...lines.map(([, line]) => line));
+  $("note").textContent = data.note;
+  $("theme").addEventListener("click", () => {
+    const root = document.documentElement, dark = matchMedia("(prefers-color-scheme:dark)").matches;
+    root.dataset.theme = (root.dataset.theme || (dark ? "dark" : "light")) === "dark" ? "light" : "dark";
+  });
+})();

@@ -1,0 +1,37 @@
+"""Many files on one page: a table to sort, with small pictures. Knows nothing of how they came about."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vidrain.viewer.page import filled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One file. href: where the clean file lies, from the page; pictures: JPEGs of before and after, or of after alone.
+
+    frames, seconds (of work), source_bytes, written_bytes: None where they are not known.
+    """
+
+    file: str
+    href: str
+    source: str
+    state: str
+    cause: str = ""
+    frames: int | None = None
+    seconds: float | None = None
+    source_bytes: int | None = None
+    written_bytes: int | None = None
+    pictures: Sequence[bytes] = ()
+
+
+def overview_of(title: str, note: str, rows: Sequence[Row]) -> str:
+    """The page as text. note: a sentence above the table."""
+    data: dict[str, Any] = {"note": note, "rows": [_plain(row) for row in rows]}
+    return filled("overview", title, data)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return asdict(row) | {"pictures": [base64.b64encode(picture).decode() for picture in row.pictures]}
