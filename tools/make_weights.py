@@ -1,0 +1,99 @@
+"""Makes the weights that come with vidrain, from clips without rain: rain is rendered on them, then a gate is trained.
+
+    python -m tools.make_weights gate-s --data ../shared/data -o work/      # leaves work/gate-s/gate-s.safetensors
+
+Clips are those of DATA/clean/train but the two of development. They are reduced to 640 pixels first, as gates look at
+pictures of that size; `vidrain rain` renders the sets of tools/rain_sets.py on them, tools/dev_rain.py rain of another
+make, and each is there without rain as well. The settings of training are those of configs/weights.yaml. What has been
+rendered is taken as it is, and training goes on where it stopped, if the same command is given again.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import imageio_ffmpeg
+
+from tools.dev_rain import render
+from tools.ends import with_exit_code
+from tools.rain_sets import render_set
+from vidrain.config import load_train
+from vidrain.errors import InputError
+from vidrain.progress import sink_for
+from vidrain.train.loop import train
+
+RECIPE = Path(__file__).resolve().parents[1] / "configs" / "weights.yaml"
+LEFT_OUT = ("truck", "carpark")  # choices are made on these
+NIGHT = ("night_road",)
+DRIVING = ("car", "dashcam0", "street2")  # their camera drives ahead
+STILL_FRAMES = ("kitti_gray",)  # ten frames a second: gusts would be too fast for it
+SIDE = 640  # of the longer side, in pixels
+FRAMES = 80  # of each clip
+SEED = 1
+SIMPLE = {"simple-dense": (3, 1.0), "simple-thin": (5, 0.3)}  # name -> seed, density
+
+
+def reduced(clips: Sequence[Path], folder: Path) -> Iterator[Path]:
+    """Copies with a longer side of `SIDE` at most, without sound."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scale = f"scale='if(gt(iw,ih),min(iw,{SIDE}),-2)':'if(gt(iw,ih),-2,min(ih,{SIDE}))'"
+    for clip in clips:
+        small = folder / f"{clip.stem}.mp4"
+        if not small.exists():
+            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-i", str(clip), "-an"]
+            part = small.with_suffix(".part.mp4")
+            subprocess.run([*command, "-vf", scale, "-c:v", "libx264", "-crf", "8", str(part)], check=True)
+            part.rename(small)
+        yield small
+
+
+def sets_of(clip: Path) -> tuple[str, ...]:
+    """The sets of tools/rain_sets.py that mean something on a clip."""
+    if clip.stem in NIGHT:
+        return "heavy", "light", "night"
+    fast = ("driving",) * (clip.stem in DRIVING)
+    return "heavy", "light", *fast, *(("gust",) * (clip.stem not in STILL_FRAMES))
+
+
+def render_all(clips: Sequence[Path], folder: Path) -> None:
+    """Pairs of all clips: in rain of every kind, and without any."""
+    for clip in clips:
+        for kind in sets_of(clip):
+            if not (folder / kind / "paired" / f"{clip.stem}.json").exists():  # written last
+                render_set(kind, clip, folder, frames=FRAMES, seed=SEED)
+        for name, (seed, density) in SIMPLE.items() if clip.stem not in NIGHT else ():
+            if not (folder / name / "clean" / "train" / f"{clip.stem}.mp4").exists():  # likewise
+                render(clip, folder / name, seed=seed, frames=FRAMES, density=density)
+        for role in ("clean", "rainy"):
+            dry = folder / "dry" / f"{clip.stem}_{role}.mp4"
+            dry.parent.mkdir(exist_ok=True)
+            shutil.copyfile(clip, dry)
+
+
+@with_exit_code
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.make_weights", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("model", choices=("gate-s", "gate-m", "gate-l"))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="of training, stronger than the recipe")
+    given = parser.parse_args(argv)
+    found = sorted(given.data.glob("clean/train/*.mp4"))
+    clips = [clip for clip in found if clip.stem not in LEFT_OUT]
+    if not clips:
+        raise InputError(f"{given.data}: holds no clean/train/*.mp4; --data says where the clips without rain lie")
+    pairs = given.output / "pairs"
+    render_all(list(reduced(clips, given.output / "clips")), pairs)
+    settings = [f"model={given.model}", f"data.rendered={pairs}", *given.settings]
+    with sink_for(as_json=False) as tell:
+        train(load_train(RECIPE, settings), given.output / given.model, on_event=tell)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
