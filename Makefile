@@ -64,10 +64,12 @@ test: export OMP_NUM_THREADS := 1
 test: $(TEST_SETUP)
 	@$(BIN)/python -m pytest -q -n $(JOBS)
 
-# What is switched off runs side by side; the rest measures time and memory, one after the other.
+# These look at what comes out alone and run side by side; the rest measures time and memory, one after the other.
+TOGETHER := $(patsubst %,tests/slow/test_%.py,switched_off goes_on real_clips footage_roundtrip fuzz)
+
 test-slow: $(TEST_SETUP)
-	@$(BIN)/python -m pytest -q -m slow -n $(JOBS) tests/slow/test_switched_off.py
-	@$(BIN)/python -m pytest -q -m slow --ignore=tests/slow/test_switched_off.py
+	@$(BIN)/python -m pytest -q -m slow -n $(JOBS) $(TOGETHER)
+	@$(BIN)/python -m pytest -q -m slow $(TOGETHER:%=--ignore=%)
 
 check: $(TEST_SETUP)
 	$(BIN)/ruff check .

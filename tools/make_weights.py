@@ -1,11 +1,12 @@
-"""Makes the weights that come with vidrain, from clips without rain: rain is rendered on them, then a gate is trained.
+"""Makes the weights that come with vidrain: of real rain pasted elsewhere, and of rain that is rendered.
 
     python -m tools.make_weights gate-s --data ../shared/data -o work/      # leaves work/gate-s/gate-s.safetensors
 
-Clips are those of DATA/clean/train but the two of development. They are reduced to 640 pixels first, as gates look at
-pictures of that size; `vidrain rain` renders the sets of tools/rain_sets.py on them, tools/dev_rain.py rain of another
-make, and each is there without rain as well. The settings of training are those of configs/weights.yaml. What has been
-rendered is taken as it is, and training goes on where it stopped, if the same command is given again.
+Real rain is that of five clips of DATA/real. Clips without rain are those of DATA/clean/train but the two of
+development, reduced to 640 pixels first, as gates look at pictures of that size. `vidrain rain` renders the sets of
+tools/rain_sets.py on them, tools/dev_rain.py rain of another make, and each is there without rain as well. The settings
+of training are those of configs/weights.yaml. What has been rendered is taken as it is, and training goes on where it
+stopped, if the same command is given again.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from vidrain.progress import sink_for
 from vidrain.train.loop import train
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "weights.yaml"
+RAINY = ("field", "trees", "people", "campus", "night_path")  # of real/; the others are only scored
 LEFT_OUT = ("truck", "carpark")  # choices are made on these
 NIGHT = ("night_road",)
 DRIVING = ("car", "dashcam0", "street2")  # their camera drives ahead
@@ -83,14 +85,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="of training, stronger than the recipe")
-    given = parser.parse_args(argv)
+    given = parser.parse_intermixed_args(argv)
     found = sorted(given.data.glob("clean/train/*.mp4"))
     clips = [clip for clip in found if clip.stem not in LEFT_OUT]
     if not clips:
         raise InputError(f"{given.data}: holds no clean/train/*.mp4; --data says where the clips without rain lie")
-    pairs = given.output / "pairs"
-    render_all(list(reduced(clips, given.output / "clips")), pairs)
-    settings = [f"model={given.model}", f"data.rendered={pairs}", *given.settings]
+    pairs, small = given.output / "pairs", given.output / "clips"
+    render_all(list(reduced(clips, small)), pairs)
+    rainy = ",".join(str(given.data / "real" / f"{name}.mp4") for name in RAINY)
+    named = [f"data.rainy={rainy}", f"data.clean={small}", f"data.rendered={pairs}"]
+    settings = [f"model={given.model}", *named, *given.settings]
     with sink_for(as_json=False) as tell:
         train(load_train(RECIPE, settings), given.output / given.model, on_event=tell)
 

@@ -8,9 +8,7 @@ import pytest
 import torch
 
 import vidrain
-from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
-from vidrain.train.data import Window
 from vidrain.types import Aligned
 from vidrain.weights import PRESETS, load_model, packed_gate, read_header, weights_of
 
@@ -38,7 +36,9 @@ def test_they_are_used_where_none_are_named(name: str, tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
     count = 2 * CONFIGS[name].radius
     aligned = Aligned(
-        torch.rand(3, 40, 48, generator=random), torch.rand(count, 3, 40, 48, generator=random), torch.zeros(count, 40, 48)
+        torch.rand(3, 40, 48, generator=random),
+        torch.rand(count, 3, 40, 48, generator=random),
+        torch.zeros(count, 40, 48),
     )
     rain = load_model(name)(aligned)
     assert not torch.equal(rain, GateDecomposer(Gate(CONFIGS[name]), first=None)(aligned)), "as before training"
