@@ -1,4 +1,4 @@
-"""Makes the weights that come with vidrain: of real rain pasted elsewhere, and of rain that is rendered.
+"""Trains a gate on real rain that is pasted elsewhere, and on rain that is rendered.
 
     python -m tools.make_weights gate-s --data ../shared/data -o work/      # leaves work/gate-s/gate-s.safetensors
 

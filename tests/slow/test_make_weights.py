@@ -1,4 +1,4 @@
-"""The recipe of the weights, from clips to a file that can be used, on two samples and for three steps."""
+"""Training on real and rendered rain, from clips to a file that can be used, on two samples and for three steps."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The recipe of the weights that come with vidrain: which clips it takes, and what it renders on them."""
+"""Training on real and rendered rain: which clips it takes, and what it renders on them."""
 
 from pathlib import Path
 
