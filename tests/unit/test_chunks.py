@@ -119,6 +119,16 @@ def test_chunks_of_the_head_that_leave_their_list(whole: Path, tmp_path: Path) -
     assert any("outside of the lists" in damage.what for damage in examine(path).damages)
 
 
+def test_an_index_that_is_longer_than_the_file(whole: Path, tmp_path: Path) -> None:
+    """FFmpeg leaves it alone and reads its rows as chunks: a packet of sound more."""
+    data = bytearray(whole.read_bytes())
+    place = data.rindex(b"idx1") + 4
+    data[place + 2] ^= 2
+    path = tmp_path / "hurt.avi"
+    path.write_bytes(data)
+    assert any("its index (idx1) ends" in damage.what for damage in examine(path).damages)
+
+
 def test_what_a_camera_appends_is_no_damage(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "appended.avi"
     path.write_bytes(whole.read_bytes() + b"GPS $GPRMC,120000,A,4717.11,N,00833.91,E" * 40)

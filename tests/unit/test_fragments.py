@@ -156,6 +156,17 @@ def test_a_name_that_is_none(whole: Path, tmp_path: Path) -> None:
     assert any("is no box" in damage.what for damage in found)
 
 
+@pytest.mark.parametrize("fragment", [0, 1])
+def test_a_name_that_is_none_and_a_length_beyond_the_file(whole: Path, tmp_path: Path, fragment: int) -> None:
+    """Text, say, over the head of a fragment: all from there on is gone."""
+    data = whole.read_bytes()
+    place = -1
+    for _ in range(fragment + 1):
+        place = data.index(b"moof", place + 1)
+    found = examined([data[: place - 4], b"6=4_1_<W", data[place + 4 :]], tmp_path)
+    assert any("the last fragment is cut: the last box (1_<W) ends" in damage.what for damage in found)
+
+
 def test_samples_without_a_byte_take_no_memory(whole: Path, tmp_path: Path) -> None:
     """A thousand runs of a million samples each, of the size and length that the head states: in a few kilobytes."""
 

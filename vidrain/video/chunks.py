@@ -96,6 +96,8 @@ def _riffs(file: BinaryIO, size: int, found: _Found) -> Iterator[Damage]:
                 yield from _movie(file, chunk, size, found)
             elif chunk.name == b"idx1":
                 found.index = chunk
+                if chunk.end > size >= riff.end:  # readers leave such an index alone, and read on into it
+                    yield Damage.anywhere(f"its index (idx1) ends {chunk.end - size} bytes behind the end of the file")
         if riff.end > size:
             yield Damage(f"the file ends {riff.end - size} bytes before it should", size, riff.end)
 

@@ -16,8 +16,9 @@ from vidrain.video.order import FARTHEST, follow_evenly, without_held
 from vidrain.video.runs import Defaults, Fragment, Run, defaults_of, fragments_of
 from vidrain.video.sample_tables import Track
 
-_KNOWN = {
-    *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"ssix", b"prft", b"emsg", b"pdin"),
+MEDIA = {b"moof", b"mdat"}  # what a fragment is made of
+KNOWN = MEDIA | {
+    *(b"ftyp", b"styp", b"moov", b"mfra", b"sidx", b"ssix", b"prft", b"emsg", b"pdin"),
     *(b"free", b"skip", b"wide", b"uuid", b"meta", b"udta"),
 }
 _MOST_FRAGMENTS = 1 << 16
@@ -82,7 +83,7 @@ def _order(file: BinaryIO, tops: list[Box]) -> Iterator[Said]:
     """Boxes that are none, and numbers that do not follow each other."""
     number: int | None = None
     for box in tops:
-        if box.kind not in _KNOWN:
+        if box.kind not in KNOWN:
             yield f"{box.kind.decode('latin-1')!r} at {box.start} is no box of a file in fragments", box.start
         if box.kind != b"moof":
             continue

@@ -13,11 +13,10 @@ from vidrain.types import Damage, Gps, Structure
 from vidrain.video.boxes import Box, child, is_name, read_at, walk
 from vidrain.video.clocks import wrong_clocks
 from vidrain.video.contradictions import contradictions, misplaced, trimmed_alone, unclaimed
-from vidrain.video.fragments import examine_fragments
+from vidrain.video.fragments import KNOWN, MEDIA, examine_fragments
 from vidrain.video.sample_tables import lost_samples, tracks_of
 
 _MOST_POINTS = 1 << 16  # one a second
-_MEDIA = (b"mdat", b"moof")
 _GPS_RECORD = b"freeGPS "
 _GPS_BOXES = {b"GPS ": "70mai", b"gps0": "Navitel"}
 
@@ -44,15 +43,15 @@ def examine_boxes(file: BinaryIO, size: int) -> Structure:
         what = "the recording was not closed: its index (moov) is missing"
         return Structure("mp4", () if pictures else (Damage(what, size, size),), gps)
     damages, notes = [], []
+    fragmented = fragmented or child(file, moov, b"mvex", size=size) is not None
     if moov.end > size:
         damages.append(Damage("the index (moov) is cut", size, moov.end))
     elif last.end > size:
         cut = f"the last box ({_named(last.kind)}) ends {last.end - size} bytes behind the end of the file"
-        if fragmented and last.kind in _MEDIA:
+        if fragmented and (last.kind in MEDIA or last.kind not in KNOWN):
             damages.append(Damage(f"the last fragment is cut: {cut}", size, last.end))
         else:
             notes.append(cut)
-    fragmented = fragmented or child(file, moov, b"mvex", size=size) is not None
     if fragmented and last.end < size:
         damages.append(Damage(f"{size - last.end} bytes behind the last fragment are no boxes", last.end, size))
     tracks = list(tracks_of(file, moov, size))
