@@ -194,6 +194,7 @@ def test_lost_frames_are_no_end_of_it(base: Path, street: Path, out: Path, vidra
 
 
 @pytest.mark.fault(26)
+@pytest.mark.slow
 def test_a_killed_run_need_not_adapt_again(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
     command = ("clean", street, "-o", out, *GATE, base, "--adapt-steps", "10", *SMALL, "--json")
     with started(*command) as process:
