@@ -33,6 +33,9 @@ _PRESETS = {
 }
 # DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
 _SMALLEST_FLOW_SIDE = 16
+# Below 32 it also ends the process where the other side is three times as long or more (96 to 4096; from 32 on none
+# did, up to 16384 pixels long).
+_SAFE_FLOW_SIDE = 32
 _RIM = np.ones((3, 3), np.uint8)  # the soft edge of a mark is too faint to be told from what lies behind it
 _LUMA = (0.299, 0.587, 0.114)  # BT.601; the guide only has to look alike in all frames, so any matrix will do
 
@@ -144,10 +147,7 @@ class Aligner:
 
     def _flow(self, start: Guide, end: Guide) -> Flow:
         """Where each pixel of `start` lies in `end`, as an offset. [h, w, 2] float32 in pixels"""
-        flow = np.zeros((*start.shape, 2), np.float32)
-        if min(start.shape) >= _SMALLEST_FLOW_SIDE:
-            self._dis.calc(start, end, flow)
-        return flow
+        return _measured(self._dis, start, end)
 
     def _forget(self, done: int, last: int) -> None:
         """Keep only pairs that a centre still to come in this window asks for: radius * (radius + 1) at most."""
@@ -165,10 +165,22 @@ def flow_between(start: Guide, end: Guide) -> Flow:
 
     start, end: [h, w] uint8; below 16 pixels a side nothing is measured, and the flow is 0.
     """
-    flow = np.zeros((*start.shape, 2), np.float32)
-    if min(start.shape) >= _SMALLEST_FLOW_SIDE:
-        cv2.DISOpticalFlow.create(_PRESETS["medium"]).calc(start, end, flow)
-    return flow
+    return _measured(cv2.DISOpticalFlow.create(_PRESETS["medium"]), start, end)
+
+
+def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide) -> Flow:
+    """The flow of two guides [h, w]; 0 where they are too small. [h, w, 2] float32 in pixels"""
+    height, width = start.shape
+    if min(height, width) < _SMALLEST_FLOW_SIDE:
+        return np.zeros((height, width, 2), np.float32)
+    down, right = max(_SAFE_FLOW_SIDE - height, 0), max(_SAFE_FLOW_SIDE - width, 0)
+    first, second = (
+        cv2.copyMakeBorder(guide, 0, down, 0, right, cv2.BORDER_REPLICATE) if down or right else guide
+        for guide in (start, end)
+    )
+    flow = np.zeros((*first.shape, 2), np.float32)
+    dis.calc(first, second, flow)
+    return np.ascontiguousarray(flow[:height, :width])
 
 
 def fetched_along(picture: Samples, flow: Flow) -> Samples:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Picture, forward_backward_error, guide_of, warp
+from vidrain.align import Aligner, AlignOptions, Picture, flow_between, forward_backward_error, guide_of, warp
 from vidrain.types import Aligned
 
 HEIGHT, WIDTH = 200, 260
@@ -221,3 +221,19 @@ def test_a_flow_of_half_the_size_is_scaled_with_its_error() -> None:
     torch.testing.assert_close(warped[:, 3:, :-4], rgb[:, :-3, 4:], atol=1e-5, rtol=0)
     assert error[3:, :-4].unique().tolist() == [0.5]
     assert bool(error[:3].isinf().all()) and bool(error[:, -4:].isinf().all())
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+@pytest.mark.parametrize("size", [(16, 128), (26, 254), (254, 26), (31, 512), (30, 1024), (32, 2048)])
+def test_long_and_narrow_pictures_do_not_end_the_process(size: tuple[int, int], preset: str) -> None:
+    """DIS alone reads outside of its memory there: whoever cleaned such a video saw a segmentation fault."""
+    random = np.random.default_rng(3)
+    height, width = size
+    scene = cv2.GaussianBlur(random.integers(0, 255, (height + 8, width + 8), dtype=np.uint8), (0, 0), 3)
+    start, end = scene[4:-4, 4:-4].copy(), scene[4:-4, 2:-6].copy()  # two pixels to the right
+    aligner = Aligner(AlignOptions(preset=preset))  # type: ignore[arg-type]
+    flow = aligner._flow(start, end)
+    assert flow.shape == (*size, 2)
+    assert flow.flags.c_contiguous
+    assert abs(float(np.median(flow[..., 0])) - 2) < 0.5
+    assert flow_between(start, end).shape == (*size, 2)
