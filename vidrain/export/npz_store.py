@@ -43,8 +43,9 @@ class NpzReader:
         return self._block(name, begin)[first - begin : stop - begin].copy()
 
     def _load(self, name: str, begin: int) -> Samples:
-        with np.load(_path(self._held.folder, begin), allow_pickle=False) as file:
-            return as_samples(file[name])
+        # Opened here: numpy leaves a file open that turns out to be no archive.
+        with _path(self._held.folder, begin).open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return as_samples(held[name])
 
 
 def _path(folder: Path, first: int) -> Path:

@@ -36,7 +36,11 @@ def _put(path: Path, array: Array, samples: Samples) -> None:
 
 
 def _get(path: Path, array: Array) -> Samples:
-    stored = _turned(as_samples(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)))
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if decoded is None:
+        raise ValueError(f"{path.name} is no whole PNG")
+    stored = _turned(as_samples(decoded))
     return stored.astype(np.int32) - _OFFSET if array.layer == "rain" else stored
 
 

@@ -7,6 +7,7 @@ assert (o == b + r).all()
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,14 @@ from vidrain.tables import read_csv
 
 
 class FrameArray(Sequence[Samples]):
-    """One array of an export, [T, ...]; indexed along time as numpy would, read from the disk then and there."""
+    """One array of an export, [T, ...]; indexed along time as numpy would, read from the disk then and there.
 
-    def __init__(self, reader: Reader, array: Array, frames: int, per_shard: int) -> None:
+    InputError where a file of it is damaged or gone.
+    """
+
+    def __init__(self, reader: Reader, array: Array, frames: int, per_shard: int, folder: Path) -> None:
         self._reader, self._array, self._frames, self._per_shard = reader, array, frames, per_shard
+        self._folder = folder
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,7 +79,22 @@ class FrameArray(Sequence[Samples]):
         return whole if dtype is None else whole.astype(dtype)
 
     def _run(self, start: int, stop: int) -> Samples:
-        return self._reader.read(self._array.name, start, stop)
+        with _readable(self._folder, f"{self._array.name}, frames {start} to {stop - 1}"):
+            return self._reader.read(self._array.name, start, stop)
+
+
+@contextmanager
+def _readable(folder: Path, what: str) -> Iterator[None]:
+    """InputError in place of whatever the library of a format says of a file that is no longer what was written."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{folder}: {what} cannot be read ({why}); export the clip again, to another folder"
+        ) from error
 
 
 def _along_time(key: Any, axes: int) -> tuple[Any, tuple[Any, ...]]:
@@ -140,8 +160,9 @@ class Export(Mapping[str, FrameArray]):
         )
         per_shard, frames = facts["frames_per_shard"], facts["frames"]
         held = ToRead(folder=self.folder, arrays=arrays, per_shard=per_shard, numbers=self.table["frame"].tolist())
-        reader = format_named(facts["format"]).reader(held)
-        return {array.name: FrameArray(reader, array, frames, per_shard) for array in arrays}
+        with _readable(self.folder, "its arrays"):
+            reader = format_named(facts["format"]).reader(held)
+        return {array.name: FrameArray(reader, array, frames, per_shard, self.folder) for array in arrays}
 
     def __getitem__(self, name: str) -> FrameArray:
         return self._arrays[name]
