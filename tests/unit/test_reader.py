@@ -43,7 +43,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> FrameArra
         block = WHOLE[first : first + PER_SHARD]
         writer.write(Shard(first, tuple(range(first, first + len(block))), {"rain": block}))
     held = ToRead(folder=folder, arrays=(array,), per_shard=PER_SHARD, numbers=range(len(WHOLE)))
-    return FrameArray(made.reader(held), array, len(WHOLE), PER_SHARD)
+    return FrameArray(made.reader(held), array, len(WHOLE), PER_SHARD, folder)
 
 
 @given(key=st.one_of(basic_indices(SHAPE), integer_array_indices(SHAPE), MIXED))
