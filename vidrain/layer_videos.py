@@ -4,7 +4,8 @@ An export is a `Picked` look at the layers and a `VideoExport` that writes it, f
 it is given and knows nothing of final names or models.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -112,10 +113,11 @@ class VideoExport:
         self._writer.write(self._picked.planes(layers), pts, layers.frame.duration)
         self._pts.append(pts)
 
-    def part(self, path: Path) -> "PartExport":
+    @contextmanager
+    def part(self, path: Path) -> Iterator["PartExport"]:
         """Frames of one segment, coded into a file of their own at `path`, to be appended later."""
-        writer = PartWriter(path, self._plan, self._picked.info, head=self._writer.head, target=self._path)
-        return PartExport(writer, self._picked, self._shift)
+        with PartWriter(path, self._plan, self._picked.info, head=self._writer.head, target=self._path) as writer:
+            yield PartExport(writer, self._picked, self._shift)
 
     def append(self, parts: Sequence[Part]) -> None:
         """Store the frames of all parts, in this order."""
@@ -145,7 +147,7 @@ class VideoExport:
 
 
 class PartExport:
-    """Codes what is picked of each frame's layers into a part; a context manager that closes its file."""
+    """Codes what is picked of each frame's layers into a part."""
 
     def __init__(self, writer: PartWriter, picked: Picked, shift: int) -> None:
         self._writer, self._picked, self._shift = writer, picked, shift
@@ -157,12 +159,3 @@ class PartExport:
     def finish(self) -> Part:
         """All frames coded, checked, and on the disk."""
         return self._writer.finish()
-
-    def __enter__(self) -> Self:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.__exit__(kind, error, trace)
