@@ -1,7 +1,8 @@
-"""What lies in a folder of outputs of a batch."""
+"""Clips for a batch, and what lies in a folder of its outputs."""
 
 from pathlib import Path
 
+from tests import ffmpeg_says
 from vidrain.batch.journal import FOLDER
 
 
@@ -9,3 +10,13 @@ def written(out: Path) -> dict[str, int]:
     """Every file in OUT but what the batch itself keeps there -> when it was last changed."""
     files = (path for path in out.rglob("*") if path.is_file() and FOLDER not in path.parts)
     return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in files}
+
+
+def write_card(folder: Path, samples: Path) -> Path:
+    """Two clips of a few frames, one of them in a folder of its own, and a text that calls itself a video."""
+    (folder / "sub").mkdir(parents=True)
+    ffmpeg_says.remux(samples / "full_range.mp4", folder / "a.mp4", "-map", "0", "-t", "0.2")
+    ffmpeg_says.remux(samples / "full_range.mp4", folder / "sub" / "b.MP4", "-map", "0", "-t", "0.1")
+    (folder / "text.mp4").write_text("no video")
+    (folder / "notes.txt").write_text("of no interest")
+    return folder

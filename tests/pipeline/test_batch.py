@@ -5,7 +5,6 @@ Most run in this process (`--engine inline`); kills and signals are in tests/slo
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
@@ -16,10 +15,9 @@ import pytest
 
 import vidrain as package
 from tests import ffmpeg_says
-from tests.batches import written
+from tests.batches import write_card, written
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_gate import constant_gate
-from tests.pipeline.test_viewer import data_of
 from vidrain.batch.journal import FOLDER, Journal
 
 CHEAP = ("baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "-e", "preset=ultrafast")
@@ -28,14 +26,7 @@ INLINE = ("--engine", "inline")
 
 @pytest.fixture
 def card(samples: Path, tmp_path: Path) -> Path:
-    """Two clips of a few frames, one of them in a folder of its own, and a text that calls itself a video."""
-    folder = tmp_path / "card"
-    (folder / "sub").mkdir(parents=True)
-    ffmpeg_says.remux(samples / "full_range.mp4", folder / "a.mp4", "-map", "0", "-t", "0.2")
-    ffmpeg_says.remux(samples / "full_range.mp4", folder / "sub" / "b.MP4", "-map", "0", "-t", "0.1")
-    (folder / "text.mp4").write_text("no video")
-    (folder / "notes.txt").write_text("of no interest")
-    return folder
+    return write_card(tmp_path / "card", samples)
 
 
 @pytest.fixture
@@ -252,35 +243,6 @@ def test_a_plan_of_another_version_is_told_in_one_line(card: Path, out: Path, vi
         assert (ran.code, ran.err.count("\n")) == (2, 1), ran
         assert "of vidrain 9.1, this is" in ran.err and "give the whole `batch run` command again" in ran.err
     assert vidrain("batch", "run", card / "text.mp4", "-o", out, *INLINE).code == 1
-
-
-@pytest.mark.proves("report OUT")
-def test_a_folder_of_outputs_is_a_page_as_well(card: Path, out: Path, tmp_path: Path, vidrain: Vidrain) -> None:
-    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
-    (card / "a.mp4").unlink()  # what it looked like before cannot be told any more
-    page = tmp_path / "out.report.html"
-    ran = vidrain("report", out)
-    assert (ran.code, ran.out.strip(), ran.err) == (0, str(page), "")
-    rows = {row["file"]: row for row in data_of(page)["rows"]}
-    assert {name: row["state"] for name, row in rows.items()} == {
-        "a.mp4": "done",
-        "sub/b.MP4": "done",
-        "text.mp4": "failed",
-    }
-    assert [len(rows[name]["pictures"]) for name in ("a.mp4", "sub/b.MP4", "text.mp4")] == [1, 2, 0]
-    for picture in (*rows["a.mp4"]["pictures"], *rows["sub/b.MP4"]["pictures"]):
-        assert base64.b64decode(picture)[:3] == b"\xff\xd8\xff"  # JPEG
-    done = rows["sub/b.MP4"]
-    assert (done["href"], done["written_bytes"]) == ("out/sub/b.MP4", (out / "sub" / "b.MP4").stat().st_size)
-    assert done["source_bytes"] == (card / "sub" / "b.MP4").stat().st_size
-    assert "is no video file" in rows["text.mp4"]["cause"]
-    assert written(out).keys() == {"a.mp4", "sub/b.MP4"}, "nothing new in OUT"
-    assert vidrain("report", out).code == 5
-    for refused in (("--against", card), ("--cfr", "25"), ("--video", "1")):
-        ran = vidrain("report", out, "--force", *refused)
-        assert (ran.code, ran.err.count("\n"), "is a folder" in ran.err) == (2, 1, True)
-    ran = vidrain("report", card)
-    assert (ran.code, "no batch was run there" in ran.err) == (2, True)
 
 
 def test_a_partial_file_is_listed_and_says_what_is_missing(
