@@ -15,6 +15,8 @@ _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"
 _MASTERS = {0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xE0, 0x1C53BB6B, 0xBB, 0xB7, 0x1549A966, 0x114D9B74, 0xA0}
 _LISTS = {b"RIFF", b"LIST"}
 _TIMES = {b"mvhd", b"tkhd", b"mdhd", b"elst", b"stts", b"ctts", b"tfhd", b"trun"}  # boxes that state when, and no more
+# TimestampScale, Duration, Timestamp of a cluster, BlockDuration, DefaultDuration: RFC 9559, 5.1.
+_CLOCKS = {0x2AD7B1, 0x4489, 0xE7, 0x9B, 0x23E383}
 PACKET = 188
 _HEAD = 16  # bytes behind an edge that count as structure
 _WILD = (0, 1, 2, 0x7F, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFF0, 0x00010000)
@@ -24,7 +26,7 @@ _WILD = (0, 1, 2, 0x7F, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFF0, 0x
 class Anatomy:
     """Where the parts of a file begin: edges, sorted, with 0 and the size; small: (start, end) of small ones.
 
-    times: (start, end) of what boxes hold that state when samples are shown.
+    times: (start, end) of what boxes and elements hold that state when samples are shown.
     """
 
     edges: tuple[int, ...]
@@ -35,18 +37,20 @@ class Anatomy:
 def anatomy(data: bytes) -> Anatomy:
     """Edges of boxes, elements, packets or chunks of a file."""
     parts: list[tuple[int, int, int]] = []
+    clocks: list[tuple[int, int]] = []
     if is_boxes(data[:16]):
         _boxes(data, 0, len(data), parts)
     elif is_elements(data[:16]):
-        _elements(data, 0, len(data), parts)
+        _elements(data, 0, len(data), parts, clocks)
     elif data[:4] == b"RIFF":
         _chunks(data, 0, len(data), parts)
     else:
         parts += [(start, start + _HEAD, start + PACKET) for start in range(0, len(data), PACKET)]
     edges = sorted({0, len(data), *(start for start, _, _ in parts), *(body for _, body, _ in parts)})
     small = tuple((start, min(end, start + 4096)) for start, _, end in parts if 8 <= end - start <= 4096)
-    times = tuple((body, end) for _, body, end in parts if data[body - 4 : body] in _TIMES)
-    return Anatomy(tuple(edge for edge in edges if edge <= len(data)), small or ((0, min(len(data), 4096)),), times)
+    times = [*clocks, *((body, end) for _, body, end in parts if data[body - 4 : body] in _TIMES)]
+    inside = tuple(edge for edge in edges if edge <= len(data))
+    return Anatomy(inside, small or ((0, min(len(data), 4096)),), tuple(times))
 
 
 def _boxes(data: bytes, start: int, end: int, parts: list[tuple[int, int, int]]) -> None:
@@ -56,12 +60,16 @@ def _boxes(data: bytes, start: int, end: int, parts: list[tuple[int, int, int]])
             _boxes(data, box.body, min(box.end, end), parts)
 
 
-def _elements(data: bytes, start: int, end: int, parts: list[tuple[int, int, int]]) -> None:
+def _elements(
+    data: bytes, start: int, end: int, parts: list[tuple[int, int, int]], clocks: list[tuple[int, int]]
+) -> None:
     while start < end and (element := element_at(BytesIO(data), start, end)) is not None:
         stop = end if element.end is None else min(element.end, end)
         parts.append((element.start, element.body, stop))
+        if element.kind in _CLOCKS:
+            clocks.append((element.body, stop))
         if element.kind in _MASTERS:
-            _elements(data, element.body, stop, parts)
+            _elements(data, element.body, stop, parts, clocks)
         start = stop
 
 

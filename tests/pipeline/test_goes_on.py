@@ -182,6 +182,19 @@ def test_what_is_no_work_of_ours_stays(name: str, text: str, clip: Path, out: Pa
 
 
 @pytest.mark.fault(25)
+@pytest.mark.parametrize(
+    "name", ["", "0-00000.clean", "1-00003.rain_preview", ".0-00000.json.new", ".plan.json.new", "adapted.safetensors"]
+)
+def test_what_a_kill_left_of_a_folder_that_was_being_removed_is_ours(name: str, clip: Path, out: Path) -> None:
+    """A worker is told to stop, its first segment just open: one thread clears the folder, the other still writes."""
+    folder_of(out).mkdir()
+    if name:
+        (folder_of(out) / name).write_bytes(b"half")
+    package.clean(clip, out)
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.fault(25)
 @pytest.mark.proves("clean")
 @pytest.mark.parametrize("spoilt", ["flip", "gone", "record"])
 def test_a_segment_that_is_not_what_was_written_is_made_again(spoilt: str, clip: Path, out: Path) -> None:

@@ -94,6 +94,24 @@ def test_damage_that_cannot_be_stored_is_the_fault_of_the_source(
     assert list(out.parent.iterdir()) == []
 
 
+@pytest.mark.fault(11)
+def test_an_index_that_its_times_turned_into_nonsense(
+    samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """A flag more in a run of sound: its times are other bytes, and the index of the output contradicts itself."""
+    live = ("-map", "0", "-c:v", "copy", "-c:a", "aac", "-movflags", "+frag_keyframe+empty_moov+default_base_moof")
+    whole = ffmpeg_says.remux(samples / "full_range.mp4", tmp_path / "whole.mp4", *live)
+    data = bytearray(whole.read_bytes())
+    run = data.index(b"trun", data.index(b"trun") + 4)
+    data[run + 6] |= 8  # times of composition, which no sound has
+    source = tmp_path / "hurt.mp4"
+    source.write_bytes(data)
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert ran.code == 3, ran.err
+    assert "too damaged to be stored truly" in ran.err
+    assert list(out.parent.iterdir()) == []
+
+
 @pytest.mark.fault(17)
 def test_sound_that_ends_before_the_clock_begins(samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain) -> None:
     """No MP4 holds its times, but all of its packets."""

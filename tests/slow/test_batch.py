@@ -364,7 +364,7 @@ def test_a_lost_node_costs_its_running_files_a_try(
         end = until(job, "file_end", state="again")
         assert end["cause"].startswith(("its worker was lost", "its worker was ended by signal 9"))
         done = until(job, "batch_done")
-        assert job.wait(60) == 0
+        assert job.wait(60) == 0, json.loads(status(out))["failures"]
     assert (done["done"], done["failed"]) == (2, 0)
     assert ran(two, "-o", tmp_path / "here", *CHEAP)[0] == 0
     assert contents(out) == contents(tmp_path / "here")

@@ -91,6 +91,26 @@ def test_another_whole_file_is_told_from_a_damaged_one(tmp_path: Path) -> None:
     assert _excuse(clip, bytes(hurt), source, ended) == ""
 
 
+def test_another_clock_is_another_whole_file(tmp_path: Path) -> None:
+    """One scale holds for all times of a WebM: nothing in a file without checksums contradicts it."""
+    from dataclasses import replace
+
+    from tools.fuzz import _excuse, originals, run
+
+    (clip,) = (clip for clip in originals(tmp_path) if clip.name == "webm-vp9")
+    hurt = bytearray(clip.data)
+    hurt[clip.data.index(b"\x2a\xd7\xb1") + 4] ^= 0x40  # TimestampScale: 1,000,000 becomes 5,194,304
+    source = tmp_path / "hurt.webm"
+    source.write_bytes(hurt)
+    ended = run(source, tmp_path / "out")
+    assert ended.code == 0
+    assert ended.shown is not None
+    assert ended.shown.seconds > 5 * clip.shown.seconds
+    assert _excuse(clip, bytes(hurt), source, ended) == "states other times"
+    fewer = replace(ended, shown=replace(ended.shown, frames=ended.shown.frames - 1))
+    assert _excuse(clip, bytes(hurt), source, fewer) == ""
+
+
 def test_times_that_ran_backwards_are_no_silence_where_they_are_named(tmp_path: Path) -> None:
     from dataclasses import replace
 

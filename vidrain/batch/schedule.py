@@ -11,8 +11,10 @@ from typing import NamedTuple
 from vidrain.batch.engine import Engine
 from vidrain.batch.task import Result, Task
 
-TRIES = 3  # of a task that fails for no fault of its own
-_PAUSE_S = 1.0  # before the second try, twice that before the third: memory comes back, a device recovers
+TRIES = 4  # of a task that fails for no fault of its own
+# Before the second try, four times that before each later one: 21 s in all. Memory comes back, a device recovers, a
+# cluster sees that a node is gone (Ray may take 15 s, and hands it tasks until then).
+_PAUSE_S = 1.0
 _POLL_S = 0.25
 
 
@@ -62,7 +64,7 @@ def scheduled(tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: 
             again = goes_on and result["state"] == "failed" and result["transient"] and tries[number] < TRIES
             yield Over(task, result, is_last=not again)
             if again:
-                later.append((monotonic() + _PAUSE_S * 2 ** (tries[number] - 1), task))
+                later.append((monotonic() + _PAUSE_S * 4 ** (tries[number] - 1), task))
             elif result["state"] == "failed" and not keep_going:
                 waiting, later, goes_on = [], [], False
 

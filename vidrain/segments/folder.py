@@ -5,6 +5,7 @@ holds the claim on the output works here. What a failure leaves that another try
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ from vidrain.video.verify import UntrueError
 
 _ADAPTED = "adapted.safetensors"
 _ENDING, _PLAN, _RECORD = ".vidrain", "plan.json", ".json"
+# What may lie there without a plan: one was killed, or stopped beside a thread that wrote, while it cleared the folder.
+_RESTS = re.compile(r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors)\.new|adapted\.safetensors")
 _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try would do no better
 
 
@@ -109,7 +112,7 @@ class Unfinished:
             if path.exists():
                 found = json.loads(path.read_bytes())
                 return {name: found[name] for name in ("facts", "frames", "threads")}
-            if not self.path.exists() or all(each.name == f".{_PLAN}.new" for each in self.path.iterdir()):
+            if not self.path.exists() or all(_RESTS.fullmatch(each.name) for each in self.path.iterdir()):
                 return None
         raise OutputError(f"{self.path}: is no work of vidrain; move it away, or choose another -o")
 
