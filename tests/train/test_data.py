@@ -24,22 +24,24 @@ def windows(*rainy: Path, seed: int = 0, clean: tuple[Path, ...] = (), cut: Cut 
 
 
 def equal(first: Batch, second: Batch) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(first[:7], second[:7], strict=True))
+    return all(torch.equal(a, b) for a, b in zip(first[:8], second[:8], strict=True))
 
 
 def test_shapes_and_ranges(samples: Path) -> None:
     batch = windows(samples / "street.mp4").batch(0)
-    assert [tuple(part.shape) for part in batch[:7]] == [
+    assert [tuple(part.shape) for part in batch[:8]] == [
         (3, 3, 48, 48),
         (3, 4, 3, 48, 48),
         (3, 4, 48, 48),
         (3, 3, 48, 48),
         (3, 3, 48, 48),
+        (3, 1, 48, 48),
         (3,),
         (3,),
     ]
-    assert not (batch.is_clean | batch.is_rendered).any()
+    assert not (batch.is_clean | batch.is_told).any()
     assert torch.equal(batch.truth, batch.observed)  # nothing better is known
+    assert not batch.known.any()
     assert batch.rain.min() >= 0
     assert (batch.rain <= batch.observed + 1e-6).all()
     assert -0.1 < float(batch.observed.min()) < float(batch.observed.max()) < 1.1
@@ -243,7 +245,10 @@ def test_clips_that_will_not_do(tmp_path: Path, samples: Path) -> None:
         ({"crop": 0}, "data.crop=0"),
         ({"refresh": 0}, "data.refresh=0"),
         ({"clean_share": 1.0}, "data.clean_share=1.0: allowed: from 0, below 1"),
-        ({"rendered_share": 1.1}, "data.rendered_share=1.1 clean_share=0.5: allowed: from 0, together at most 1"),
+        (
+            {"rendered_share": 1.1},
+            "data.rendered_share=1.1 settled_share=0.0 clean_share=0.5: allowed: from 0, together at most 1",
+        ),
     ],
 )
 def test_options_out_of_bounds(wrong: dict[str, object], said: str) -> None:

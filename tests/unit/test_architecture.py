@@ -40,7 +40,9 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
     frozenset({"baseline", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
-    frozenset({"train.footage", "train.data", "train.rendered", "train.preview", "train.run", "train.loop"})
+    frozenset(
+        {"train.footage", "train.settled", "train.data", "train.truths", "train.preview", "train.run", "train.loop"}
+    )
     | {"train.stretches", "train.adapt"},
     frozenset({"job", "tracks", "adaptation", "report", "segments", "pipeline", "archive"})
     | {"inspection", "analysis", "doctor", "verification"},

@@ -13,7 +13,7 @@ from vidrain.video.decode import open_video
 
 def test_the_recipe_can_be_read() -> None:
     config = load_train(RECIPE, ["data.rainy=a.mp4", "data.clean=b.mp4", "data.rendered=c"])
-    assert config.weights.rendered > 0 < config.weights.recycling
+    assert config.weights.truth > 0 < config.weights.recycling
     assert config.data.rendered_share + config.data.clean_share < 1, "windows of real rain are left"
 
 

@@ -11,14 +11,14 @@ class LossWeights:
 
     Of recycled pairs. recycling: |B - P|. correction: mean excess times the square of how far the gate strays from
     what looks like rain without training. sparsity: mean |R|, most of a picture is dry.
-    rendered: of rendered pairs, the error of B as a share of that before training.
+    truth: of windows whose truth is told (rendered, settled), the error of B as a share of that before training.
     Of windows as they are, the terms of NLCL. location: contrast of places. layer: contrast of the layers.
     adversarial: B against unpaired clean pictures. decorrelation: of the rains of two frames. consistency: of their
     backgrounds.
     """
 
     recycling: float = 1.0
-    rendered: float = 0.0
+    truth: float = 0.0
     correction: float = 0.3
     sparsity: float = 0.0
     location: float = 0.0

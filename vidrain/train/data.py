@@ -10,6 +10,7 @@ goes on after an interruption sees the batches it would have seen. Memory is bou
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,8 +24,10 @@ from vidrain.model.streaks import reduced, shrink_of
 from vidrain.shots import choose_witnesses
 from vidrain.stream import sliding_windows
 from vidrain.train.footage import Footage, Tell, clips_at, open_footage, pairs_at
+from vidrain.train.settled import NEIGHBOURS, Truth, settled
 from vidrain.train.window import Neighbour, Window
 
+_TOLD = ("rendered", "settled")  # kinds of windows whose truth is told
 _TRIES = 50  # places in the clips, until one has all its witnesses
 _SETTLED, _TURNED = 1 << 40, 1 << 41  # draws of readings, of neighbours, and of batches never share a seed
 
@@ -36,6 +39,7 @@ class DataOptions:
     rainy, clean: files, or folders whose videos are meant; clean ones hold no rain and are of other scenes.
     clean_share: of the readings, where there are clean clips.
     rendered: folders of clips with rendered rain and their truths (`footage.pairs_at`). rendered_share: as clean_share.
+    settled_share: of the readings, rainy ones that come with what many of their neighbours agree on (`settled`).
     strides: frames from one to the next of a window at 30 frames a second, drawn evenly; else about the same time.
     crop: side of what is kept of a picture, in pixels.
     readings: places in the clips held at a time; refresh: steps after which the oldest is read anew elsewhere.
@@ -46,6 +50,7 @@ class DataOptions:
     clean_share: float = 0.5
     rendered: tuple[str, ...] = ()
     rendered_share: float = 0.5
+    settled_share: float = 0.0
     strides: tuple[int, ...] = (1, 1, 2, 4)
     crop: int = 256
     readings: int = 16
@@ -60,9 +65,13 @@ class DataOptions:
                 raise UsageError(f"data.{key}={value}: allowed: at least 1")
         if not 0 <= self.clean_share < 1:
             raise UsageError(f"data.clean_share={self.clean_share}: allowed: from 0, below 1")
-        if not 0 <= self.rendered_share <= 1 - (self.clean_share if self.clean and self.rendered else 0):
-            found = f"data.rendered_share={self.rendered_share} clean_share={self.clean_share}"
-            raise UsageError(f"{found}: allowed: from 0, together at most 1")
+        shares = {"rendered_share": self.rendered_share, "settled_share": self.settled_share}
+        together = (
+            sum(shares.values()) - self.rendered_share * (not self.rendered) + self.clean_share * bool(self.clean)
+        )
+        if min(shares.values()) < 0 or together > 1 or self.rendered_share > 1:
+            found = " ".join(f"{name}={share}" for name, share in shares.items())
+            raise UsageError(f"data.{found} clean_share={self.clean_share}: allowed: from 0, together at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +94,8 @@ class Batch(NamedTuple):
     observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
     The witnesses are what the baseline left of the frames, as a gate will see them.
     rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. truth: [N, 3, P, P], the observation
-    without rain where that was rendered, itself elsewhere. is_clean, is_rendered: [N] bool.
+    without rain where that was rendered or is settled, itself elsewhere; known: [N, 1, P, P], 1 where that is so, else
+    0. is_clean, is_told: [N] bool, the latter for windows whose truth is rendered or settled.
     neighbour: one of the witnesses as filmed; beside: windows of frames before, each in its own coordinates; both where
     the cut asks for them.
     """
@@ -95,8 +105,9 @@ class Batch(NamedTuple):
     error: Tensor
     rain: Tensor
     truth: Tensor
+    known: Tensor
     is_clean: Tensor
-    is_rendered: Tensor
+    is_told: Tensor
     neighbour: Neighbour | None = None
     beside: Window | None = None
 
@@ -107,17 +118,17 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
-        observed, witnesses, error, rain, truth, is_clean, is_rendered = (part.to(device) for part in self[:7])
+        observed, witnesses, error, rain, truth, known, is_clean, is_told = (part.to(device) for part in self[:8])
         neighbour = None if self.neighbour is None else Neighbour(*(part.to(device) for part in self.neighbour))
         beside = None if self.beside is None else Window(*(part.to(device) for part in self.beside))
-        return Batch(observed, witnesses, error, rain, truth, is_clean, is_rendered, neighbour, beside)
+        return Batch(observed, witnesses, error, rain, truth, known, is_clean, is_told, neighbour, beside)
 
 
 Pictures = tuple[Tensor, ...]
-"""All [..., H, W], cut and mirrored alike: the first five of a batch, the neighbour's two, the window beside."""
+"""All [..., H, W], cut and mirrored alike: the first six of a batch, the neighbour's two, the window beside."""
 
 
-_Kind = Literal["rendered", "rainy", "clean"]
+_Kind = Literal["rendered", "settled", "rainy", "clean"]
 
 
 class _Reading(NamedTuple):
@@ -149,7 +160,7 @@ class Windows:
         self._rendered = [open_footage(path, tell) for path, _ in pairs]
         self._truths = {str(rainy): open_footage(truth, tell) for rainy, truth in pairs}
         self._counts = self._slots()
-        if self._counts["rainy"] and not self._rainy:
+        if (self._counts["rainy"] or self._counts["settled"]) and not self._rainy:
             raise UsageError("data.rainy: names no videos; give files or folders, such as data.rainy=rain/,more.mp4")
         self._readings: dict[int, _Reading] = {}
 
@@ -167,21 +178,21 @@ class Windows:
         random = torch.Generator().manual_seed(self._seed_of(step))
         drawn = [self._window(step, random) for _ in range(self._cut.batch)]
         stacked = [torch.stack(part) for part in zip(*drawn, strict=True)]
-        number, is_clean, is_rendered, *pictures = stacked
-        observed, witnesses, error, rain, truth, *further = pictures
+        number, is_clean, is_told, *pictures = stacked
+        observed, witnesses, error, rain, truth, known, *further = pictures
         neighbour = Neighbour(number, *further[:2]) if self._cut.views > 1 else None
         beside = Window(*further[2:]) if self._cut.views > 2 else None
-        return Batch(observed, witnesses, error, rain, truth, is_clean, is_rendered, neighbour, beside)
+        return Batch(observed, witnesses, error, rain, truth, known, is_clean, is_told, neighbour, beside)
 
     def _window(self, step: int, random: torch.Generator) -> tuple[Tensor, ...]:
-        """Which neighbour it has, whether it is clean or rendered, and the pictures of one window, mirrored or not."""
+        """Which neighbour it has, whether it is clean, whether its truth is told, and its pictures, mirrored or not."""
         slot = _below(self._options.readings, random)
         reading = self._reading(slot, step)
         crop = reading.crops[_below(len(reading.crops), random)]
         cut = _cropped(crop, self._cut.patch, random)
         mirrored = _below(2, random)
         kind = self._kind(slot)
-        facts = (torch.tensor(fact) for fact in (reading.neighbour, kind == "clean", kind == "rendered"))
+        facts = (torch.tensor(fact) for fact in (reading.neighbour, kind == "clean", kind in _TOLD))
         return *facts, *(part.flip(-1) if mirrored else part for part in cut)
 
     def _slots(self) -> dict[_Kind, int]:
@@ -189,12 +200,14 @@ class Windows:
         options = self._options
         rendered = int(options.rendered_share * options.readings) if self._rendered else 0
         clean = int(options.clean_share * options.readings) if self._clean else 0
-        return {"rendered": rendered, "rainy": options.readings - rendered - clean, "clean": clean}
+        told = int(options.settled_share * options.readings)
+        rainy = options.readings - rendered - told - clean
+        return {"rendered": rendered, "settled": told, "rainy": rainy, "clean": clean}
 
     def _kind(self, slot: int) -> _Kind:
         """Of which clips a slot holds a reading."""
-        rendered, rainy, _ = self._counts.values()
-        return "rendered" if slot < rendered else "rainy" if slot < rendered + rainy else "clean"
+        ends = accumulate(self._counts.values())
+        return next(kind for kind, end in zip(self._counts, ends, strict=True) if slot < end)
 
     def _reading(self, slot: int, step: int) -> _Reading:
         """What a slot holds at this step; one of the slots is renewed every `refresh` steps, in turn."""
@@ -212,10 +225,11 @@ class Windows:
             torch.Generator().manual_seed(self._seed_of(first + reading)) for first in (_SETTLED, _TURNED)
         )
         neighbour = _below(2 * self._cut.radius, of_neighbours)  # its own draw: the windows are the same without it
-        clips = {"rendered": self._rendered, "rainy": self._rainy, "clean": self._clean}[self._kind(slot)]
+        kind = self._kind(slot)
+        clips = {"rendered": self._rendered, "clean": self._clean}.get(kind, self._rainy)
         for _ in range(_TRIES):
             clip = clips[_below(len(clips), random)]
-            whole = self._somewhere(clip, random, neighbour)
+            whole = self._somewhere(clip, random, neighbour, is_settled=kind == "settled")
             if whole:
                 break
         else:
@@ -225,7 +239,7 @@ class Windows:
         crops = [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]
         return _Reading(generation, neighbour, crops)
 
-    def _somewhere(self, clip: Footage, random: torch.Generator, neighbour: int) -> Pictures:
+    def _somewhere(self, clip: Footage, random: torch.Generator, neighbour: int, *, is_settled: bool) -> Pictures:
         """A window of `clip` at a place and with a stride drawn, whole pictures; none where witnesses are missing."""
         radius, length = self._cut.radius, len(clip)
         wanted = self._options.strides[_below(len(self._options.strides), random)]
@@ -256,10 +270,17 @@ class Windows:
         aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
         dried = {i: dry(windows[i], before, aligner, options) for i in sorted({*centers, *chosen[0], *chosen[-1]})}
         views = [[dried[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
-        truth = self._truths.get(str(clip.path))
-        return self._pictures(views, neighbour, None if truth is None else _at_size(truth.read([place])[0]))
+        return self._pictures(views, neighbour, _settled(clip, place) if is_settled else self._rendered_at(clip, place))
 
-    def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int, truth: Tensor | None) -> Pictures:
+    def _rendered_at(self, clip: Footage, place: int) -> Truth | None:
+        """The frame without its rendered rain, if it has such."""
+        truth = self._truths.get(str(clip.path))
+        if truth is None:
+            return None
+        picture = _at_size(truth.read([place])[0])
+        return Truth(picture, torch.ones_like(picture[:1]))
+
+    def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int, truth: Truth | None) -> Pictures:
         """What is kept of a place: of the frame, first, and its witnesses, and of the frame beside it and its own."""
         (center, *others), *beside = shown
         witnesses, options = [each.witness for each in others], AlignOptions()
@@ -268,7 +289,8 @@ class Windows:
         count = len(witnesses)
         own = replace(aligned, witnesses=aligned.witnesses[:count], error=aligned.error[:count])
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(own)
-        pictures = [own.observed, own.witnesses, own.error, rain, own.observed if truth is None else truth]
+        told = truth or Truth(own.observed, torch.zeros_like(own.observed[:1]))
+        pictures = [own.observed, own.witnesses, own.error, rain, *told]
         if filmed:
             pictures += [aligned.witnesses[count], center.witness.rgb]
         for first, *further in beside:
@@ -279,6 +301,17 @@ class Windows:
     def _seed_of(self, number: int) -> int:
         """Seeds that differ between numbers and between runs of other seeds."""
         return (self._seed * 0x9E3779B97F4A7C15 + number) % (1 << 63)
+
+
+def _settled(clip: Footage, place: int) -> Truth:
+    """What the frames around this one agree on, as they were filmed."""
+    options, reach = DecomposeOptions(), reach_of(NEIGHBOURS)
+    first = max(place - reach, 0)
+    indices = range(first, min(place + reach + 1, len(clip)))
+    read = zip(indices, map(_at_size, clip.read(list(indices))), strict=True)
+    seen = list(judged(((i, Picture(i, rgb, guide_of(rgb, options.align))) for i, rgb in read), options.shots))
+    chosen = choose_witnesses([item.step for item in seen[1:]], place - first, NEIGHBOURS)
+    return settled(Aligner(options.align).align(seen[place - first].picture, [seen[i].picture for i in chosen]))
 
 
 def _at_size(rgb: Tensor) -> Tensor:

@@ -37,9 +37,9 @@ from vidrain.train.nets import Nets, make_nets, needs_discriminator
 from vidrain.train.players import parameters_of, require_all
 from vidrain.train.preview import preview
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
-from vidrain.train.rendered import relative_error, with_rendered
 from vidrain.train.run import Curve, State, describe, load_state, run_folder, save_state
 from vidrain.train.terms import Scene, discriminator_loss, nlcl_terms, views_of
+from vidrain.train.truths import relative_error, with_truths
 from vidrain.train.window import Window, look_at
 from vidrain.weights import packed_gate
 
@@ -88,9 +88,10 @@ class TrainConfig:
             raise UsageError(
                 "data.clean: names no videos; a discriminator (weights.adversarial, contrast.encoder) needs some"
             )
-        if (self.weights.rendered > 0) != bool(self.data.rendered):
-            found = f"weights.rendered={self.weights.rendered:g} data.rendered={list(self.data.rendered)}"
-            raise UsageError(f"{found}: allowed: both or neither; the term compares with the truth of such clips")
+        if (self.weights.truth > 0) != bool(self.data.rendered or self.data.settled_share):
+            told = f"data.rendered={list(self.data.rendered)} settled_share={self.data.settled_share:g}"
+            found = f"weights.truth={self.weights.truth:g} {told}"
+            raise UsageError(f"{found}: allowed: a weight and one of both, or none; the term compares with their truth")
         if not 0 <= self.dry <= 1:
             raise UsageError(f"dry={self.dry}: allowed: 0 to 1")
         if not (self.rate > 0 and self.softness > 0 and 0 <= self.average < 1):
@@ -199,7 +200,7 @@ def learn(
     nets, optimizers = learner.nets, learner.optimizers
     generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
     pair = recycle(batch.observed, batch.witnesses, teacher_rain(batch, teacher), generator, options=config.recycle)
-    pair = with_rendered(pair, batch)
+    pair = with_truths(pair, batch)
     background, terms = forward(learner.net, pair, batch, config)
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
         terms |= nlcl_terms(nets, scene_of(batch, config.contrast.windows), generator, config.weights, config.contrast)
@@ -245,12 +246,12 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
         shares = net(seen.planes)
     rain = taken(shares.float(), seen)
     background = pair.observed - rain
-    weight = trust(pair, batch.is_clean, config.dry) * ~batch.is_rendered[:, None, None, None]
+    weight = trust(pair, batch.is_clean, config.dry) * ~batch.is_told[:, None, None, None]
     untrained = with_looks(torch.zeros_like(shares, dtype=torch.float32), seen.planes[:, -1:])
     before = pair.observed - taken(untrained, seen)
     terms = {
         "recycling": charbonnier(background, pair.target, weight, config.softness),
-        "rendered": relative_error(background, pair.target, before, batch.is_rendered),
+        "truth": relative_error(background, pair.target, before, pair.known, batch.is_told),
         "correction": taken((shares.float() - untrained).square(), seen).mean(),
         "sparsity": rain_sparsity(rain),
     }

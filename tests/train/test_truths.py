@@ -15,7 +15,7 @@ from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.footage import pairs_at
 from vidrain.train.loop import TrainConfig, learn, learner_of
 from vidrain.train.recycling import RecycleOptions, recycle
-from vidrain.train.rendered import relative_error, with_rendered
+from vidrain.train.truths import relative_error, with_truths
 
 CUT = Cut(radius=2, patch=48, batch=6)
 SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
@@ -44,7 +44,7 @@ def test_rainy_videos_are_found_with_their_truth(pairs: Path) -> None:
 
 def test_windows_of_them_come_with_the_truth_of_the_same_place(pairs: Path) -> None:
     batch = read(pairs, rendered_share=1.0)
-    assert batch.is_rendered.all()
+    assert batch.is_told.all()
     assert not batch.is_clean.any()
     rain = batch.observed - batch.truth
     off = rain.abs().mean((1, 2, 3))
@@ -56,8 +56,8 @@ def test_windows_of_them_come_with_the_truth_of_the_same_place(pairs: Path) -> N
 
 def test_kinds_of_clips_have_their_shares(pairs: Path, samples: Path) -> None:
     batch = read(pairs, rainy=(str(samples / "street.mp4"),), rendered_share=0.5)
-    assert 0 < int(batch.is_rendered.sum()) < len(batch.is_rendered)
-    others = ~batch.is_rendered
+    assert 0 < int(batch.is_told.sum()) < len(batch.is_told)
+    others = ~batch.is_told
     assert torch.equal(batch.truth[others], batch.observed[others])
     with pytest.raises(UsageError, match=r"data.rainy: names no videos"):
         read(pairs, rendered_share=0.5)
@@ -67,7 +67,7 @@ def test_rendered_windows_are_kept_as_they_are(pairs: Path, samples: Path) -> No
     batch = read(pairs, rainy=(str(samples / "street.mp4"),), rendered_share=0.5)
     generator = torch.Generator().manual_seed(1)
     made = recycle(batch.observed, batch.witnesses, batch.rain, generator, options=RecycleOptions())
-    pair, chosen = with_rendered(made, batch), batch.is_rendered
+    pair, chosen = with_truths(made, batch), batch.is_told
     for part, own in ((pair.observed, batch.observed), (pair.witnesses, batch.witnesses), (pair.target, batch.truth)):
         assert torch.equal(part[chosen], own[chosen])
     assert pair.known[chosen].all()
@@ -80,13 +80,15 @@ def test_rendered_windows_are_kept_as_they_are(pairs: Path, samples: Path) -> No
 def test_relative_error_is_that_of_a_loop(seed: int, counted: list[bool]) -> None:
     random = torch.Generator().manual_seed(seed)
     background, truth, before = torch.rand(3, len(counted), 3, 5, 4, generator=random, dtype=torch.float64)
+    known = torch.rand(len(counted), 1, 5, 4, generator=random) > 0.3
     due = []
     for number, counts in enumerate(counted):
         if counts:
-            error = float((background[number] - truth[number]).square().mean())
-            first = float((before[number] - truth[number]).square().mean())
+            where = known[number].expand(3, 5, 4)
+            error = float((background[number] - truth[number])[where].square().sum()) / 60
+            first = float((before[number] - truth[number])[where].square().sum()) / 60
             due.append((error / (first + 2e-5) + 1e-3) ** 0.5)
-    found = float(relative_error(background, truth, before, torch.tensor(counted)))
+    found = float(relative_error(background, truth, before, known, torch.tensor(counted)))
     assert found == pytest.approx(sum(due) / len(due) if due else 0.0, rel=1e-9)
 
 
@@ -94,25 +96,27 @@ def test_what_is_right_already_has_a_slope_of_none() -> None:
     """A dry picture that is left alone: the root of 0 would give no number."""
     truth = torch.rand(1, 3, 4, 4)
     background = truth.clone().requires_grad_(True)
-    relative_error(background, truth, truth, torch.tensor([True])).backward()  # type: ignore[no-untyped-call]
+    relative_error(background, truth, truth, torch.ones(1, 1, 4, 4) > 0, torch.tensor([True])).backward()  # type: ignore[no-untyped-call]
     assert background.grad is not None
     assert not background.grad.any()
 
 
 def test_a_gate_learns_from_them(pairs: Path) -> None:
     """A few steps on one batch: nearer to the truth than before, on that batch, by the rendered term alone."""
-    weights = LossWeights(recycling=0, correction=0, rendered=1)
+    weights = LossWeights(recycling=0, correction=0, truth=1)
     data = DataOptions(rendered=(str(pairs),), rendered_share=1.0)
     config = TrainConfig(steps=25, patch=48, rate=5e-3, warm_up=1, weights=weights, data=data)
     torch.manual_seed(0)
     learner, batch = learner_of(Gate(CONFIGS["gate-s"]), 5e-3, weights=weights), read(pairs, rendered_share=1.0)
     losses = [
-        learn(learner, batch, step, config, teacher=None, rate=5e-3).numbers["rendered"] for step in range(config.steps)
+        learn(learner, batch, step, config, teacher=None, rate=5e-3).numbers["truth"] for step in range(config.steps)
     ]
     assert losses[-1] < 0.95 * losses[0]
 
 
 @pytest.mark.parametrize(("rendered", "weight"), [((), 1.0), (("rain/",), 0.0)])
 def test_clips_and_weight_go_together(rendered: tuple[str, ...], weight: float) -> None:
-    with pytest.raises(UsageError, match=r"weights.rendered=.* data.rendered=.*: allowed: both or neither"):
-        TrainConfig(weights=LossWeights(rendered=weight), data=DataOptions(rendered=rendered))
+    with pytest.raises(
+        UsageError, match=r"weights.truth=.* data.rendered=.*: allowed: a weight and one of both, or none"
+    ):
+        TrainConfig(weights=LossWeights(truth=weight), data=DataOptions(rendered=rendered))
