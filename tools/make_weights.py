@@ -1,16 +1,15 @@
-"""Trains a gate on real rain that is pasted elsewhere, and on rain that is rendered.
+"""Trains a gate on real rain, on rain that is rendered, and on clips without any.
 
     python -m tools.make_weights gate-s --data ../shared/data -o work/      # leaves work/gate-s/gate-s.safetensors
 
 Real rain is that of five clips of DATA/real. Clips without rain are those of DATA/clean/train but the two of
 development, reduced to 640 pixels first, as gates look at pictures of that size. `vidrain rain` renders the sets of
-tools/rain_sets.py on them, tools/dev_rain.py rain of another make, and each is there without rain as well. The settings
-of training are those of configs/weights.yaml. What has been rendered is taken as it is, and training goes on where it
-stopped, if the same command is given again.
+tools/rain_sets.py on them, tools/dev_rain.py rain of another make. The settings of training are those of
+configs/weights.yaml. What has been rendered is taken as it is, and training goes on where it stopped, if the same
+command is given again.
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -61,7 +60,7 @@ def sets_of(clip: Path) -> tuple[str, ...]:
 
 
 def render_all(clips: Sequence[Path], folder: Path) -> None:
-    """Pairs of all clips: in rain of every kind, and without any."""
+    """Pairs of all clips, in rain of every kind."""
     for clip in clips:
         for kind in sets_of(clip):
             if not (folder / kind / "paired" / f"{clip.stem}.json").exists():  # written last
@@ -69,10 +68,6 @@ def render_all(clips: Sequence[Path], folder: Path) -> None:
         for name, (seed, density) in SIMPLE.items() if clip.stem not in NIGHT else ():
             if not (folder / name / "clean" / "train" / f"{clip.stem}.mp4").exists():  # likewise
                 render(clip, folder / name, seed=seed, frames=FRAMES, density=density)
-        for role in ("clean", "rainy"):
-            dry = folder / "dry" / f"{clip.stem}_{role}.mp4"
-            dry.parent.mkdir(exist_ok=True)
-            shutil.copyfile(clip, dry)
 
 
 @with_exit_code

@@ -244,10 +244,11 @@ def test_clips_that_will_not_do(tmp_path: Path, samples: Path) -> None:
         ({"strides": (1, 0)}, r"data.strides=\[1, 0\]: allowed: one or more, each at least 1"),
         ({"crop": 0}, "data.crop=0"),
         ({"refresh": 0}, "data.refresh=0"),
-        ({"clean_share": 1.0}, "data.clean_share=1.0: allowed: from 0, below 1"),
+        ({"clean_share": 1.1}, "data.clean_share=1.1 rendered_share=0.5 settled_share=0 dry_share=0: allowed: from 0"),
+        ({"dry_share": 0.2}, "data.dry_share=0.2: needs data.clean, which names no videos"),
         (
             {"rendered_share": 1.1},
-            "data.rendered_share=1.1 settled_share=0.0 clean_share=0.5: allowed: from 0, together at most 1",
+            "data.clean_share=0.5 rendered_share=1.1 settled_share=0 dry_share=0: allowed: from 0, together at most 1",
         ),
     ],
 )

@@ -30,8 +30,9 @@ def pairs(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(pairs: Path, *, rainy: tuple[str, ...] = (), **options: object) -> Batch:
-    data = DataOptions(rainy=rainy, rendered=(str(pairs),), **(SMALL | options))  # type: ignore[arg-type]
+def read(pairs: Path | None, *, rainy: tuple[str, ...] = (), **options: object) -> Batch:
+    rendered = () if pairs is None else (str(pairs),)
+    data = DataOptions(rainy=rainy, rendered=rendered, **(SMALL | options))  # type: ignore[arg-type]
     return Windows(data, CUT, seed=0, tell=lambda notice: None).batch(3)
 
 
@@ -61,6 +62,15 @@ def test_kinds_of_clips_have_their_shares(pairs: Path, samples: Path) -> None:
     assert torch.equal(batch.truth[others], batch.observed[others])
     with pytest.raises(UsageError, match=r"data.rainy: names no videos"):
         read(pairs, rendered_share=0.5)
+
+
+def test_dry_windows_are_their_own_truth(samples: Path) -> None:
+    clean = (str(samples / "street_clean.mp4"),)
+    batch = read(None, rainy=clean, clean=clean, clean_share=0.25, dry_share=0.5)
+    assert 0 < int(batch.is_told.sum()) < len(batch.is_told)
+    assert batch.is_clean[batch.is_told].all()
+    assert torch.equal(batch.truth, batch.observed)
+    assert torch.equal(batch.known.amax((1, 2, 3)) > 0, batch.is_told)
 
 
 def test_rendered_windows_are_kept_as_they_are(pairs: Path, samples: Path) -> None:
@@ -117,6 +127,6 @@ def test_a_gate_learns_from_them(pairs: Path) -> None:
 @pytest.mark.parametrize(("rendered", "weight"), [((), 1.0), (("rain/",), 0.0)])
 def test_clips_and_weight_go_together(rendered: tuple[str, ...], weight: float) -> None:
     with pytest.raises(
-        UsageError, match=r"weights.truth=.* data.rendered=.*: allowed: a weight and one of both, or none"
+        UsageError, match=r"weights.truth=.* data.rendered=.*: allowed: a weight and one of them, or none"
     ):
         TrainConfig(weights=LossWeights(truth=weight), data=DataOptions(rendered=rendered))

@@ -27,7 +27,8 @@ from vidrain.train.footage import Footage, Tell, clips_at, open_footage, pairs_a
 from vidrain.train.settled import NEIGHBOURS, Truth, settled
 from vidrain.train.window import Neighbour, Window
 
-_TOLD = ("rendered", "settled")  # kinds of windows whose truth is told
+_TOLD = ("rendered", "settled", "dry")  # kinds of windows whose truth is told
+_CLEAN = ("clean", "dry")
 _TRIES = 50  # places in the clips, until one has all its witnesses
 _SETTLED, _TURNED = 1 << 40, 1 << 41  # draws of readings, of neighbours, and of batches never share a seed
 
@@ -40,6 +41,7 @@ class DataOptions:
     clean_share: of the readings, where there are clean clips.
     rendered: folders of clips with rendered rain and their truths (`footage.pairs_at`). rendered_share: as clean_share.
     settled_share: of the readings, rainy ones that come with what many of their neighbours agree on (`settled`).
+    dry_share: of the readings, clean ones that are their own truth, to be left as they are.
     strides: frames from one to the next of a window at 30 frames a second, drawn evenly; else about the same time.
     crop: side of what is kept of a picture, in pixels.
     readings: places in the clips held at a time; refresh: steps after which the oldest is read anew elsewhere.
@@ -51,6 +53,7 @@ class DataOptions:
     rendered: tuple[str, ...] = ()
     rendered_share: float = 0.5
     settled_share: float = 0.0
+    dry_share: float = 0.0
     strides: tuple[int, ...] = (1, 1, 2, 4)
     crop: int = 256
     readings: int = 16
@@ -63,15 +66,14 @@ class DataOptions:
         for key in ("crop", "readings", "crops_per_reading", "refresh"):
             if (value := getattr(self, key)) < 1:
                 raise UsageError(f"data.{key}={value}: allowed: at least 1")
-        if not 0 <= self.clean_share < 1:
-            raise UsageError(f"data.clean_share={self.clean_share}: allowed: from 0, below 1")
-        shares = {"rendered_share": self.rendered_share, "settled_share": self.settled_share}
-        together = (
-            sum(shares.values()) - self.rendered_share * (not self.rendered) + self.clean_share * bool(self.clean)
-        )
-        if min(shares.values()) < 0 or together > 1 or self.rendered_share > 1:
-            found = " ".join(f"{name}={share}" for name, share in shares.items())
-            raise UsageError(f"data.{found} clean_share={self.clean_share}: allowed: from 0, together at most 1")
+        named = ("clean_share", "rendered_share", "settled_share", "dry_share")
+        shares = {name: getattr(self, name) for name in named}
+        unused = self.clean_share * (not self.clean) + self.rendered_share * (not self.rendered)
+        if min(shares.values()) < 0 or max(shares.values()) > 1 or sum(shares.values()) - unused > 1:
+            found = " ".join(f"{name}={share:g}" for name, share in shares.items())
+            raise UsageError(f"data.{found}: allowed: from 0, together at most 1")
+        if self.dry_share and not self.clean:
+            raise UsageError(f"data.dry_share={self.dry_share:g}: needs data.clean, which names no videos")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +96,8 @@ class Batch(NamedTuple):
     observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
     The witnesses are what the baseline left of the frames, as a gate will see them.
     rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. truth: [N, 3, P, P], the observation
-    without rain where that was rendered or is settled, itself elsewhere; known: [N, 1, P, P], 1 where that is so, else
-    0. is_clean, is_told: [N] bool, the latter for windows whose truth is rendered or settled.
+    without rain where that is told (rendered, settled, or there was none), itself elsewhere; known: [N, 1, P, P], 1
+    where it is told, else 0. is_clean, is_told: [N] bool, whether there is no rain, and whether the truth is told.
     neighbour: one of the witnesses as filmed; beside: windows of frames before, each in its own coordinates; both where
     the cut asks for them.
     """
@@ -128,7 +130,7 @@ Pictures = tuple[Tensor, ...]
 """All [..., H, W], cut and mirrored alike: the first six of a batch, the neighbour's two, the window beside."""
 
 
-_Kind = Literal["rendered", "settled", "rainy", "clean"]
+_Kind = Literal["rendered", "settled", "dry", "rainy", "clean"]
 
 
 class _Reading(NamedTuple):
@@ -192,7 +194,7 @@ class Windows:
         cut = _cropped(crop, self._cut.patch, random)
         mirrored = _below(2, random)
         kind = self._kind(slot)
-        facts = (torch.tensor(fact) for fact in (reading.neighbour, kind == "clean", kind in _TOLD))
+        facts = (torch.tensor(fact) for fact in (reading.neighbour, kind in _CLEAN, kind in _TOLD))
         return *facts, *(part.flip(-1) if mirrored else part for part in cut)
 
     def _slots(self) -> dict[_Kind, int]:
@@ -200,9 +202,9 @@ class Windows:
         options = self._options
         rendered = int(options.rendered_share * options.readings) if self._rendered else 0
         clean = int(options.clean_share * options.readings) if self._clean else 0
-        told = int(options.settled_share * options.readings)
-        rainy = options.readings - rendered - told - clean
-        return {"rendered": rendered, "settled": told, "rainy": rainy, "clean": clean}
+        told, dry = (int(share * options.readings) for share in (options.settled_share, options.dry_share))
+        rainy = options.readings - rendered - told - dry - clean
+        return {"rendered": rendered, "settled": told, "dry": dry, "rainy": rainy, "clean": clean}
 
     def _kind(self, slot: int) -> _Kind:
         """Of which clips a slot holds a reading."""
@@ -226,10 +228,10 @@ class Windows:
         )
         neighbour = _below(2 * self._cut.radius, of_neighbours)  # its own draw: the windows are the same without it
         kind = self._kind(slot)
-        clips = {"rendered": self._rendered, "clean": self._clean}.get(kind, self._rainy)
+        clips = self._rendered if kind == "rendered" else self._clean if kind in _CLEAN else self._rainy
         for _ in range(_TRIES):
             clip = clips[_below(len(clips), random)]
-            whole = self._somewhere(clip, random, neighbour, is_settled=kind == "settled")
+            whole = self._somewhere(clip, random, neighbour, kind)
             if whole:
                 break
         else:
@@ -239,7 +241,7 @@ class Windows:
         crops = [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]
         return _Reading(generation, neighbour, crops)
 
-    def _somewhere(self, clip: Footage, random: torch.Generator, neighbour: int, *, is_settled: bool) -> Pictures:
+    def _somewhere(self, clip: Footage, random: torch.Generator, neighbour: int, kind: _Kind) -> Pictures:
         """A window of `clip` at a place and with a stride drawn, whole pictures; none where witnesses are missing."""
         radius, length = self._cut.radius, len(clip)
         wanted = self._options.strides[_below(len(self._options.strides), random)]
@@ -270,14 +272,15 @@ class Windows:
         aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
         dried = {i: dry(windows[i], before, aligner, options) for i in sorted({*centers, *chosen[0], *chosen[-1]})}
         views = [[dried[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
-        return self._pictures(views, neighbour, _settled(clip, place) if is_settled else self._rendered_at(clip, place))
+        return self._pictures(views, neighbour, self._truth(clip, place, kind))
 
-    def _rendered_at(self, clip: Footage, place: int) -> Truth | None:
-        """The frame without its rendered rain, if it has such."""
-        truth = self._truths.get(str(clip.path))
-        if truth is None:
+    def _truth(self, clip: Footage, place: int, kind: _Kind) -> Truth | None:
+        """A frame without its rain, for the kinds of windows whose truth is told."""
+        if kind == "settled":
+            return _settled(clip, place)
+        if kind not in _TOLD:
             return None
-        picture = _at_size(truth.read([place])[0])
+        picture = _at_size(self._truths.get(str(clip.path), clip).read([place])[0])
         return Truth(picture, torch.ones_like(picture[:1]))
 
     def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int, truth: Truth | None) -> Pictures:

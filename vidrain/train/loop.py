@@ -88,10 +88,14 @@ class TrainConfig:
             raise UsageError(
                 "data.clean: names no videos; a discriminator (weights.adversarial, contrast.encoder) needs some"
             )
-        if (self.weights.truth > 0) != bool(self.data.rendered or self.data.settled_share):
-            told = f"data.rendered={list(self.data.rendered)} settled_share={self.data.settled_share:g}"
-            found = f"weights.truth={self.weights.truth:g} {told}"
-            raise UsageError(f"{found}: allowed: a weight and one of both, or none; the term compares with their truth")
+        told = {"rendered": list(self.data.rendered), "settled_share": self.data.settled_share}
+        told["dry_share"] = self.data.dry_share
+        if (self.weights.truth > 0) != any(told.values()):
+            found = " ".join(f"{name}={value}" for name, value in told.items())
+            raise UsageError(
+                f"weights.truth={self.weights.truth:g} data.{found}: allowed: a weight and one of them, or none: "
+                "the term compares with their truth"
+            )
         if not 0 <= self.dry <= 1:
             raise UsageError(f"dry={self.dry}: allowed: 0 to 1")
         if not (self.rate > 0 and self.softness > 0 and 0 <= self.average < 1):
