@@ -36,7 +36,7 @@ from vidrain.watchdog import Watchdog
 from vidrain.weights import hash_of, load_model, packed_gate, read_header
 
 SECONDS = 30.0  # where nothing is said
-_FIRST = "gate-s"  # the model that is asked to say how to get weights, where there are none
+_FIRST = "gate-s"  # the model that is meant, where neither it nor weights are named
 _LIMITS = ("seconds", "steps")  # how long a run may take; how long it took stands in its outcome
 
 

@@ -148,15 +148,18 @@ def _devices() -> list[Check]:
 
 
 def _models() -> list[Check]:
-    from vidrain.weights import MODELS, PRESETS, load_model
+    from vidrain.provenance import hash_of_file
+    from vidrain.weights import MODELS, PRESETS, load_model, weights_of
 
     found = []
     for name in MODELS:
-        if name not in PRESETS.values():
+        own = weights_of(name, None)
+        if own is None and name not in PRESETS.values():
             found.append(Check("model", name, "needs --weights", True))
             continue
         load_model(name)
-        found.append(Check("model", name, "needs no weights", True))
+        digits = (hash_of_file(own) or "")[:12]
+        found.append(Check("model", name, f"comes with weights {digits}" if own else "needs no weights", True))
     return found
 
 

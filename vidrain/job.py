@@ -33,7 +33,7 @@ from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan
 from vidrain.video.hdr import refuse_unwatchable
 from vidrain.video.mux import Span
 from vidrain.watchdog import STALL_S, Watchdog
-from vidrain.weights import PRESETS
+from vidrain.weights import PRESETS, weights_of
 
 ALL = "all"
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
@@ -185,7 +185,7 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
     is_part = bool(options.start or options.end)
     settings = asdict(replace(options, encode=encode)) | {"model": model}
     settings["kept"] = [kept.start, kept.stop] if is_part else None
-    line = made_by(model, options.weights, settings, adapted=adapted)
+    line = made_by(model, weights_of(model, options.weights), settings, adapted=adapted)
     shown = info if pace is None else pace.of(info)
     picked = _sized(background(shown, line), options)
     clean = Output(target, picked, plan_encoder(picked.info, target, encode))

@@ -23,7 +23,7 @@ from vidrain.types import Decomposer, Layers
 from vidrain.video.decode import Video, open_video
 from vidrain.video.index import video_tracks
 from vidrain.watchdog import Watchdog
-from vidrain.weights import PRESETS, load_decomposer
+from vidrain.weights import PRESETS, load_decomposer, weights_of
 
 _MEANINGLESS = (
     "rain",
@@ -60,7 +60,11 @@ class Part:
     @property
     def made_by(self) -> str:
         """Provenance in a line; ModelError where the weights cannot be read."""
-        return made_by(self.model, self.options.weights, self.config | {"kept": [self.kept.start, self.kept.stop]})
+        return made_by(
+            self.model,
+            weights_of(self.model, self.options.weights),
+            self.config | {"kept": [self.kept.start, self.kept.stop]},
+        )
 
     def separated(self, wanted: range | None = None) -> AbstractContextManager[Iterator[Layers]]:
         """Layers of the part, or of the frames `wanted` of it. Raises ModelError, InputError."""

@@ -30,6 +30,7 @@ from vidrain.types import Decomposer
 PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "baseline"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
+_SHIPPED = Path(__file__).with_name("shipped")
 _VERSION = "3"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
@@ -79,6 +80,15 @@ def load_decomposer(name: str, weights: Path | None, *, baseline: BaselineOption
     return NlclDecomposer(model, nlcl)
 
 
+def weights_of(name: str, weights: Path | None) -> Path | None:
+    """The file of weights that the model called `name` uses: the one given, else the one that comes with vidrain.
+
+    None where the model has none, and where there is none of its own: loading it tells which.
+    """
+    own = _SHIPPED / f"{name}.safetensors"
+    return own if weights is None and own.is_file() else weights
+
+
 def read_header(weights: Path) -> dict[str, str]:
     """Metadata of a safetensors file; ModelError if it is none."""
     return _read(weights, tensors=False)[0]
@@ -118,6 +128,7 @@ def _config_of(name: str) -> str:
 
 
 def _load_gate(name: str, weights: Path | None) -> Gate:
+    weights = weights_of(name, weights)
     if weights is None:
         raise ModelError(f"model {name} needs weights; train some with vidrain train, then name them by --weights")
     header, tensors = _read(weights, tensors=True)

@@ -64,8 +64,8 @@ def test_a_shut_gate_changes_nothing(samples: Path, tmp_path: Path, vidrain: Vid
 
 
 def test_without_weights_it_says_how_to_get_some(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
-    ran = vidrain("clean", samples / "odd.mp4", "-o", tmp_path / "out.mp4", "--model", "gate-s")
+    ran = vidrain("clean", samples / "odd.mp4", "-o", tmp_path / "out.mp4", "--model", "gate-l")
     assert ran.code == 7
     assert ran.err == (
-        "vidrain: model gate-s needs weights; train some with vidrain train, then name them by --weights\n"
+        "vidrain: model gate-l needs weights; train some with vidrain train, then name them by --weights\n"
     )

@@ -250,5 +250,5 @@ def test_weights_that_do_not_fit(change: Change, said: str, file: Path, tmp_path
 
 
 def test_a_gate_without_weights_is_none() -> None:
-    with pytest.raises(ModelError, match="model gate-s needs weights; train some with vidrain train"):
-        load_model("gate-s")
+    with pytest.raises(ModelError, match="model gate-l needs weights; train some with vidrain train"):
+        load_model("gate-l")

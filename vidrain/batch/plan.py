@@ -16,7 +16,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.identity import identity_of
 from vidrain.job import CleanOptions
 from vidrain.provenance import hash_of_file
-from vidrain.weights import PRESETS
+from vidrain.weights import PRESETS, weights_of
 
 Settings = dict[str, Any]  # of `CleanOptions`, nested, paths as texts
 Also = Literal["rain", "rain_preview", "compare"]
@@ -144,20 +144,24 @@ def counting(settings: Settings) -> Settings:
         del counted["nlcl"]
     if settings["adapt"]["seconds"] is None and settings["adapt"]["steps"] is None:
         del counted["adapt"]
-    return counted | {"model": model, "weights": _hash(settings["weights"])}
+    return counted | {"model": model, "weights": _hash(weights_of(model, _path(settings["weights"])))}
 
 
-def _hash(weights: str | None) -> str | None:
-    if weights is None or not Path(weights).is_file():
-        return hash_of_file(Path(weights) if weights is not None else None)
-    stat = Path(weights).stat()
+def _path(weights: str | None) -> Path | None:
+    return None if weights is None else Path(weights)
+
+
+def _hash(weights: Path | None) -> str | None:
+    if weights is None or not weights.is_file():
+        return hash_of_file(weights)
+    stat = weights.stat()
     return _hash_of(weights, stat.st_size, stat.st_mtime_ns)
 
 
 @cache
-def _hash_of(weights: str, size: int, changed: int) -> str | None:
+def _hash_of(weights: Path, size: int, changed: int) -> str | None:
     """Read once for thousands of files, and again when it is another file."""
-    return hash_of_file(Path(weights))
+    return hash_of_file(weights)
 
 
 def is_free(file: File, journal: Journal, out: Path) -> bool:

@@ -18,7 +18,7 @@ from vidrain.evaluation.sets import Found
 from vidrain.job import CleanOptions
 from vidrain.provenance import hash_of_file, made_by
 from vidrain.types import Decomposer, Planes, VideoInfo
-from vidrain.weights import load_decomposer
+from vidrain.weights import load_decomposer, weights_of
 
 INPUT, RESULTS = "input", "results"
 _MEANT = {"preset", "model", "weights", "device", "baseline", "nlcl", "align", "shots", "adapt", "stall_s"}
@@ -55,11 +55,11 @@ class Method:
         """What its figures depend on, in texts: provenance, hash of the weights, how they are fitted. No paths."""
         if self.options is None:
             return {"kind": self.kind}
-        options = asdict(self.options)
+        options, weights = asdict(self.options), weights_of(self.model, self.options.weights)
         return {
             "kind": self.kind,
-            "made_by": made_by(self.model, self.options.weights, options),
-            "weights": hash_of_file(self.options.weights),
+            "made_by": made_by(self.model, weights, options),
+            "weights": hash_of_file(weights),
             "adapt": json.dumps(options["adapt"], sort_keys=True) if self.is_adapted else None,
             "device": device_of(self.options.device),
         }

@@ -28,10 +28,12 @@ def with_truths(pair: Recycled, batch: Batch) -> Recycled:
 def relative_error(background: Tensor, truth: Tensor, before: Tensor, known: Tensor, counted: Tensor) -> Tensor:
     """Mean over the windows that count of the root of |B - T|^2 / (|B0 - T|^2 + floor), B0 before training; 0 for none.
 
-    background, truth, before: [N, 3, H, W] in [0, 1]; known: [N, 1, H, W] bool, where an error is one; counted: [N]
-    bool. Every window counts alike, whether its rain is heavy or there is none: a mean of errors would be all heavy
-    rain, and one of decibels all dry pictures.
+    background, truth, before: [N, 3, H, W] in [0, 1]; known: [N, 1, H, W] bool; counted: [N] bool. Where the truth is
+    not known, as where the neighbours of a real frame do not agree, B0 takes its place: else what is learned where they
+    do agree is let loose on all that moves. Every window counts alike, whether its rain is heavy or there is none: a
+    mean of errors would be all heavy rain, and one of decibels all dry pictures.
     """
-    error, beforehand = (((picture - truth) * known).square().mean((1, 2, 3)) for picture in (background, before))
+    target = torch.where(known, truth, before.detach())
+    error, beforehand = ((picture - target).square().mean((1, 2, 3)) for picture in (background, before))
     ratio = (error / (beforehand.detach() + _FLOOR) + _SMOOTH).sqrt()
     return (ratio * counted).sum() / counted.sum().clamp(min=1)
