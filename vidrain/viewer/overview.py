@@ -27,9 +27,9 @@ class Row:
     pictures: Sequence[bytes] = ()
 
 
-def overview_of(title: str, note: str, rows: Sequence[Row]) -> str:
-    """The page as text. note: a sentence above the table."""
-    data: dict[str, Any] = {"note": note, "rows": [_plain(row) for row in rows]}
+def overview_of(title: str, note: str, rows: Sequence[Row], *, of: str) -> str:
+    """The page as text. note: a sentence above the table; of: what tells this table from others, in the page."""
+    data: dict[str, Any] = {"of": of, "note": note, "rows": [_plain(row) for row in rows]}
     return filled("overview", title, data)
 
 
