@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import vidrain as library
 from tests.batches import write_card, written
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_batch import CHEAP, INLINE
 from tests.pipeline.test_viewer import data_of
+from vidrain.batch.journal import Journal
+from vidrain.config import clean_from
 
 
 @pytest.mark.proves("report OUT")
@@ -34,6 +37,12 @@ def test_a_folder_of_outputs_is_a_page_as_well(samples: Path, tmp_path: Path, vi
     assert (done["href"], done["written_bytes"]) == ("out/sub/b.MP4", (out / "sub" / "b.MP4").stat().st_size)
     assert done["source_bytes"] == (card / "sub" / "b.MP4").stat().st_size
     assert "is no video file" in rows["text.mp4"]["cause"]
+    assert (rows["text.mp4"]["rain"], rows["text.mp4"]["rain_over_time"]) == (None, [])
+    alone = library.clean(
+        card / "sub" / "b.MP4", tmp_path / "b.mp4", options=clean_from(Journal(out).plan()["settings"][0])
+    )
+    assert done["rain"] == alone.rain > 0
+    assert done["rain_over_time"] == pytest.approx(alone.rain_over_time, abs=1e-6)
     assert written(out).keys() == {"a.mp4", "sub/b.MP4"}, "nothing new in OUT"
     assert vidrain("report", out).code == 5
     for refused in (("--against", card), ("--cfr", "25"), ("--video", "1")):

@@ -12,6 +12,7 @@ import pytest
 from tests import browser, ffmpeg_says
 from tests.painted import read_index
 from vidrain.batch.inputs import items_in
+from vidrain.batch.journal import Journal
 from vidrain.batch.plan import files_of
 from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.evaluation.methods import Method
@@ -56,6 +57,9 @@ def overview(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(samples / clip, folder / "card" / name)
     files = files_of(items_in([str(folder / "card")], folder / "out"), lambda _: CleanOptions(end="3"), ())
     run_batch(files, folder / "out", BatchOptions(engine="inline"))
+    journal = Journal(folder / "out")  # as vidrain wrote them that did not measure rain
+    record = journal.last["clip 9.mp4"]
+    journal.note({name: value for name, value in record.items() if not name.startswith("rain")})
     return write_batch_report(folder / "out")
 
 
@@ -75,6 +79,20 @@ def test_table_of_a_batch_is_sorted_by_what_is_pressed(overview: Path) -> None:
         assert page.get_attribute("th[data-key=source_bytes]", "aria-sort") == "descending"
         page.click("th[data-key=seconds] button")
         assert names()[-1] == "no video.mp4", "what is not known comes last"
+        page.click("th[data-key=rain] button")
+        last = Journal(overview.parent / "out").last
+        amounts = {name: record.get("rain", 1.0 + ("seconds" not in record)) for name, record in last.items()}
+        assert names() == sorted(amounts, key=lambda name: amounts[name])
+        rain = dict(zip(names(), page.locator("#files tbody td[data-key=rain]").all_inner_texts(), strict=True))
+        assert rain["clip 10.mp4"].strip() == f"{100 * amounts['clip 10.mp4']:.3f} %"
+        assert (rain["clip 9.mp4"], rain["no video.mp4"]) == ("not measured", "\N{EN DASH}")
+        drawn = page.locator("#files svg")
+        assert drawn.count() == 2
+        label = (
+            f"over time: {100 * min(curve := last['clip 10.mp4']['rain_over_time']):.3f} to {100 * max(curve):.3f} %"
+        )
+        assert label in [each.get_attribute("aria-label") for each in drawn.all()]
+        assert drawn.first.bounding_box()["height"] == 24
         assert page.locator("#files img").count() == 3
         loaded = "() => Array.from(document.images).every((each) => each.complete && each.naturalWidth > 60)"
         assert page.evaluate(loaded)

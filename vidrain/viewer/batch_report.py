@@ -21,6 +21,8 @@ from vidrain.viewer.overview import Row, overview_of
 from vidrain.viewer.page import VIDEO_BYTES
 from vidrain.viewer.thumbnail import thumbnail
 
+_RAIN = "Rain: mean of what it added to luma, as a share of its range; the curves over time have one scale in common."
+
 
 def write_batch_report(
     out: str | Path, page: str | Path | None = None, *, force: bool = False, on_event: OnEvent = ignore
@@ -45,8 +47,9 @@ def write_batch_report(
             room -= sum(map(len, pictures))
             rows.append(_row(file, record, folder, target, pictures))
             on_event(meter.tick())
-        note = ", ".join(f"{number} {state}" for state, number in states_of(files, journal).items())
-        content = overview_of(f"{folder.resolve().name}: {len(files)} files", f"{note}.", rows, of=_name_of(folder))
+        states = ", ".join(f"{number} {state}" for state, number in states_of(files, journal).items())
+        note = f"{states}. {_RAIN}" if any(row.rain is not None for row in rows) else f"{states}."
+        content = overview_of(f"{folder.resolve().name}: {len(files)} files", note, rows, of=_name_of(folder))
         claim.write(content.encode())
         claim.publish()
     on_event(PageDone(output=str(target), size=target.stat().st_size))
@@ -96,6 +99,8 @@ def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Seq
         seconds=end.seconds if is_done else None,
         source_bytes=record["source_bytes"],
         written_bytes=sum(record["files"].values()) if is_done else None,
+        rain=record.get("rain"),
+        rain_over_time=record.get("rain_over_time", ()),
         pictures=pictures,
     )
 

@@ -12,7 +12,8 @@ from vidrain.viewer.page import filled
 class Row:
     """One file. href: where the clean file lies, from the page; pictures: JPEGs of before and after, or of after alone.
 
-    frames, seconds (of work), source_bytes, written_bytes: None where they are not known.
+    frames, seconds (of work), source_bytes, written_bytes, rain: None where they are not known. rain: mean amount, in
+    [0, 1]; rain_over_time: the same of equal stretches.
     """
 
     file: str
@@ -24,6 +25,8 @@ class Row:
     seconds: float | None = None
     source_bytes: int | None = None
     written_bytes: int | None = None
+    rain: float | None = None
+    rain_over_time: Sequence[float] = ()
     pictures: Sequence[bytes] = ()
 
 
