@@ -112,6 +112,8 @@ def test_table_of_a_batch_is_readable(overview: Path, scheme: str, size: tuple[i
         assert [each for each in page.evaluate(COLORS) if contrast(each[1], each[2]) < 4.5] == []
         assert page.evaluate(NAMELESS) == []
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        rain = page.locator("td[data-key=rain]").first.bounding_box()
+        assert rain["x"] + rain["width"] <= size[0], "seen without scrolling"
         dark = luminance(page.evaluate("() => getComputedStyle(document.body).backgroundColor")) < 0.2
         assert dark == (scheme == "dark")
         assert wrong == []
@@ -151,6 +153,8 @@ def test_a_benchmark_is_sorted_and_filtered_by_keys(samples: Path, tmp_path: Pat
             page.get_by_label("input", exact=True).press("Space")
             assert {row[1] for row in shown()} == {"it"}
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            assert page.evaluate(NAMELESS) == []
+            assert min(page.evaluate(LETTERS)) > 9
             before = page.evaluate("getComputedStyle(document.body).backgroundColor")
             page.get_by_role("button", name="Switch between light and dark").press("Enter")
             assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
@@ -288,6 +292,7 @@ COLORS = """() => Array.from(document.querySelectorAll('h1,h2,p,td,th,dt,dd,butt
   while (getComputedStyle(under).backgroundColor === 'rgba(0, 0, 0, 0)') under = under.parentElement || document.body;
   return [node.tagName + ' ' + node.textContent.trim().slice(0, 20), getComputedStyle(node).color,
           getComputedStyle(under).backgroundColor]; })"""
+LETTERS = "() => Array.from(document.querySelectorAll('svg text')).map((text) => text.getBoundingClientRect().height)"
 NAMELESS = """() => Array.from(document.querySelectorAll('button,input,select,[tabindex="0"]')).filter((node) =>
   !(node.getAttribute('aria-label') || node.textContent.trim() || (node.labels && node.labels.length))).map(
   (node) => node.outerHTML)"""
@@ -310,10 +315,7 @@ def test_readable_in_both_schemes_and_sizes(page: Path, scheme: str, size: tuple
         opened.keyboard.press("Tab")
         style = opened.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
         assert style == "solid"
-        letters = opened.evaluate(
-            "() => Array.from(document.querySelectorAll('svg text')).map((text) => text.getBoundingClientRect().height)"
-        )
-        assert min(letters) > 9
+        assert min(opened.evaluate(LETTERS)) > 9
         assert wrong == []
 
 

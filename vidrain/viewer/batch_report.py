@@ -94,7 +94,7 @@ def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Seq
         href=href,
         source=source,
         state=end.state,
-        cause=readable(end.cause),
+        cause=readable(end.cause.removeprefix(f"{file.source.absolute()}: ")),
         frames=record.get("frames"),
         seconds=end.seconds if is_done else None,
         source_bytes=record["source_bytes"],

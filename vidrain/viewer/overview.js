@@ -9,17 +9,17 @@
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
-  const size = (bytes) => bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  const size = (bytes) => bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
   const KINDS = { done: "kept", partial: "changed", failed: "lost" };
   const COLUMNS = [
     ["file", "file", (row) => row.file],
     ["state", "state", (row) => row.state],
-    ["what happened", "cause", (row) => row.cause],
     ["rain", "rain", (row) => `${(100 * row.rain).toFixed(3)} %`],
     ["frames", "frames", (row) => String(row.frames)],
     ["took", "seconds", (row) => `${row.seconds.toFixed(1)} s`],
     ["source", "source_bytes", (row) => size(row.source_bytes)],
     ["outputs", "written_bytes", (row) => size(row.written_bytes)],
+    ["what happened", "cause", (row) => row.cause],
   ];
   // Rain over time, from the first frame to the last; of one height in all rows, so that they can be compared.
   const peak = data.rows.flatMap((row) => row.rain_over_time).reduce((most, each) => Math.max(most, each), 0);
