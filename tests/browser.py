@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -55,22 +57,24 @@ def _leaves(url: str, file: Path) -> bool:
     return not url.startswith("data:") and url != file.as_uri()
 
 
-def settled(page: Page) -> None:
-    """Wait until the frame that is named is the one that is drawn."""
+def settled(page: Page, frame: int | None = None) -> None:
+    """Wait until the frame that is named is the one that is drawn, and is `frame` if that is given.
+
+    Without it this is true as well before what was pressed has had any effect.
+    """
     page.wait_for_function(
         "() => { const c = document.getElementById('canvas'), v = document.getElementById('video');"
         "return c.dataset.frame !== undefined && !v.seeking && v.readyState >= 2 &&"
-        "document.getElementById('where').textContent.startsWith(`frame ${c.dataset.frame} `); }"
+        "document.getElementById('where').textContent.startsWith(`frame ${c.dataset.frame} `) &&"
+        f"c.dataset.frame === {f'String({frame})' if frame is not None else 'c.dataset.frame'}; }}"
     )
 
 
 def picture(page: Page) -> npt.NDArray[np.uint8]:
     """What the canvas shows. [H, W, 3]"""
-    width, height, values = page.evaluate(
-        "() => { const c = document.getElementById('canvas');"
-        "return [c.width, c.height, Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)]; }"
-    )
-    return np.array(values, np.uint8).reshape(height, width, 4)[..., :3]
+    url = page.evaluate("() => document.getElementById('canvas').toDataURL()")  # PNG: a number a sample takes seconds
+    coded = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def frame_of(page: Page) -> int:

@@ -1,7 +1,12 @@
 """How much it rains in a frame: one number from its rain layer. Knows nothing of files.
 
 amount = rain_amount(layers.rain, conversion)
+
+>>> rain_curve([0.0, 0.2, 0.4, 0.4], most=2)
+(0.1, 0.4)
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,3 +21,9 @@ def rain_amount(rain: RainPlanes, conversion: Conversion) -> float:
     """
     luma = rain[0]
     return int(np.maximum(luma, 0).sum(dtype=np.int64)) / luma.size / conversion.scale[0]
+
+
+def rain_curve(amounts: Sequence[float], *, most: int) -> tuple[float, ...]:
+    """Amounts over time as `most` numbers at most: means of stretches of frames, their lengths alike but for one."""
+    parts = np.array_split(np.asarray(amounts, np.float64), max(1, min(most, len(amounts))))
+    return tuple(float(part.mean()) for part in parts if part.size)

@@ -21,6 +21,7 @@ _EXITS = (
     "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable, 130 Ctrl-C, 143 terminated."
 )
 _STATUS_EXITS = "Exit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial."
+_PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."
 _STOPPED = "what is finished stays, and the same command goes on"
 
 
@@ -46,11 +47,12 @@ def batch() -> None:
     "--keep-going/--stop-at-first", default=True, help="Whether a failed file lets others begin  [keep going]."
 )
 @click.option("--min-free", "min_free_mb", type=float, help="Megabytes on the disk of OUT that stay free  [1000].")
+@click.option("--report", "page", type=FILE, help=_PAGE)
 @click.option("--fresh", is_flag=True, help="Forget what earlier runs did in OUT, after saying what that is.")
 @clean_settings
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, help="Replace files in OUT that no batch made there.")
-def run(arguments: tuple[str, ...], output: Path, *, dry_run: bool, as_json: bool, fresh: bool, **given: Any) -> None:
+def run(arguments: tuple[str, ...], output: Path, *, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Clean every IN: files, folders with all below them, globs in quotes, or a manifest with columns input[, output].
 
     Files that are done already, by the same settings from the same source, are left as they are. KEY=VALUE sets any key
@@ -64,11 +66,12 @@ def run(arguments: tuple[str, ...], output: Path, *, dry_run: bool, as_json: boo
         from vidrain.batch.plan import files_of
         from vidrain.batch.run import BatchOptions, exit_code_of, plan_batch, run_batch
         from vidrain.config import load_clean
+        from vidrain.viewer.batch_report import refuse_batch_page
 
         also = tuple(dict.fromkeys(name.replace("-", "_") for name in given.pop("also")))
         names = ("engine", "workers", "address", "keep_going", "min_free_mb", "force")
         asked = {name: value for name in names if (value := given.pop(name)) is not None}
-        options = BatchOptions(**asked)
+        options, page, fresh = BatchOptions(**asked), given.pop("page"), given.pop("fresh")
         inputs, pairs = _told_apart(arguments)
         config, keys = given.pop("config"), keys_of(given)
         items = items_in(inputs, output)
@@ -78,7 +81,12 @@ def run(arguments: tuple[str, ...], output: Path, *, dry_run: bool, as_json: boo
             sink.finish()
             click.echo(json.dumps(plan_facts(plan)) if as_json else "\n".join(plan_lines(plan)))
             return OK
-        return exit_code_of(run_batch(files, output, options, fresh=fresh, on_event=sink))
+        if page is not None:
+            refuse_batch_page(page, files, output, force=options.force)
+        done = run_batch(files, output, options, fresh=fresh, on_event=sink)
+        if page is not None:
+            _write_page(page, output, sink, force=options.force)
+        return exit_code_of(done)
 
     run_command(work, as_json, stopped=_STOPPED)
 
@@ -107,19 +115,27 @@ def status(output: Path, *, as_json: bool) -> None:
 
 @batch.command("retry", epilog=_EXITS)
 @click.argument("output", metavar="OUT", type=FILE)
+@click.option("--report", "page", type=FILE, help=_PAGE)
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
-def retry(output: Path, *, as_json: bool) -> None:
+def retry(output: Path, page: Path | None, *, as_json: bool) -> None:
     """Run again what failed in OUT, with the settings of its last run."""
 
     def work(sink: "Sink") -> int:
         from vidrain.batch.journal import Journal
         from vidrain.batch.plan import from_json
         from vidrain.batch.run import BatchOptions, exit_code_of, run_batch
+        from vidrain.viewer.batch_report import refuse_batch_page
 
         journal = Journal(output)
         plan = _planned(journal, output)
-        failed = [file for file in from_json(plan) if journal.last.get(file.output, {}).get("state") == "failed"]
-        return exit_code_of(run_batch(failed, output, BatchOptions(**plan["options"]), again=True, on_event=sink))
+        files, options = from_json(plan), BatchOptions(**plan["options"])
+        failed = [file for file in files if journal.last.get(file.output, {}).get("state") == "failed"]
+        if page is not None:
+            refuse_batch_page(page, files, output, force=False)
+        done = run_batch(failed, output, options, again=True, on_event=sink)
+        if page is not None:
+            _write_page(page, output, sink, force=False)
+        return exit_code_of(done)
 
     run_command(work, as_json, stopped=_STOPPED)
 
@@ -138,3 +154,10 @@ def _planned(journal: Any, output: Path) -> dict[str, Any]:
     if plan is None:
         raise UsageError(f"{output}: no batch was run there; begin with: vidrain batch run IN -o {output}")
     return plan
+
+
+def _write_page(page: Path, output: Path, sink: "Sink", *, force: bool) -> None:
+    """The page of all files of the batch, not of this run alone."""
+    from vidrain.viewer.batch_report import is_page_of, write_batch_report
+
+    write_batch_report(output, page, force=force or is_page_of(page, output), on_event=sink)

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
+from vidrain.amount import rain_curve
 from vidrain.conceal import Concealed, in_words
 from vidrain.decompose import failed_frames
 from vidrain.events import FileDone, Notice, Plan
@@ -14,6 +16,8 @@ from vidrain.job import Job
 from vidrain.missing import Missing
 from vidrain.train.adapt import Outcome
 from vidrain.video.verify import Expected, Verified
+
+_STRETCHES = 40  # that the rain of a whole file is told in: a small curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,8 @@ class CleanReport:
     videos: which of its videos were cleaned; frames are those of all of them. frames_repeated: frames that could not be
     decoded, and for which the clean frame before stands in. repeated, dropped: frames, for a constant rate that was
     asked for.
+    rain: how much it rains, mean over the frames that went out of the first video of these, as `vidrain.amount` has it;
+    rain_over_time: the same of stretches of them, 40 at most.
     missing: (start, end) seconds from the first frame of what could not be decoded or is not in the file; status is
     `partial` if there are any, or if sound or an unknown length is missing (see the notices). pts_equal: every frame
     has exactly the source's time (less the start of a range); false at a constant rate. copied, left_out: the other
@@ -40,6 +46,8 @@ class CleanReport:
     frames_repeated: int
     repeated: int
     dropped: int
+    rain: float
+    rain_over_time: tuple[float, ...]
     pts_equal: bool
     missing: tuple[tuple[float, float], ...]
     copied: tuple[str, ...]
@@ -59,10 +67,14 @@ class CleanReport:
 
 @dataclass
 class Tally:
-    """Counted while a video is cleaned. untouched: frames that the model failed on; repeated: in place of lost ones."""
+    """Counted while a video is cleaned. untouched: frames that the model failed on; repeated: in place of lost ones.
+
+    rain: amount of every frame that goes out.
+    """
 
     untouched: list[int] = field(default_factory=list)
     repeated: Concealed = field(default_factory=Concealed)
+    rain: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,8 @@ def report_of(
         frames_repeated=sum(each.tally.repeated.frames_repeated for each in done),
         repeated=sum(pace.repeated for pace in paces),
         dropped=sum(pace.dropped for pace in paces),
+        rain=fmean(first.tally.rain),
+        rain_over_time=rain_curve(first.tally.rain, most=_STRETCHES),
         pts_equal=all(each.is_exact for each in done),
         missing=tuple(sorted({stretch for each in done for stretch in each.missing.picture})),
         copied=tuple(copied.kind for index, copied in first.clean.copied.items() if index not in cleaned),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,32 @@ def test_a_missing_and_an_empty_file_stop_no_other(card: Path, out: Path, vidrai
     assert "is empty (0 bytes)" in causes["empty.mp4"][1]
     again = vidrain("batch", "run", card / "jobs.csv", "-o", out, *INLINE, *CHEAP, "--json")
     assert of(again.events, "file_start") == [], "what cannot be read is not tried again until it changes"
+
+
+@pytest.mark.fault(1)
+def test_a_folder_that_may_not_be_read_stops_no_other(samples: Path, vidrain: Vidrain) -> None:
+    """Root may read any folder, so another user tries where root runs the tests."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        card, out = write_card(root / "card", samples), root / "out"
+        out.mkdir()
+        for folder, mode in ((root, 0o755), (out, 0o777), (card / "sub", 0)):
+            folder.chmod(mode)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--json")
+        finally:
+            os.seteuid(user)
+            (card / "sub").chmod(0o755)
+        causes = {end["file"]: (end["code"], end["cause"]) for end in ran.events[-1]["troubles"]}
+        assert (ran.code, list(written(out))) == (1, ["a.mp4"])
+        why = f"{card}/sub: may not be read (Permission denied); check its permissions"
+        assert causes.keys() == {"sub/*.mp4", "text.mp4"}
+        assert causes["sub/*.mp4"] == (3, why)
+        assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
+        assert sorted(written(out)) == ["a.mp4", "sub/b.MP4"], "once it may be read"
 
 
 def test_only_what_a_change_touches_runs_again(card: Path, out: Path, vidrain: Vidrain) -> None:

@@ -226,6 +226,21 @@ def test_python_function_says_what_it_did(samples: Path, tmp_path: Path) -> None
     assert [type(event).__name__ for event in told] == ["Plan", *["Progress"] * 6, "FileDone"]
 
 
+def test_report_says_how_much_it_rains(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run in several segments, by the ffmpeg program from both files: 14 frames, two of the curve's stretches."""
+    source, made = samples / "odd.mp4", tmp_path / "out.mp4"
+    monkeypatch.setattr("vidrain.report._STRETCHES", 2)
+    monkeypatch.setattr("vidrain.segments.plan.LONGEST", 5)
+    report = package.clean(source, made, options=CleanOptions(archive=True, start="1", end="15"))
+    before, after = (ffmpeg_says.planes(path, "yuv420p", (131, 97)) for path in (source, made))
+    luma = np.array([plane for plane, *_ in before[1:15]], int) - np.array([plane for plane, *_ in after])
+    amounts = np.maximum(luma, 0).mean(axis=(1, 2)) / 219
+    assert len(amounts) == 14
+    assert report.rain == pytest.approx(amounts.mean(), rel=1e-12)
+    assert report.rain > 0.0001
+    assert report.rain_over_time == pytest.approx((amounts[:7].mean(), amounts[7:].mean()), rel=1e-12)
+
+
 @pytest.mark.parametrize("tags", [("-colorspace", "bt709"), ("-color_range", "pc")])
 def test_colours_tagged_in_part_survive_the_archive(
     tags: tuple[str, str], samples: Path, tmp_path: Path, vidrain: Vidrain

@@ -281,10 +281,11 @@ def test_every_video_of_a_file_goes_on(samples: Path, out: Path) -> None:
     stopped_at(first + LENGTH + 1, camera, out, options)
     assert [path.name for path in out.parent.iterdir()] == ["out.mp4.vidrain"]
     told: list[Event] = []
-    package.clean(camera, out, options=options, on_event=told.append)
+    again = package.clean(camera, out, options=options, on_event=told.append)
     assert [event for event in told if isinstance(event, Resumed)] == [
         Resumed(frames=first + LENGTH, total=report.frames_out)
     ]
+    assert (again.rain, again.rain_over_time) == (report.rain, report.rain_over_time)
     assert outputs(out.parent) == {out.name: due}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ SAMPLES = ("vfr.mp4", "rotated.mp4", "tenbit.mp4", "odd.mp4")
 # Variable rate and rotated, 376 frames; upright, 167. A part of each goes into every format.
 PARTS = {"real/yard.mp4": range(100, 140), "real/night_path.mp4": range(60, 100)}
 CLIPS = (*SAMPLES, *PARTS)
+WHOLE = "real/courtyard.mp4"  # and one real clip from its first frame to its last, 50 of them
 
 
 @pytest.fixture
@@ -39,13 +41,14 @@ def clip(request: pytest.FixtureRequest, samples: Path, footage: Path) -> Path:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("space", ["rgb", "yuv"])
-@pytest.mark.parametrize("clip", CLIPS, indirect=True)
-def test_six_clips_in_every_format(
+@pytest.mark.parametrize("clip", [*CLIPS, WHOLE], indirect=True)
+def test_seven_clips_in_every_format(
     clip: Path, space: SpaceName, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """max |O - (B + R)| = 0 on every frame, the same numbers in all formats, times as ffmpeg lists them.
 
-    The samples whole; of the real clips 40 frames, more than one shard.
+    Stored planes of O are those that ffmpeg decodes at these times. The samples and one real clip whole; of the other
+    real clips 40 frames, more than one shard.
     """
     track = ffmpeg_says.shown_frames(clip)
     part = PARTS.get(request.node.callspec.params["clip"], range(len(track.pts)))
@@ -63,16 +66,20 @@ def test_six_clips_in_every_format(
         found = [table[f"sha256_{layer}"] for layer in layers]
         checksums = checksums or found
         assert found == checksums
-        for place in range(0, len(part), 7):
+        for place in range(len(part)):
             assert own_libraries.checksums_at(layers, place) == [column[place] for column in found]
+        if space == "yuv":
+            planes = zip(*layers["observed"], strict=True)
+            hashes = [hashlib.md5(b"".join(plane.tobytes() for plane in frame)).hexdigest() for frame in planes]
+            assert hashes == [packet.hash for packet in track.packets[kept]]
         if form == "ffv1":
             for layer in layers:
                 assert ffmpeg_says.shown_frames(folder / f"{layer}.mp4").seconds == track.seconds[kept]
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("clip", [*CLIPS, "real/wet_street.mp4"], indirect=True)
-def test_200_random_frames_of_seven_clips(clip: Path) -> None:
+@pytest.mark.parametrize("clip", [*CLIPS, WHOLE, "real/wet_street.mp4"], indirect=True)
+def test_200_random_frames_of_eight_clips(clip: Path) -> None:
     """Or all of them, in random order, where there are fewer."""
     found = compare_access(clip, frames=200)
     assert found.frames == min(200, len(ffmpeg_says.shown_frames(clip).pts))

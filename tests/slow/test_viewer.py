@@ -12,6 +12,7 @@ import pytest
 from tests import browser, ffmpeg_says
 from tests.painted import read_index
 from vidrain.batch.inputs import items_in
+from vidrain.batch.journal import Journal
 from vidrain.batch.plan import files_of
 from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.evaluation.methods import Method
@@ -56,6 +57,9 @@ def overview(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(samples / clip, folder / "card" / name)
     files = files_of(items_in([str(folder / "card")], folder / "out"), lambda _: CleanOptions(end="3"), ())
     run_batch(files, folder / "out", BatchOptions(engine="inline"))
+    journal = Journal(folder / "out")  # as vidrain wrote them that did not measure rain
+    record = journal.last["clip 9.mp4"]
+    journal.note({name: value for name, value in record.items() if not name.startswith("rain")})
     return write_batch_report(folder / "out")
 
 
@@ -75,6 +79,20 @@ def test_table_of_a_batch_is_sorted_by_what_is_pressed(overview: Path) -> None:
         assert page.get_attribute("th[data-key=source_bytes]", "aria-sort") == "descending"
         page.click("th[data-key=seconds] button")
         assert names()[-1] == "no video.mp4", "what is not known comes last"
+        page.click("th[data-key=rain] button")
+        last = Journal(overview.parent / "out").last
+        amounts = {name: record.get("rain", 1.0 + ("seconds" not in record)) for name, record in last.items()}
+        assert names() == sorted(amounts, key=lambda name: amounts[name])
+        rain = dict(zip(names(), page.locator("#files tbody td[data-key=rain]").all_inner_texts(), strict=True))
+        assert rain["clip 10.mp4"].strip() == f"{100 * amounts['clip 10.mp4']:.3f} %"
+        assert (rain["clip 9.mp4"], rain["no video.mp4"]) == ("not measured", "\N{EN DASH}")
+        drawn = page.locator("#files svg")
+        assert drawn.count() == 2
+        label = (
+            f"over time: {100 * min(curve := last['clip 10.mp4']['rain_over_time']):.3f} to {100 * max(curve):.3f} %"
+        )
+        assert label in [each.get_attribute("aria-label") for each in drawn.all()]
+        assert drawn.first.bounding_box()["height"] == 24
         assert page.locator("#files img").count() == 3
         loaded = "() => Array.from(document.images).every((each) => each.complete && each.naturalWidth > 60)"
         assert page.evaluate(loaded)
@@ -94,6 +112,8 @@ def test_table_of_a_batch_is_readable(overview: Path, scheme: str, size: tuple[i
         assert [each for each in page.evaluate(COLORS) if contrast(each[1], each[2]) < 4.5] == []
         assert page.evaluate(NAMELESS) == []
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        rain = page.locator("td[data-key=rain]").first.bounding_box()
+        assert rain["x"] + rain["width"] <= size[0], "seen without scrolling"
         dark = luminance(page.evaluate("() => getComputedStyle(document.body).backgroundColor")) < 0.2
         assert dark == (scheme == "dark")
         assert wrong == []
@@ -133,6 +153,8 @@ def test_a_benchmark_is_sorted_and_filtered_by_keys(samples: Path, tmp_path: Pat
             page.get_by_label("input", exact=True).press("Space")
             assert {row[1] for row in shown()} == {"it"}
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            assert page.evaluate(NAMELESS) == []
+            assert min(page.evaluate(LETTERS)) > 9
             before = page.evaluate("getComputedStyle(document.body).backgroundColor")
             page.get_by_role("button", name="Switch between light and dark").press("Enter")
             assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
@@ -153,19 +175,21 @@ def test_keys_step_through_frames_whose_pictures_are_those_named(preview: Path, 
     with browser.opened(preview) as (page, wrong):
         page.keyboard.press("2")  # before
         page.keyboard.press("Home")
+        last = len(track.pts) - 1
         for frame in range(len(track.pts)):
-            browser.settled(page)
+            browser.settled(page, frame)
             assert browser.frame_of(page) == painted(page) == frame
             assert f"PTS {track.pts[frame]} {TIMES} {track.time_base}" in page.inner_text("#where")
             page.keyboard.press("ArrowRight")
-        browser.settled(page)
-        assert painted(page) == len(track.pts) - 1  # there is no further one
+        browser.settled(page, last)
+        assert painted(page) == last  # there is no further one
         page.keyboard.press("ArrowLeft")
         page.keyboard.press(",")
-        browser.settled(page)
-        assert painted(page) == len(track.pts) - 3
+        browser.settled(page, last - 2)
+        assert painted(page) == last - 2
         page.keyboard.press("3")  # after: the same frame
-        assert painted(page) == len(track.pts) - 3
+        page.wait_for_selector("[data-view=after][aria-pressed=true]")
+        assert painted(page) == last - 2
         assert wrong == []
 
 
@@ -270,6 +294,7 @@ COLORS = """() => Array.from(document.querySelectorAll('h1,h2,p,td,th,dt,dd,butt
   while (getComputedStyle(under).backgroundColor === 'rgba(0, 0, 0, 0)') under = under.parentElement || document.body;
   return [node.tagName + ' ' + node.textContent.trim().slice(0, 20), getComputedStyle(node).color,
           getComputedStyle(under).backgroundColor]; })"""
+LETTERS = "() => Array.from(document.querySelectorAll('svg text')).map((text) => text.getBoundingClientRect().height)"
 NAMELESS = """() => Array.from(document.querySelectorAll('button,input,select,[tabindex="0"]')).filter((node) =>
   !(node.getAttribute('aria-label') || node.textContent.trim() || (node.labels && node.labels.length))).map(
   (node) => node.outerHTML)"""
@@ -292,10 +317,7 @@ def test_readable_in_both_schemes_and_sizes(page: Path, scheme: str, size: tuple
         opened.keyboard.press("Tab")
         style = opened.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
         assert style == "solid"
-        letters = opened.evaluate(
-            "() => Array.from(document.querySelectorAll('svg text')).map((text) => text.getBoundingClientRect().height)"
-        )
-        assert min(letters) > 9
+        assert min(opened.evaluate(LETTERS)) > 9
         assert wrong == []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from vidrain.batch.inputs import Item, items_in
 from vidrain.errors import InputError, UsageError
 from vidrain.tables import write_parquet
+from vidrain.video.decode import open_video
 
 
 def tree(root: Path, *names: str) -> None:
@@ -130,3 +133,33 @@ def test_what_names_nothing_is_refused_in_one_line(
     with pytest.raises((UsageError, InputError), match=said) as caught:
         items_in(texts, tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_read_is_a_source_of_its_own_and_stops_no_other() -> None:
+    """Of those named themselves and of those below; root may read every folder, so another user looks."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        tree(root, "in/a.mp4", "in/b/x.mp4", "in/b.mp4", "locked/x.mp4", "in/c/sub/x.mp4")
+        root.chmod(0o755)
+        closed = (root / "in" / "b", root / "locked", root / "in" / "c")
+        for folder, mode in zip(closed, (0, 0, 0o444), strict=True):  # the last one tells its names, but no more
+            folder.chmod(mode)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            found = places(items_in([str(root / "in"), str(root / "locked"), str(root / "locked/x.mp4")], root / "out"))
+            with pytest.raises(InputError, match=r"/b: may not be read \(Permission denied\); check its permissions"):
+                open_video(Path(found["b/*.mp4"]))
+        finally:
+            os.seteuid(user)
+            for folder in closed:
+                folder.chmod(0o755)
+    assert {output: source.removeprefix(f"{root}/") for output, source in found.items()} == {
+        "a.mp4": "in/a.mp4",
+        "b.mp4": "in/b.mp4",
+        "b/*.mp4": "in/b",
+        "c/sub/*.mp4": "in/c/sub",
+        "locked/*.mp4": "locked",
+        "x.mp4": "locked/x.mp4",
+    }

@@ -6,7 +6,7 @@ Decides nothing about work; reads no video.
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ MANIFESTS = (".csv", ".jsonl", ".parquet")
 _KEPT = (".mp4", ".mov", ".mkv")  # what is written; other sources get .mp4 behind their own name
 _NOT_SETTINGS = {"input", "output", "code", "cause", "log", "state"}  # the table of failures is a manifest too
 _WILD = "*?["
+_ALL = "*"  # what a folder that cannot be read stands for
 
 
 class Item(NamedTuple):
@@ -37,7 +38,8 @@ class Item(NamedTuple):
 def items_in(texts: Sequence[str], out: Path) -> list[Item]:
     """All that `texts` name, each source once, in their order, folders sorted.
 
-    Raises UsageError for what names nothing, and where two sources would share an output or an output lies outside.
+    A folder that cannot be read is a source as well: its task says so, and the others go on. Raises UsageError for
+    what names nothing, and where two sources would share an output or an output lies outside.
     """
     found = [item for text in texts for item in _items(text, out)]
     if not found:
@@ -55,8 +57,13 @@ def items_in(texts: Sequence[str], out: Path) -> list[Item]:
 
 def _items(text: str, out: Path) -> Iterator[Item]:
     path = Path(text)
-    if path.is_dir():
-        yield from (Item(file, place_of(file.relative_to(path))) for file in _videos_in(path, out))
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # it lies in a folder that may not be entered
+        yield Item(path, place_of(Path(path.name)))
+        return
+    if is_folder:
+        yield from _in_folder(path, out)
     elif path.suffix.lower() in MANIFESTS and path.is_file():
         yield from _listed(path)
     elif path.exists():
@@ -76,13 +83,18 @@ def place_of(path: Path) -> str:
     return name if path.suffix.lower() in _KEPT else f"{name}.mp4"
 
 
-def _videos_in(folder: Path, out: Path) -> Iterator[Path]:
-    """Videos below a folder, sorted; neither hidden ones nor those in OUT, which are ours."""
+def _in_folder(folder: Path, out: Path) -> Iterator[Item]:
+    """Videos below a folder, sorted; neither hidden ones nor those in OUT, which are ours. Then what cannot be read."""
+    unread: list[Path] = []
+    for file in _videos_in(folder, out, lambda error: unread.append(Path(error.filename))):
+        yield Item(file, place_of(file.relative_to(folder)))
+    for each in unread:
+        inside = each.relative_to(folder) if each != folder else Path(folder.absolute().name)
+        yield Item(each, place_of(inside / _ALL))
 
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: the folder cannot be read ({error.strerror}); check its permissions")
 
-    for place, folders, names in os.walk(folder, onerror=refuse):
+def _videos_in(folder: Path, out: Path, missed: Callable[[OSError], None]) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder, onerror=missed):
         here = Path(place)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not _same(here / name, out))
         if _same(here, out):
@@ -93,7 +105,10 @@ def _videos_in(folder: Path, out: Path) -> Iterator[Path]:
 
 
 def _same(folder: Path, out: Path) -> bool:
-    return out.exists() and folder.samefile(out)
+    try:
+        return out.exists() and folder.samefile(out)
+    except OSError:  # it cannot be told, and so not be read
+        return False
 
 
 def _matches(pattern: str, out: Path) -> Iterator[Item]:

@@ -23,6 +23,7 @@ from vidrain.pipeline import clean
 Task = dict[str, Any]
 Result = dict[str, Any]
 
+_DIGITS = 6  # of rain over time: finer than any curve shows
 CRASHED = 1  # what Python itself ends with
 _TRANSIENT = (BusyError, StallError, MemoryError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -96,6 +97,8 @@ def _clean(task: Task, on_event: OnEvent) -> Result:
         "files": {str(path): path.stat().st_size for path in report.outputs.values()},
         "frames": report.frames_out,
         "seconds": round(report.seconds, 3),
+        "rain": report.rain,
+        "rain_over_time": [round(amount, _DIGITS) for amount in report.rain_over_time],
         "made_by": report.made_by,
         "missing": [list(span) for span in report.missing],
         "notes": [notice.message for notice in report.notices],

@@ -12,6 +12,7 @@ from operator import attrgetter
 
 import numpy as np
 
+from vidrain.amount import rain_amount
 from vidrain.conceal import repeated, unbroken
 from vidrain.decompose import tolerated
 from vidrain.events import Notice
@@ -24,6 +25,7 @@ from vidrain.segments.plan import Segment, cut, runs
 from vidrain.separate import separated
 from vidrain.types import Decomposer, Frame, Layers
 from vidrain.video.coded import Part
+from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video
 
 Exports = Mapping[str, VideoExport]  # role -> what is to be written
@@ -57,6 +59,7 @@ class Filling:
             for segment, made in self._run(run, exports, decomposer, tally):
                 found[segment.number] = made
                 self._put_down(segment, made)
+        tally.rain = [amount for segment in self.segments for amount in found[segment.number].rain]
         return {role: [found[segment.number].parts[role] for segment in self.segments] for role in exports}
 
     def _run(
@@ -68,15 +71,17 @@ class Filling:
             mended = _mended(tolerated(ahead, len(job.kept), tally.untouched), job, kept, tally)
             paced = mended if job.pace is None else at_pace(mended, job.pace, job.kept.start)
             for segment, layers in cut(paced, run, _index):
-                parts, last = self._coded(segment, layers, exports)
+                parts, last, rain = self._coded(segment, layers, exports)
                 untouched = tuple(index for index in tally.untouched if index in segment.frames)
-                yield segment, Made(parts, untouched, None if last is None else (last.index, checksum(last)))
+                seen = None if last is None else (last.index, checksum(last))
+                yield segment, Made(parts, untouched, seen, rain)
 
     def _coded(
         self, segment: Segment, layers: Iterator[Layers], exports: Exports
-    ) -> tuple[dict[str, Part], Frame | None]:
-        """Role -> part, and the last frame."""
+    ) -> tuple[dict[str, Part], Frame | None, tuple[float, ...]]:
+        """Role -> part, the last frame, and how much it rains in each."""
         last: Frame | None = None
+        rain, conversion = list[float](), conversion_for(self.job.video.info)
         with ExitStack() as stack:
             parts = {
                 role: stack.enter_context(export.part(self.work.path_of(self.place, segment.number, role)))
@@ -86,8 +91,9 @@ class Filling:
                 for part in parts.values():
                     part.write(item)
                 last = item.frame
+                rain.append(rain_amount(item.rain, conversion))
                 self.tick()
-            return {role: part.finish() for role, part in parts.items()}, last
+            return {role: part.finish() for role, part in parts.items()}, last, tuple(rain)
 
     def _put_down(self, segment: Segment, made: Made) -> None:
         """From the first frame on that did not come out nothing is: what follows it depends on what came before."""

@@ -31,12 +31,13 @@ _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try wou
 class Made:
     """A finished segment. parts: role -> coded frames; untouched: frames that the model failed on.
 
-    seen: index of its last frame, and a checksum of that as it was decoded.
+    seen: index of its last frame, and a checksum of that as it was decoded; rain: amount of every frame that goes out.
     """
 
     parts: Mapping[str, Part]
     untouched: tuple[int, ...]
     seen: tuple[int, int] | None
+    rain: tuple[float, ...]
 
     @property
     def frames(self) -> int:
@@ -127,7 +128,8 @@ class Unfinished:
                     role: Part(path.with_suffix(f".{role}"), tuple(pts), sha256)
                     for role, (pts, sha256) in record["parts"].items()
                 }
-                made = Made(parts, tuple(record["untouched"]), record["seen"] and tuple(record["seen"]))
+                seen = record["seen"] and tuple(record["seen"])
+                made = Made(parts, tuple(record["untouched"]), seen, tuple(record["rain"]))
                 if all(part.is_whole for part in parts.values()):
                     found[place, number] = made
         return found
@@ -143,7 +145,7 @@ class Unfinished:
     def note(self, place: int, number: int, made: Made) -> None:
         """A segment is finished, its files are on the disk."""
         parts = {role: [part.pts, part.sha256] for role, part in made.parts.items()}
-        record = {"parts": parts, "untouched": made.untouched, "seen": made.seen}
+        record = {"parts": parts, "untouched": made.untouched, "seen": made.seen, "rain": made.rain}
         with written(self.target):
             put(self.path_of(place, number, _RECORD[1:]), json.dumps(record).encode())
         self._made[place, number] = made

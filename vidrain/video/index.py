@@ -6,6 +6,7 @@ the first frame), so the facts come from a decoded frame and the times from the 
 
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
+import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -97,6 +98,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         if not path.exists():
             raise InputError(_not_there(path))
         if path.is_dir():
+            os.scandir(path).close()  # one that may not be read is not to be called a mistake of the user
             raise InputError(f"{path}: is a folder, but one video file is expected")
         if not path.is_file():  # to open a pipe would wait for its writer, and it could be read only once
             raise InputError(f"{path}: is a pipe or a device, but a file is expected; save it to a file first")

@@ -3,22 +3,25 @@
 write_batch_report(Path("clean"), Path("clean.report.html"), force=False)
 """
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from vidrain.batch.journal import DONE, Journal, Record
+from vidrain.batch.journal import DONE, FOLDER, Journal, Record
 from vidrain.batch.plan import File, from_json
 from vidrain.batch.run import end_of, is_over, states_of
 from vidrain.errors import UsageError, VidrainError
 from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
-from vidrain.outputs import beside, claimed
+from vidrain.outputs import beside, claimed, refuse_clashes
 from vidrain.progress import readable
 from vidrain.video.decode import open_video
 from vidrain.viewer.overview import Row, overview_of
 from vidrain.viewer.page import VIDEO_BYTES
 from vidrain.viewer.thumbnail import thumbnail
+
+_RAIN = "Rain: mean of what it added to luma, as a share of its range; the curves over time have one scale in common."
 
 
 def write_batch_report(
@@ -44,11 +47,40 @@ def write_batch_report(
             room -= sum(map(len, pictures))
             rows.append(_row(file, record, folder, target, pictures))
             on_event(meter.tick())
-        note = ", ".join(f"{number} {state}" for state, number in states_of(files, journal).items())
-        claim.write(overview_of(f"{folder.resolve().name}: {len(files)} files", f"{note}.", rows).encode())
+        states = ", ".join(f"{number} {state}" for state, number in states_of(files, journal).items())
+        note = f"{states}. {_RAIN}" if any(row.rain is not None for row in rows) else f"{states}."
+        content = overview_of(f"{folder.resolve().name}: {len(files)} files", note, rows, of=_name_of(folder))
+        claim.write(content.encode())
         claim.publish()
     on_event(PageDone(output=str(target), size=target.stat().st_size))
     return target
+
+
+def refuse_batch_page(page: Path, files: Sequence[File], out: Path, *, force: bool) -> None:
+    """Refuse beforehand a page that could not be written once the batch is through. Raises VidrainError."""
+    if (out / FOLDER).resolve() in (page.resolve(), *page.resolve().parents):
+        raise UsageError(f"{page}: lies where the batch keeps its journal; choose another page")
+    if page.resolve() in {(out / path).resolve() for file in files for path in file.targets.values()}:
+        raise UsageError(f"{page}: is where a clean video goes; choose another page")
+    for file in files:
+        refuse_clashes(file.source, [page])
+    if not out.exists() and page.resolve().parent == out.resolve():
+        return  # the batch makes that folder
+    with claimed(page, force=force or is_page_of(page, out)):
+        pass
+
+
+def is_page_of(page: Path, out: Path) -> bool:
+    """Whether `page` is one of the batch in `out` already, which a newer one of it may replace."""
+    try:
+        return f'"of":"{_name_of(out)}"'.encode() in page.read_bytes()
+    except OSError:
+        return False
+
+
+def _name_of(folder: Path) -> str:
+    """Of a batch, in its page."""
+    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
 
 
 def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Sequence[bytes]) -> Row:
@@ -62,11 +94,13 @@ def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Seq
         href=href,
         source=source,
         state=end.state,
-        cause=readable(end.cause),
+        cause=readable(end.cause.removeprefix(f"{file.source.absolute()}: ")),
         frames=record.get("frames"),
         seconds=end.seconds if is_done else None,
         source_bytes=record["source_bytes"],
         written_bytes=sum(record["files"].values()) if is_done else None,
+        rain=record.get("rain"),
+        rain_over_time=record.get("rain_over_time", ()),
         pictures=pictures,
     )
 

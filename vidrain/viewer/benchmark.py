@@ -78,7 +78,7 @@ def _sets(found: Benchmark) -> Iterator[str]:
         yield "".join(_table(both, f"{name}, means"))
         for column in COLUMNS[lines[0].kind]:
             if svg := drawn.get(f"{name}-{column.key}"):
-                yield f'<div class="chart">{_STYLE.sub("", svg)}</div>'
+                yield f'<div class="chart" tabindex="0" role="region" aria-label="Chart">{_STYLE.sub("", svg)}</div>'
         yield "</section>"
 
 

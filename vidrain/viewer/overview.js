@@ -9,17 +9,32 @@
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
-  const size = (bytes) => bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  const size = (bytes) => bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
   const KINDS = { done: "kept", partial: "changed", failed: "lost" };
   const COLUMNS = [
     ["file", "file", (row) => row.file],
     ["state", "state", (row) => row.state],
-    ["what happened", "cause", (row) => row.cause],
+    ["rain", "rain", (row) => `${(100 * row.rain).toFixed(3)} %`],
     ["frames", "frames", (row) => String(row.frames)],
     ["took", "seconds", (row) => `${row.seconds.toFixed(1)} s`],
     ["source", "source_bytes", (row) => size(row.source_bytes)],
     ["outputs", "written_bytes", (row) => size(row.written_bytes)],
+    ["what happened", "cause", (row) => row.cause],
   ];
+  // Rain over time, from the first frame to the last; of one height in all rows, so that they can be compared.
+  const peak = data.rows.flatMap((row) => row.rain_over_time).reduce((most, each) => Math.max(most, each), 0);
+  const curve = (amounts) => {
+    const made = (name, attributes) => {
+      const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+      return node;
+    };
+    const label = `over time: ${(100 * Math.min(...amounts)).toFixed(3)} to ${(100 * Math.max(...amounts)).toFixed(3)} %`;
+    const svg = made("svg", { viewBox: "0 0 100 24", role: "img", "aria-label": label });
+    const points = amounts.map((amount, place) => `${100 * place / (amounts.length - 1)},${23 - 22 * (peak ? amount / peak : 0)}`);
+    svg.append(made("polyline", { class: "curve", points: points.join(" ") }));
+    return svg;
+  };
   const sorted = { by: null, down: false };
 
   const body = $("files").tBodies[0];
@@ -32,7 +47,8 @@
     for (const [, key, text] of COLUMNS) {
       const known = row[key] !== null, cell = element("td", undefined, { "data-key": key });
       if (key === "file" && row.written_bytes !== null) cell.append(element("a", row.file, { href: row.href, title: row.source }));
-      else cell.append(known ? text(row) : "–");
+      else cell.append(known ? text(row) : key === "rain" && row.written_bytes !== null ? "not measured" : "–");
+      if (key === "rain" && row.rain_over_time.length > 1) cell.append(curve(row.rain_over_time));
       if (key === "state") cell.className = KINDS[row.state] || "";
       line.append(cell);
       if (key === "file") line.append(pictures);

@@ -12,7 +12,8 @@ from vidrain.viewer.page import filled
 class Row:
     """One file. href: where the clean file lies, from the page; pictures: JPEGs of before and after, or of after alone.
 
-    frames, seconds (of work), source_bytes, written_bytes: None where they are not known.
+    frames, seconds (of work), source_bytes, written_bytes, rain: None where they are not known. rain: mean amount, in
+    [0, 1]; rain_over_time: the same of equal stretches.
     """
 
     file: str
@@ -24,12 +25,14 @@ class Row:
     seconds: float | None = None
     source_bytes: int | None = None
     written_bytes: int | None = None
+    rain: float | None = None
+    rain_over_time: Sequence[float] = ()
     pictures: Sequence[bytes] = ()
 
 
-def overview_of(title: str, note: str, rows: Sequence[Row]) -> str:
-    """The page as text. note: a sentence above the table."""
-    data: dict[str, Any] = {"note": note, "rows": [_plain(row) for row in rows]}
+def overview_of(title: str, note: str, rows: Sequence[Row], *, of: str) -> str:
+    """The page as text. note: a sentence above the table; of: what tells this table from others, in the page."""
+    data: dict[str, Any] = {"of": of, "note": note, "rows": [_plain(row) for row in rows]}
     return filled("overview", title, data)
 
 

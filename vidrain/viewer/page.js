@@ -24,10 +24,20 @@
   }
   const shown = () => data.excerpts[state.excerpt];
 
+  // `seeked` may come before the picture that was asked for can be drawn: half the time it does. This tells which one can.
+  let there = -1, isTold = "requestVideoFrameCallback" in video;
+  function arrived(now, picture) {
+    there = frameAt(picture.mediaTime);
+    draw();
+    video.requestVideoFrameCallback(arrived);
+  }
+
   function draw() {
     const excerpt = shown();
-    // While it seeks the video shows the frame before; `seeked` comes once it shows the one that was asked for.
+    // While it seeks the video shows the frame before.
     if (!excerpt || video.seeking || video.readyState < 2) return;
+    const due = frameAt(video.currentTime);
+    if (isTold && video.paused && there !== due) return; // until it has arrived
     const [w, h] = excerpt.size;
     const part = (number, x = 0, width = w) => width > 0 && context.drawImage(video, x, number * h, width, h, x, 0, width, h);
     context.globalCompositeOperation = "source-over";
@@ -41,7 +51,7 @@
       context.globalCompositeOperation = "lighter";
       for (let i = 0; i < 2; i++) context.drawImage(canvas, 0, 0);
     }
-    canvas.dataset.frame = excerpt.frames[frameAt(video.currentTime)][INDEX];
+    canvas.dataset.frame = excerpt.frames[isTold && there >= 0 ? there : due][INDEX];
   }
 
   function tell() {
@@ -74,6 +84,7 @@
     video.pause();
     if (excerpt !== state.excerpt) {
       state.excerpt = excerpt;
+      there = -1;
       [canvas.width, canvas.height] = shown().size;
       stage.style.maxWidth = `min(960px, ${(70 * canvas.width) / canvas.height}vh)`; // upright pictures fit the window
       $("seek").max = last;
@@ -115,7 +126,11 @@
   function view(name) { state.view = name; draw(); tell(); }
   function split(share) { state.split = Math.min(Math.max(share, 0), 1); draw(); tell(); }
 
+  if (isTold) video.requestVideoFrameCallback(arrived);
   video.addEventListener("seeked", draw);
+  video.addEventListener("seeked", () => setTimeout(() => { // a browser that never tells of a video this small
+    if (there < 0) { isTold = false; draw(); }
+  }, 2000));
   video.addEventListener("loadeddata", draw);
   video.addEventListener("pause", tell);
   video.addEventListener("ended", tell);
