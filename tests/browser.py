@@ -74,7 +74,9 @@ def picture(page: Page) -> npt.NDArray[np.uint8]:
     """What the canvas shows. [H, W, 3]"""
     url = page.evaluate("() => document.getElementById('canvas').toDataURL()")  # PNG: a number a sample takes seconds
     coded = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
-    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+    shown = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    assert shown is not None
+    return np.ascontiguousarray(shown[..., ::-1])
 
 
 def frame_of(page: Page) -> int:
