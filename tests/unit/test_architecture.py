@@ -30,6 +30,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "pace",
                 "outputs",
                 "leftovers",
+                "lease",
                 "events",
                 "missing",
             ),

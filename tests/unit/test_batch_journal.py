@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrain.batch.journal import FOLDER, Journal, owner_of
-from vidrain.errors import BusyError, OutputError
+from vidrain.batch.journal import FOLDER, Journal
+from vidrain.errors import OutputError
 
 ROOT = Path(__file__).resolve().parents[2]
-HOLD = """
-import sys
-from pathlib import Path
-from vidrain.batch.journal import Journal
-with Journal(Path(sys.argv[1])).alone():
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 
 
 def record(output: str, state: str = "done", key: str = "k", **more: Any) -> dict[str, Any]:
@@ -140,60 +129,6 @@ with journal.alone():
     assert "cannot be written" in done.stdout
     assert list(Journal(tmp_path).last) == ["a.mp4", "c.mp4"]
     assert Journal(tmp_path).broken == 0
-
-
-def held_elsewhere(out: Path) -> subprocess.Popen[str]:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, out], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    return holder
-
-
-@pytest.mark.fault(31)
-def test_one_run_at_a_time_and_a_dead_one_is_taken_over_at_once(tmp_path: Path) -> None:
-    with held_elsewhere(tmp_path) as holder:
-        assert Journal(tmp_path).is_held()
-        with pytest.raises(BusyError, match="another vidrain is writing it"), Journal(tmp_path).alone():
-            pytest.fail("two hold one folder")
-        holder.kill()
-        holder.wait()
-        assert owner_of(tmp_path / FOLDER) is not None, "it was killed: its lease still lies there"
-        assert not Journal(tmp_path).is_held()
-        with Journal(tmp_path).alone():
-            pass
-        assert owner_of(tmp_path / FOLDER) is None
-
-
-@pytest.mark.fault(31)
-@pytest.mark.parametrize(("age", "is_busy"), [(0, True), (30, True), (90, False)])
-def test_a_lease_of_another_host_counts_while_it_beats(age: int, is_busy: bool, tmp_path: Path) -> None:
-    """Not every shared file system hands locks from host to host."""
-    filled(tmp_path)
-    lock = tmp_path / FOLDER / "lock"
-    lock.write_text(json.dumps({"host": "elsewhere", "pid": 7}))
-    os.utime(lock, (time.time() - age,) * 2)
-    journal = Journal(tmp_path)
-    assert journal.is_held() == is_busy
-    if is_busy:
-        with pytest.raises(BusyError, match=r"a run on elsewhere \(process 7\) was alive"), journal.alone():
-            pytest.fail("two hold one folder")
-        assert owner_of(tmp_path / FOLDER) == {"host": "elsewhere", "pid": 7}
-    else:
-        with journal.alone():
-            assert owner_of(tmp_path / FOLDER) != {"host": "elsewhere", "pid": 7}
-
-
-def test_the_lease_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidrain.batch.journal._BEAT_S", 0.02)
-    with Journal(tmp_path).alone():
-        lock = tmp_path / FOLDER / "lock"
-        os.utime(lock, (1, 1))
-        until = time.monotonic() + 10
-        while lock.stat().st_mtime < 100:
-            assert time.monotonic() < until
-            time.sleep(0.01)
 
 
 def test_a_plan_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
