@@ -55,7 +55,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"batch"}),
     frozenset({"viewer"}),
     frozenset({"cli_options"}),
-    frozenset({"cli_research", "cli_rain", "cli_batch"}),
+    frozenset({"cli_research", "cli_rain", "cli_batch", "cli_segment"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
@@ -85,7 +85,7 @@ DOORS = {
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py", "viewer/thumbnail.py"},
     "omegaconf": {"config.py"},
-    "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py", "cli_batch.py"},
+    "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py", "cli_batch.py", "cli_segment.py"},
     "rich": {"progress.py"},
     "safetensors": {"weights.py"},
     "pyarrow": {"tables.py"},

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests import ffmpeg_says
-from vidrain.batch.plan import plain
 from vidrain.batch.processes import lost, messages, started, worker_environment
 from vidrain.batch.task import clean_task, is_full, is_transient, run_task
+from vidrain.config import plain
 from vidrain.errors import BusyError, InputError, ModelError, OutputError, StallError, UsageError
 from vidrain.events import ignore
 from vidrain.job import CleanOptions

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,6 +12,7 @@ from vidrain import __version__
 from vidrain.batch.inputs import Item
 from vidrain.batch.journal import Journal
 from vidrain.batch.task import Task, clean_task
+from vidrain.config import plain
 from vidrain.errors import InputError, UsageError
 from vidrain.identity import identity_of
 from vidrain.job import CleanOptions
@@ -96,16 +97,6 @@ def files_of(
                     f"{file.source} and {other.source} would both write {path}; leave one out, or rename it"
                 )
     return files
-
-
-def plain(options: CleanOptions) -> Settings:
-    """Options as they travel: nested, plain, paths absolute so that they mean the same in another folder."""
-
-    def absolute(value: object) -> str:
-        return str(Path(str(value)).absolute())
-
-    found: Settings = json.loads(json.dumps(asdict(options), default=absolute))
-    return found
 
 
 def look_at(file: File, journal: Journal, out: Path) -> Look:

@@ -16,7 +16,7 @@ from vidrain.conceal import repeated, unbroken
 from vidrain.decompose import refuse_failing, tolerated
 from vidrain.events import Notice
 from vidrain.job import Job
-from vidrain.layer_videos import VideoExport
+from vidrain.layer_videos import Coding
 from vidrain.pace import at_pace
 from vidrain.report import Tally
 from vidrain.segments.folder import Made, Unfinished
@@ -26,7 +26,7 @@ from vidrain.types import Decomposer, Frame, Layers
 from vidrain.video.coded import Part
 from vidrain.video.decode import Video
 
-Exports = Mapping[str, VideoExport]  # role -> what is to be written
+Exports = Mapping[str, Coding]  # role -> what is to be written
 
 _index = attrgetter("frame.index")
 

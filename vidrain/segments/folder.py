@@ -141,11 +141,10 @@ class Unfinished:
         """What a task is to know, and the threads it computes with; UsageError where no tasks are planned here."""
         found = self._plan() if self.path.exists() else None
         if found is None or found["asked"] is None:
-            raise UsageError(
-                f"{self.target}: its segments are no tasks; begin with: vidrain clean IN -o OUT --slurm FILE"
-            )
-        self.threads, self.asked = found["threads"], found["asked"]
-        return found["asked"]  # type: ignore[no-any-return]
+            advice = "begin with: vidrain clean IN -o OUT --slurm FILE"
+            raise UsageError(f"{self.target}: no segments are planned there as tasks; {advice}")
+        self.threads, asked = found["threads"], dict(found["asked"])
+        return asked
 
     @contextmanager
     def alone(self, facts: Mapping[str, Any], place: int, number: int) -> Iterator[bool]:
