@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrain.batch.journal import FOLDER, Journal
+from vidrain.batch.journal import FOLDER, Journal, receipt_of
 from vidrain.errors import OutputError
+from vidrain.outputs import claimed, publish_all, receipt
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,7 +85,12 @@ def test_ours_is_what_a_batch_left_or_may_have_left(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"abc")
     begun = record("b.mp4", "begun")
     journal = filled(tmp_path, record("a.mp4"), begun)
+    assert [journal.is_ours(name) for name in ("a.mp4", "b.mp4", "c.mp4")] == [True, False, False]
+    given_name(tmp_path, "b.mp4")
     assert [journal.is_ours(name) for name in ("a.mp4", "b.mp4", "c.mp4")] == [True, True, False]
+    (tmp_path / "b.mp4").write_bytes(b"ABC")
+    assert not journal.is_ours("b.mp4"), "it was begun, but this is another file"
+    given_name(tmp_path, "b.mp4")
     (tmp_path / "a.mp4").write_bytes(b"of somebody else")
     assert not journal.is_ours("a.mp4")
     failed = record("b.mp4", "failed", files={})
@@ -93,10 +99,18 @@ def test_ours_is_what_a_batch_left_or_may_have_left(tmp_path: Path) -> None:
     )
 
 
+def given_name(out: Path, name: str) -> None:
+    """Publish a file as the task of a batch does, of which the journal then hears nothing."""
+    with receipt(receipt_of(out, name)), claimed(out.absolute() / name, force=True) as claim:
+        claim.write(b"abc")
+        publish_all([claim])
+
+
 def test_forgetting_keeps_what_is_ours(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(b"abc")
     journal = filled(tmp_path, record("a.mp4"), record("b.mp4", "begun"), record("c.mp4", "failed", files={}))
+    given_name(tmp_path, "b.mp4")
     with journal.alone():
         journal.forget()
     for found in (journal, Journal(tmp_path)):

@@ -4,6 +4,7 @@ Every record is one line behind its own checksum, flushed to the disk before the
 full disk cut off is dropped, and its file done again. Nothing is ever deleted by going on.
 """
 
+import hashlib
 import json
 import os
 import zlib
@@ -14,12 +15,13 @@ from typing import Any
 
 from vidrain.errors import OutputError
 from vidrain.lease import Owner, holder_of, leased
-from vidrain.outputs import put, sync, written
+from vidrain.outputs import fingerprint, put, sync, written
 
 Record = dict[str, Any]  # state: begun, done, partial, failed or kept; output: relative to OUT
 
 FOLDER = ".vidrain"
 DONE = ("done", "partial")
+_DIGITS = 16  # of SHA-256, in hexadecimal
 
 
 class Journal:
@@ -99,9 +101,18 @@ class Journal:
 
     def is_ours(self, path: str) -> bool:
         """Whether the file at `path`, relative to OUT, is one that a batch made here and nobody changed since."""
-        if any(path in files for files in self._begun.values()):
+        if any(path in files and self._has_receipt(output, path) for output, files in self._begun.items()):
             return True
         return path in self._sizes and _size(self._out / path) == self._sizes[path]
+
+    def _has_receipt(self, output: str, path: str) -> bool:
+        """Whether a run that was killed gave this very file its name, but did not come to note it."""
+        target = self._out / path
+        try:
+            due = json.loads(receipt_of(self._out, output).read_bytes()).get(str(target.absolute()))
+        except (OSError, ValueError, AttributeError):
+            return False
+        return due is not None and due == fingerprint(target)
 
     def is_done(self, output: str, key: str) -> bool:
         """Whether `output` was made under this key, and all its files still lie there."""
@@ -120,9 +131,8 @@ class Journal:
         self._open()
 
     def _doubtful(self) -> list[str]:
-        """Files that a run may have left which was killed."""
-        paths = [path for files in self._begun.values() for path in files]
-        return [path for path in paths if _size(self._out / path) is not None]
+        """Files that a run left which was killed."""
+        return [path for files in self._begun.values() for path in files if self.is_ours(path)]
 
     def keep_plan(self, plan: Mapping[str, Any]) -> None:
         """Remember what was asked for, in place of what was before."""
@@ -149,6 +159,16 @@ class Journal:
     def holder(self) -> Owner | None:
         """Who is at work here, as far as this host can tell."""
         return holder_of(self._lock)
+
+
+def id_of(output: str) -> str:
+    """Short name of an output, relative to OUT: for logs, tasks and receipts."""
+    return hashlib.sha256(output.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+
+
+def receipt_of(out: Path, output: str) -> Path:
+    """Where the task of an output puts down which files it gives names to, until its record says so."""
+    return out / FOLDER / "receipts" / f"{id_of(output)}.json"
 
 
 def _line_of(record: Record) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from vidrain import __version__
 from vidrain.batch.inputs import Item
-from vidrain.batch.journal import Journal
+from vidrain.batch.journal import Journal, id_of, receipt_of
 from vidrain.batch.task import Task, clean_task
 from vidrain.config import plain
 from vidrain.errors import InputError, UsageError
@@ -41,7 +41,7 @@ class File:
     @property
     def id(self) -> str:
         """Short name of the file in this folder of outputs, for logs and tasks."""
-        return hashlib.sha256(self.output.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+        return id_of(self.output)
 
     @property
     def targets(self) -> dict[str, str]:
@@ -54,7 +54,8 @@ class File:
         """What an engine carries."""
         others = {role: str((out / path).absolute()) for role, path in self.targets.items() if role != "clean"}
         settings = self.settings | others
-        return clean_task(self.id, self.source, out / self.output, settings, replace=replace)
+        task = clean_task(self.id, self.source, out / self.output, settings, replace=replace)
+        return task | {"receipt": str(receipt_of(out, self.output).absolute())}
 
 
 class Look(NamedTuple):

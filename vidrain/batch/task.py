@@ -11,6 +11,7 @@ import errno
 import json
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vidrain import __version__
 from vidrain.config import clean_from
 from vidrain.errors import OK, PARTIAL, BusyError, StallError, UsageError, VidrainError
 from vidrain.events import OnEvent
+from vidrain.outputs import receipt
 from vidrain.pipeline import clean
 
 Task = dict[str, Any]
@@ -89,7 +91,8 @@ def clean_task(number: str, source: Path, target: Path, settings: Mapping[str, A
 def _clean(task: Task, on_event: OnEvent) -> Result:
     target = Path(task["target"])
     target.parent.mkdir(parents=True, exist_ok=True)
-    report = clean(task["source"], target, options=clean_from(task["settings"]), on_event=on_event)
+    with receipt(Path(task["receipt"])) if "receipt" in task else nullcontext():
+        report = clean(task["source"], target, options=clean_from(task["settings"]), on_event=on_event)
     return {
         "state": "done" if report.status == "ok" else "partial",
         "code": OK if report.status == "ok" else PARTIAL,
