@@ -23,6 +23,7 @@ from vidrain.outputs import held, written
 
 LEASE_S = 60.0  # without a beat, after which a holder on another host, whose lock we may not see, counts as dead
 _BEAT_S = 10.0
+_MARGIN_S = 1.0  # clocks of file systems are coarse
 
 
 class Owner(NamedTuple):
@@ -72,7 +73,8 @@ def _refuse_elsewhere(lease: Path, target: Path) -> None:
         return
     raise BusyError(
         f"{target}: a run on {owner.host} (process {owner.pid}) was alive {age:.0f} s ago; wait for it, or "
-        f"{LEASE_S:.0f} s if it is dead"
+        f"{LEASE_S:.0f} s if it is dead",
+        free_in_s=LEASE_S - age + _MARGIN_S,
     )
 
 

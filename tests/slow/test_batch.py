@@ -24,6 +24,7 @@ from tests import ffmpeg_says
 from tests.batches import written
 from tests.pipeline.conftest import in_time
 from tests.slow.test_real_clips import CHEAP
+from tools.bench_ray import DAMAGED, write_twenty
 from vidrain.batch.journal import FOLDER, Journal
 from vidrain.segments.plan import LONGEST
 
@@ -279,26 +280,12 @@ def test_a_full_disk_ends_it_in_one_line_and_it_goes_on_when_there_is_room(
     assert "Traceback" not in done.stderr
 
 
-DAMAGED = ("empty.mp4", "text.mp4", "open.mp4", "sound.mp4", "noise.mkv")
-
-
 @pytest.fixture
 def twenty(footage: Path, samples: Path, tmp_path: Path) -> Path:
     """Fifteen cuts of real footage, and five files that are damaged in five ways."""
-    card = tmp_path / "card"
-    (card / "sub").mkdir(parents=True)
     clips = [*sorted((footage / "real").iterdir()), *sorted((footage / "paired").glob("*_rainy.mp4"))[:2]]
     assert len(clips) == 15
-    for number, clip in enumerate(clips):
-        target = card / ("sub" if number % 2 else "") / clip.name
-        ffmpeg_says.remux(clip, target, "-map", "0", "-t", "0.4")
-    (card / "empty.mp4").touch()
-    (card / "text.mp4").write_text("no video at all")
-    whole = (samples / "street.mp4").read_bytes()
-    (card / "open.mp4").write_bytes(whole[: whole.index(b"moov") - 4])
-    ffmpeg_says.remux(samples / "full_range.mp4", card / "sound.mp4", "-map", "0:a")
-    (card / "noise.mkv").write_bytes(random.Random(1).randbytes(100_000))
-    return card
+    return write_twenty(clips, samples / "full_range.mp4", tmp_path / "card", 0.4)
 
 
 def test_twenty_clips_are_done_or_explained(twenty: Path, out: Path) -> None:

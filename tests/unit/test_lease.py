@@ -126,7 +126,7 @@ def test_never_two_however_often_they_come_and_go(lease: Path) -> None:
 
     def come_and_go() -> None:
         together.wait()
-        for _ in range(200):
+        while got[0] < 200:
             with suppress(BusyError), leased(lease, Path("out")):
                 inside[0] += 1
                 most[0], got[0] = max(most[0], inside[0]), got[0] + 1
@@ -137,4 +137,4 @@ def test_never_two_however_often_they_come_and_go(lease: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (most[0], got[0] > 100) == (1, True)
+    assert most[0] == 1

@@ -4,7 +4,8 @@
 
 A task is an object with `id`, `kind`, `version` and what its kind needs; only files are named in it, never frames. Its
 result has `state` (done, partial or failed), `code` (an exit code), and for what failed `cause` (one line),
-`transient` (whether another try may do better) and `is_full` (whether the disk was).
+`transient` (whether another try may do better), `is_full` (whether the disk was) and `free_in_s` (seconds to wait for
+who else is at work there, of another host).
 """
 
 import errno
@@ -38,6 +39,8 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
         if task["version"] != __version__:
             raise UsageError(f"vidrain {__version__} is installed here, {task['version']} asked; install the same")
         return _KINDS[task["kind"]](task, on_event)
+    except BusyError as error:
+        return failed(error.exit_code, str(error), transient=True) | {"free_in_s": error.free_in_s}
     except VidrainError as error:
         return failed(error.exit_code, str(error), transient=is_transient(error)) | {"is_full": is_full(error)}
     except Exception as error:
