@@ -111,6 +111,11 @@ def is_past_return() -> bool:
     return bool(_past_return)
 
 
+def count_as_returned(target: Path) -> None:
+    """What there was to do for `target` is done, without a name that it gets: an interrupt comes too late."""
+    _past_return.add(target)
+
+
 def refuse_clashes(source: Path, targets: Iterable[Path], named: str = "the source") -> None:
     """Refuse targets that are the source or each other, under whatever name; UsageError. named: what the source is."""
     origin = _found(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ import vidrain as package
 from tests import ffmpeg_says
 from tests.broken import wiped
 from tests.pipeline.conftest import Ran, Vidrain
-from tests.pipeline.test_goes_on import LENGTH, VARIANTS, outputs, resumed, stopped_at
+from tests.pipeline.test_exits import ROOT, events_until
+from tests.pipeline.test_goes_on import LENGTH, SHORT, VARIANTS, outputs, resumed, running, stopped_at
 from vidrain.config import plain
 from vidrain.errors import BusyError
 from vidrain.events import Event, Progress, Resumed
@@ -223,6 +225,33 @@ def test_no_two_at_one_segment_and_none_beside_a_run(clip: Path, out: Path, vidr
         make_segment(clip, out, 4, options=options)
     assert sorted(path.stem for path in folder_of(out).glob("0-*.json")) == ["0-00001", "0-00002", "0-00003"]
     assert list(folder_of(out).glob("*lease")) == []
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_the_segments_that_are_made(number: int, code: int, clip: Path, out: Path) -> None:
+    options = CleanOptions()
+    planned(clip, out, options)
+    make_segment(clip, out, 2, options=options)
+    before = outputs(folder_of(out))
+    with running("segment", "run", out, "--index", "0") as process:
+        events_until(process, lambda event: event["event"] == "plan")
+        assert len(list(folder_of(out).glob("*.lease"))) == 1
+        process.send_signal(number)
+        last = events_until(process, lambda event: event["event"] == "error")
+        process.communicate(timeout=60)
+    assert (process.returncode, "the segment is not made, those that are stay" in last["message"]) == (code, True)
+    assert outputs(folder_of(out)) == before
+
+
+@pytest.mark.fault(26)
+def test_a_signal_when_the_segment_is_made_comes_too_late(clip: Path, out: Path) -> None:
+    """While the interpreter winds down."""
+    planned(clip, out, CleanOptions())
+    late = f"import atexit, os; atexit.register(lambda: os.kill(os.getpid(), {int(signal.SIGTERM)}))"
+    command = [sys.executable, "-c", late + SHORT, "segment", "run", str(out), "--index", "0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 NAMES = ("plain.mp4", "two words.mp4", "it's $HOME `id`; rm -rf x.mp4", "line\nbreak #SBATCH.mp4", "-dash.mp4")

@@ -19,7 +19,7 @@ from vidrain import leftovers
 from vidrain.errors import InputError, ModelError, OutputError, StallError, UsageError
 from vidrain.events import Notice
 from vidrain.lease import leased, refuse_held
-from vidrain.outputs import beside, put, written
+from vidrain.outputs import beside, count_as_returned, forget_return, put, written
 from vidrain.video.coded import Part
 from vidrain.video.verify import UntrueError
 
@@ -160,8 +160,10 @@ class Unfinished:
         with leased(lease, self.target):
             refuse_held(self.path / _LEASE, self.target)  # whoever holds that looks for our lease when it has its own
             self._made = self._recorded(lease.stem)
+            forget_return()
             try:
                 yield not self._made
+                count_as_returned(lease)
             finally:
                 self._forget_open()
 
