@@ -18,7 +18,7 @@ from tests import ffmpeg_says
 from tests.broken import wiped
 from tests.pipeline.conftest import Ran, Vidrain
 from tests.pipeline.test_exits import ROOT, events_until
-from tests.pipeline.test_goes_on import LENGTH, SHORT, VARIANTS, outputs, resumed, running, stopped_at
+from tests.pipeline.test_goes_on import LENGTH, SHORT, VARIANTS, Stopped, outputs, resumed, running, stopped_at
 from vidrain.config import plain
 from vidrain.errors import BusyError
 from vidrain.events import Event, Progress, Resumed
@@ -241,6 +241,24 @@ def test_a_signal_leaves_the_segments_that_are_made(number: int, code: int, clip
         last = events_until(process, lambda event: event["event"] == "error")
         process.communicate(timeout=60)
     assert (process.returncode, "the segment is not made, those that are stay" in last["message"]) == (code, True)
+    assert outputs(folder_of(out)) == before
+
+
+@pytest.mark.fault(26)
+def test_a_task_that_fails_in_the_middle_leaves_nothing_half_made(clip: Path, out: Path) -> None:
+    options = CleanOptions()
+    planned(clip, out, options)
+    before = outputs(folder_of(out))
+    inside: list[str] = []
+
+    def fail(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 3:
+            inside.extend(path.name for path in folder_of(out).glob(".0-00001.clean.*"))
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        make_segment(clip, out, 1, options=options, on_event=fail)
+    assert len(inside) == 1
     assert outputs(folder_of(out)) == before
 
 
