@@ -256,6 +256,16 @@ def test_the_command_line_imports_late() -> None:
     assert result.stdout.split() == []
 
 
+def test_engines_load_nothing_of_the_work() -> None:
+    """Each node of a cluster loads them beside the process that does the work: torch twice costs seconds and memory."""
+    code = "import sys, vidrain.batch.processes, vidrain.batch.engine; print(*{'torch', 'av'} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+    assert inner_imports(PACKAGE / "batch" / "ray_engine.py") <= {
+        *("batch.engine", "batch.processes", "batch.wire", "errors"),
+    }
+
+
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_file_stands_in_the_layout(file: Path) -> None:
     if file.name == "__init__.py" and file.parent != PACKAGE:

@@ -10,7 +10,7 @@ import pytest
 
 from vidrain.batch.engine import Ended
 from vidrain.batch.schedule import TRIES, Begun, Over, scheduled
-from vidrain.batch.task import Result, Task, failed
+from vidrain.batch.wire import Result, Task, failed
 
 GOOD: Result = {"state": "done", "code": 0}
 BAD = failed(3, "no", transient=False)

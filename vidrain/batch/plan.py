@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 from vidrain import __version__
 from vidrain.batch.inputs import Item
 from vidrain.batch.journal import Journal, id_of, receipt_of
-from vidrain.batch.task import Task, clean_task
+from vidrain.batch.task import clean_task
+from vidrain.batch.wire import Task
 from vidrain.config import plain
 from vidrain.errors import InputError, UsageError
 from vidrain.identity import identity_of

@@ -18,7 +18,7 @@ from vidrain.batch.journal import FOLDER, Journal, Record, receipt_of
 from vidrain.batch.plan import File, Look, is_free, look_at, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
-from vidrain.batch.task import Result, Task, failed
+from vidrain.batch.wire import Result, Task, failed
 from vidrain.errors import OK, PARTIAL, SOME_FAILED, OutputError, UsageError
 from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
 from vidrain.outputs import written

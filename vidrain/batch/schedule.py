@@ -9,7 +9,7 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from vidrain.batch.engine import Engine
-from vidrain.batch.task import Result, Task
+from vidrain.batch.wire import Result, Task
 
 TRIES = 4  # of a task that fails for no fault of its own
 # Before the second try, four times that before each later one: 21 s in all. Memory comes back, a device recovers, a

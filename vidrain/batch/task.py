@@ -1,15 +1,9 @@
-"""One piece of work as JSON in and JSON out: what every engine carries, in whatever process it runs it.
+"""The work of one task, in whatever process it runs.
 
-    result = run_task(task, on_event)
-
-A task is an object with `id`, `kind`, `version` and what its kind needs; only files are named in it, never frames. Its
-result has `state` (done, partial or failed), `code` (an exit code), and for what failed `cause` (one line),
-`transient` (whether another try may do better), `is_full` (whether the disk was) and `free_in_s` (seconds to wait for
-who else is at work there, of another host).
+result = run_task(task, on_event)
 """
 
 import errno
-import json
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -17,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from vidrain import __version__
+from vidrain.batch.wire import CRASHED, Result, Task, failed
 from vidrain.config import clean_from
 from vidrain.errors import OK, PARTIAL, BusyError, StallError, UsageError, VidrainError
 from vidrain.events import OnEvent
 from vidrain.outputs import receipt
 from vidrain.pipeline import clean
 
-Task = dict[str, Any]
-Result = dict[str, Any]
-
-CRASHED = 1  # what Python itself ends with
 _TRANSIENT = (BusyError, StallError, MemoryError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # By their names: torch is not imported for this. A device that was lost comes back with a fresh process.
@@ -46,11 +37,6 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
     except Exception as error:
         traceback.print_exc()
         return failed(CRASHED, f"{type(error).__name__}: {error}", transient=is_transient(error))
-
-
-def failed(code: int, cause: str, *, transient: bool) -> Result:
-    """The result of a task that came to nothing. cause: any text; it becomes one line."""
-    return {"state": "failed", "code": code, "cause": " ".join(cause.split()), "transient": transient}
 
 
 def is_transient(error: BaseException) -> bool:
@@ -109,8 +95,3 @@ def _clean(task: Task, on_event: OnEvent) -> Result:
 
 
 _KINDS: dict[str, Callable[[Task, OnEvent], Result]] = {"clean": _clean}
-
-
-def as_line(message: Mapping[str, Any]) -> bytes:
-    """One message of a worker; names that are no text survive."""
-    return json.dumps(message).encode() + b"\n"
