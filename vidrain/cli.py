@@ -1,7 +1,7 @@
 """The command line: options in, one call of the library, an exit code out.
 
-The commands for research are in `cli_research.py`, those for many files in `cli_batch.py`; click is used in these
-modules alone.
+The commands for research are in `cli_research.py`, those for many files in `cli_batch.py` and so on; click is used in
+these modules alone.
 
 Everything heavy is imported inside the commands, so `vidrain --help` answers at once.
 """
@@ -19,6 +19,7 @@ from vidrain.cli_batch import batch
 from vidrain.cli_options import FILE, LAYERS_EXITS, STALL, clean_settings, keys_of
 from vidrain.cli_rain import rain
 from vidrain.cli_research import analyze, evaluate, export
+from vidrain.cli_segment import segment, write_array_script
 from vidrain.errors import OK, PARTIAL, UsageError
 from vidrain.running import run_command
 
@@ -77,18 +78,18 @@ def command() -> None:
 @click.option("--compare", type=FILE, help="Also write before | after | 3 x removed, side by side.")
 @click.option("--keep-adapted", type=FILE, help="Also write the weights that were used, a safetensors file.")
 @click.option("--report", "page", type=FILE, help="Also write an HTML page to look at, when all is done.")
+@click.option("--slurm", type=FILE, help="Only write a script for sbatch: its tasks make the segments, each one.")
 @clean_settings
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, default=None, help="Replace outputs that exist.")
 @click.option("--fresh", is_flag=True, default=None, help="Begin anew where a run was broken off, even another one.")
-def clean(
-    source: Path, pairs: tuple[str, ...], output: Path | None, page: Path | None, as_json: bool, **given: Any
-) -> None:
+def clean(source: Path, pairs: tuple[str, ...], output: Path | None, *, as_json: bool, **given: Any) -> None:
     """Take the rain out of INPUT.
 
     KEY=VALUE sets any key of configs/clean.yaml, such as baseline.radius=3. What is given here wins over KEY=VALUE,
     which wins over the file of -c.
     """
+    page, slurm = given.pop("page"), given.pop("slurm")
 
     def work(sink: "Sink") -> int:
         from vidrain.config import load_clean
@@ -96,6 +97,9 @@ def clean(
         from vidrain.viewer.report import refuse_page, write_report
 
         options = load_clean(given.pop("config"), pairs, keys_of(given))
+        if slurm is not None:
+            write_array_script(slurm, source, output, options, sink)
+            return OK
         if page is not None:
             refuse_page(page, source, output, options)
         report = run(source, output, options=options, on_event=sink)
@@ -305,3 +309,4 @@ main.add_command(analyze)
 main.add_command(evaluate)
 main.add_command(rain)
 main.add_command(batch)
+main.add_command(segment)

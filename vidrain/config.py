@@ -5,9 +5,11 @@ make `no` of a preset False, and 1:02 of a start 62. Configuration is data: inte
 environment, are refused.
 """
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,6 +61,16 @@ def clean_from(settings: Mapping[str, Any]) -> CleanOptions:
         )
     except OmegaConfBaseException as error:
         raise UsageError(_line(error)) from error
+
+
+def plain(options: CleanOptions) -> dict[str, Any]:
+    """Options as they travel, for `clean_from`: nested, plain, paths absolute so that they mean the same elsewhere."""
+
+    def absolute(value: object) -> str:
+        return str(Path(str(value)).absolute())
+
+    found: dict[str, Any] = json.loads(json.dumps(asdict(options), default=absolute))
+    return found
 
 
 def load_train(path: Path | None, pairs: Sequence[str]) -> TrainConfig:

@@ -149,12 +149,17 @@ def tolerated(layers: Iterable[Layers], total: int, untouched: list[int]) -> Ite
     for item in layers:
         if item.is_untouched:
             untouched.append(item.frame.index)
-            if len(untouched) > _MOST_FAILED * total:
-                raise ModelError(
-                    f"the model gave NaN or infinity for {len(untouched)} of {total} frames, the first is "
-                    f"{untouched[0]}; allowed: 1 %; take another --model or --weights"
-                )
+            refuse_failing(untouched, total)
         yield item
+
+
+def refuse_failing(untouched: Sequence[int], total: int) -> None:
+    """ModelError where a model failed on more than 1 % of `total` frames."""
+    if len(untouched) > _MOST_FAILED * total:
+        raise ModelError(
+            f"the model gave NaN or infinity for {len(untouched)} of {total} frames, the first is "
+            f"{untouched[0]}; allowed: 1 %; take another --model or --weights"
+        )
 
 
 def failed_frames(untouched: Sequence[int]) -> list[Notice]:

@@ -50,9 +50,13 @@ class OutputError(VidrainError):
 
 
 class BusyError(VidrainError):
-    """Another running process is writing the same output."""
+    """Another running process is writing the same output. free_in_s: seconds until it counts as dead if it is."""
 
     exit_code = 6
+
+    def __init__(self, message: str, free_in_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.free_in_s = free_in_s
 
 
 class ModelError(VidrainError):

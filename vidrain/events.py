@@ -70,6 +70,29 @@ class FileDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SegmentsPlan:
+    """Said once, where segments were planned as tasks. script: what makes them; segments: how many there are."""
+
+    source: str
+    output: str
+    script: str
+    frames: int
+    segments: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentDone:
+    """Said once, by the task of a segment. frames: that go out; was_made: by an earlier task; seconds: of this one."""
+
+    output: str
+    index: int
+    segments: int
+    frames: int
+    was_made: bool
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyPlan:
     """Said once, before the first frame is compared. frames: that the output has, of all videos compared."""
 
@@ -338,7 +361,7 @@ Adaptation = AdaptationStep | AdaptationDone
 Exporting = ExportStart | ExportDone
 Looking = PagePlan | PageDone
 Evaluating = EvalStart | EvalRow | EvalDone
-Cleaning = Plan | Resumed | Progress
+Cleaning = Plan | Resumed | Progress | SegmentsPlan | SegmentDone
 Event = (
     Cleaning
     | Notice

@@ -120,6 +120,11 @@ class Job:
         return len(self.kept) if self.pace is None else self.pace.frames
 
     @property
+    def shift(self) -> int:
+        """Ticks taken off every time, for a range that starts at 0."""
+        return round(self.span.shift / self.clean.picked.info.time_base) if self.span else 0
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """What of the source cannot be carried along: a sentence each."""
         return left_out(self.video, self.copy)

@@ -5,11 +5,11 @@ it is given and knows nothing of final names or models.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -116,8 +116,9 @@ class VideoExport:
     @contextmanager
     def part(self, path: Path) -> Iterator["PartExport"]:
         """Frames of one segment, coded into a file of their own at `path`, to be appended later."""
-        with PartWriter(path, self._plan, self._picked.info, head=self._writer.head, target=self._path) as writer:
-            yield PartExport(writer, self._picked, self._shift)
+        parts = PartsExport(self._path, self._plan, self._picked, self._shift, self._writer.head)
+        with parts.part(path) as part:
+            yield part
 
     def append(self, parts: Sequence[Part]) -> None:
         """Store the frames of all parts, in this order."""
@@ -144,6 +145,33 @@ class VideoExport:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.__exit__(kind, error, trace)
+
+
+class Coding(Protocol):
+    """What codes the frames of a segment."""
+
+    def part(self, path: Path) -> AbstractContextManager["PartExport"]:
+        """Frames of one segment, coded into a file of their own at `path`."""
+
+
+@dataclass(frozen=True)
+class PartsExport:
+    """Codes what is picked of each frame's layers into parts alone; another process joins them.
+
+    target: what they are parts of; shift: ticks taken off every time; head: as of `PartWriter`.
+    """
+
+    target: Path
+    plan: EncoderPlan
+    picked: Picked
+    shift: int = 0
+    head: bytes | None = None
+
+    @contextmanager
+    def part(self, path: Path) -> Iterator["PartExport"]:
+        """Frames of one segment, coded into a file of their own at `path`."""
+        with PartWriter(path, self.plan, self.picked.info, head=self.head, target=self.target) as writer:
+            yield PartExport(writer, self.picked, self.shift)
 
 
 class PartExport:

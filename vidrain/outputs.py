@@ -10,6 +10,7 @@ partial file left by a kill is simply taken over. POSIX only (flock). Knows noth
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -24,6 +25,7 @@ _LOCK = ".lock"  # of a folder that fills; holds the mark of its kind
 _LONGEST_NAME = 255  # bytes, on every common file system
 _DIGITS = 12  # of a hash that tells shortened names apart
 _past_return: set[Path] = set()  # targets of this process that have, or are about to get, their final name
+_receipts: list[Path] = []  # where it is put down, the last one counts, which files get names
 
 
 class Claim:
@@ -69,6 +71,8 @@ def publish_all(claims: Collection[Claim]) -> None:
     """
     for claim in claims:
         claim.make_ready()
+    if _receipts:
+        put(_receipts[-1], json.dumps({str(claim.target): fingerprint(claim.partial) for claim in claims}).encode())
     _past_return.update(claim.target for claim in claims)
     done: list[str] = []
     for claim in claims:
@@ -81,9 +85,35 @@ def publish_all(claims: Collection[Claim]) -> None:
         done.append(str(claim.target))
 
 
+@contextmanager
+def receipt(path: Path) -> Iterator[None]:
+    """Put down at `path` what outputs get their names within, just before: target -> `fingerprint`, as JSON."""
+    with written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _receipts.append(path)
+    try:
+        yield
+    finally:
+        _receipts.remove(path)
+
+
+def fingerprint(path: Path) -> list[int] | None:
+    """What tells a file from one that was put in its place: inode, bytes, time of change; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_ino, found.st_size, found.st_mtime_ns]
+
+
 def is_past_return() -> bool:
     """Whether outputs of the job at hand are getting their names, or have: from here on an interrupt comes too late."""
     return bool(_past_return)
+
+
+def count_as_returned(target: Path) -> None:
+    """What there was to do for `target` is done, without a name that it gets: an interrupt comes too late."""
+    _past_return.add(target)
 
 
 def refuse_clashes(source: Path, targets: Iterable[Path], named: str = "the source") -> None:

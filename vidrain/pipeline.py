@@ -57,7 +57,7 @@ def clean(
     """
     began = monotonic()
     options, path = options or CleanOptions(), Path(source)
-    jobs, before = _planned(path, Path(output) if output is not None else None, options)
+    jobs, before = jobs_for(path, Path(output) if output is not None else None, options)
     # one for each video: what a model remembers of one is nothing to the next
     decomposers: list[Decomposer] = [
         load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl) for job in jobs
@@ -109,8 +109,11 @@ def _finished(claims: Mapping[str, Claim], done: Sequence[Pass]) -> dict[str, Cl
     return {role: claim for role, claim in claims.items() if not (lost and role == "compare")}
 
 
-def _planned(source: Path, output: Path | None, options: CleanOptions) -> tuple[list[Job], Identity]:
-    """A plan for each video that is to be cleaned, and what the source looked like before it was read for them."""
+def jobs_for(source: Path, output: Path | None, options: CleanOptions) -> tuple[list[Job], Identity]:
+    """A plan for each video that is to be cleaned, and what the source looked like before it was read for them.
+
+    Raises VidrainError.
+    """
     watchdog = Watchdog(source, options.stall_s)
     watchdog.opened(lambda _: video_tracks(source))  # says what is wrong with a file that cannot be opened
     before = watchdog.opened(lambda _: identity_of(source))  # and only then is it read: it may change meanwhile
@@ -224,8 +227,7 @@ def _write(filling: Filling, decomposer: Decomposer, partials: Partials, tally: 
 
 def _exports(job: Job, partials: Partials) -> Iterator[tuple[str, VideoExport]]:
     """Role and export, opened one by one: where the next cannot be, those before it are closed by their owner."""
-    info = job.video.info
-    shift = round(job.span.shift / job.clean.picked.info.time_base) if job.span else 0
+    info, shift = job.video.info, job.shift
     where = "while its other streams were copied"
     copy = job.watchdog.opened(
         lambda pulse: StreamCopy(

@@ -25,6 +25,8 @@ _NAMES = {
     events.Progress: "progress",
     events.Notice: "warning",
     events.FileDone: "file_done",
+    events.SegmentsPlan: "segments_plan",
+    events.SegmentDone: "segment_done",
     events.VerifyPlan: "verify_plan",
     events.RainPlan: "rain_plan",
     events.ExportStart: "export_plan",
@@ -210,6 +212,8 @@ class Bar(AbstractContextManager["Bar"]):
                 self._say(f"note: {event.message}")
             case events.FileDone():
                 self._say(summary(event))
+            case events.SegmentsPlan() | events.SegmentDone():
+                self._say(segment_line(event))
             case events.BatchPlan():
                 self._say(batch_line(event))
                 self._task = self._bar.add_task("files", total=event.todo, rate="")
@@ -312,6 +316,14 @@ def adaptation_summary(done: events.AdaptationDone) -> str:
     what = "base weights kept" if done.fell_back else f"{done.gain:.1%} less error on held-out frames"
     again = ", of a run that was killed" if done.is_reused else ""
     return f"adapted: {done.kept_steps} of {done.steps} steps, {what}, weights {done.weights}{again}"
+
+
+def segment_line(event: events.SegmentsPlan | events.SegmentDone) -> str:
+    """What is to become of segments that are tasks, or what became of one."""
+    if isinstance(event, events.SegmentsPlan):
+        return f"{event.script}: makes {event.segments} segments of {event.output}; run it: sbatch {event.script}"
+    word = "made before" if event.was_made else "made"
+    return f"OK {event.output}  segment {event.index} of 0 to {event.segments - 1} {word}, {event.frames} frames"
 
 
 def batch_line(plan: events.BatchPlan) -> str:

@@ -392,3 +392,64 @@ def test_a_kill_between_the_file_and_its_record_costs_one_file_and_no_question(
     assert list(before) == ["a.mp4"]
     assert vidrain("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP).code == 0
     assert written(out)["a.mp4"] > before["a.mp4"]
+
+
+@pytest.mark.fault(25)
+@pytest.mark.proves("batch run")
+@pytest.mark.parametrize("moment", ["before it had its name", "before its record"])
+def test_a_file_of_the_user_in_place_of_one_that_was_begun_stays(
+    moment: str, card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch is killed within a file; somebody puts his own there, of the same size even; the batch goes on."""
+    state = "begun" if moment == "before it had its name" else "done"
+    note = Journal.note
+
+    def killed(journal: Journal, record: dict[str, Any]) -> None:
+        if state == "begun":
+            note(journal, record)
+        if record["state"] == state:
+            raise KeyboardInterrupt
+        note(journal, record)
+
+    run = ("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "note", killed)
+        assert vidrain(*run).code == 130
+    made = out / "a.mp4"
+    assert made.exists() == (state == "done")
+    mine = made.read_bytes() if made.exists() else b"mine"
+    made.unlink(missing_ok=True)
+    made.write_bytes(mine)
+    before = written(out)
+    ran = vidrain(*run)
+    assert (ran.code, written(out)) == (1, before)
+    assert "a.mp4: exists already and is none of this batch; use --force to replace it" in ran.err
+    made.unlink()
+    assert vidrain(*run).code == 0
+
+
+@pytest.mark.proves("batch run")
+def test_a_file_that_appears_while_others_run_stays(
+    card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in place of one that was ours when the batch looked at its files, hours ago."""
+    run = ("batch", "run", card / "a.mp4", card / "sub" / "b.MP4", "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 0
+    note = Journal.note
+    put: list[str] = []
+
+    def meanwhile(journal: Journal, record: dict[str, Any]) -> None:
+        note(journal, record)
+        if record["state"] == "done" and not put:
+            other = ({"a.mp4", "b.MP4"} - {record["output"]}).pop()
+            put.append(other)
+            (out / other).write_text("mine")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "note", meanwhile)
+        ran = vidrain(*run, "--crf", "30")
+    assert (ran.code, (out / put[0]).read_text()) == (1, "mine")
+    assert f"{put[0]}: exists already" in ran.err
+    (out / put[0]).unlink()
+    assert vidrain(*run, "--crf", "30").code == 0, "what failed for that is tried again"
+    assert not list((out / FOLDER / "receipts").iterdir())

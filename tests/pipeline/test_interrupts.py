@@ -86,14 +86,47 @@ def test_after_the_work_is_done(number: int, source: Path, out: Path) -> None:
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.fixture(scope="module")
+def uhd(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("uhd") / "uhd.mp4"
+    scaled = ("-vf", "scale=3840:2160", "-an", "-c:v", "libx264", "-preset", "ultrafast")
+    ffmpeg_says.quietly("-i", samples / "street.mp4", *scaled, path)
+    return path
+
+
 @pytest.mark.slow
 @pytest.mark.fault(26)
-def test_in_the_middle_of_large_frames(samples: Path, tmp_path: Path) -> None:
+@pytest.mark.proves("exit 130")
+def test_twice_ends_it_at_once(uhd: Path, tmp_path: Path) -> None:
+    """The first waits for a frame that is being computed, for more than a second; the second for nothing."""
+    target = tmp_path / "out.mp4"
+
+    def attempt() -> float:
+        job = started(uhd, target)
+        assert job.stdout is not None
+        job.stdout.readline()
+        time.sleep(3)
+        job.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        assert job.poll() is None, "the first one has still to wait"
+        job.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        _, said = job.communicate(timeout=60)
+        took = time.monotonic() - sent
+        assert (job.returncode, said.count("\n")) == (130, 1)
+        assert said == "vidrain: stopped; nothing was written under a final name\n"
+        assert list(tmp_path.iterdir()) == []
+        return took
+
+    in_time(attempt, limit_s=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.fault(26)
+def test_in_the_middle_of_large_frames(uhd: Path, tmp_path: Path) -> None:
     """A frame of 4K takes longer than the two seconds."""
-    source, target = tmp_path / "uhd.mp4", tmp_path / "out" / "out.mp4"
+    source, target = uhd, tmp_path / "out" / "out.mp4"
     target.parent.mkdir()
-    scaled = ("-vf", "scale=3840:2160", "-an", "-c:v", "libx264", "-preset", "ultrafast")
-    ffmpeg_says.quietly("-i", samples / "street.mp4", *scaled, source)
 
     def attempt() -> float:
         job = started(source, target)

@@ -24,7 +24,9 @@ from tests import ffmpeg_says
 from tests.batches import written
 from tests.pipeline.conftest import in_time
 from tests.slow.test_real_clips import CHEAP
+from tools.bench_ray import DAMAGED, write_twenty
 from vidrain.batch.journal import FOLDER, Journal
+from vidrain.segments.plan import LONGEST
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -140,6 +142,34 @@ def test_a_signal_keeps_what_is_finished(number: int, code: int, two: Path, out:
     assert written(out)["first.mp4"] == before["first.mp4"]
 
 
+@pytest.mark.fault(26)
+@pytest.mark.proves("exit 130")
+def test_a_second_interrupt_waits_for_no_worker(two: Path, out: Path) -> None:
+    """One that does not obey, because it stands still, has most of a second; but not when Ctrl-C comes again."""
+
+    def attempt() -> float:
+        with started(two, "-o", out, *CHEAP, "--workers", "1") as job:
+            until(job, "progress")
+            (worker,) = workers_of(job)
+            worker.suspend()
+            job.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+            assert job.poll() is None, "the first one has still to wait"
+            job.send_signal(signal.SIGINT)
+            sent = time.monotonic()
+            _, said = job.communicate(timeout=60)
+            took = time.monotonic() - sent
+        worker.resume()
+        assert (job.returncode, said.count("\n")) == (130, 1), said
+        assert "what is finished stays, and the same command goes on" in said
+        psutil.wait_procs([worker], timeout=5)
+        assert not worker.is_running()
+        assert written(out) == {}, "nothing half-made"
+        return took
+
+    in_time(attempt, limit_s=0.5)
+
+
 @pytest.mark.fault(25)
 def test_workers_end_when_their_parent_is_killed_and_the_same_command_goes_on(two: Path, out: Path) -> None:
     job, _, workers, _ = stopped(signal.SIGKILL, two, out)
@@ -250,26 +280,12 @@ def test_a_full_disk_ends_it_in_one_line_and_it_goes_on_when_there_is_room(
     assert "Traceback" not in done.stderr
 
 
-DAMAGED = ("empty.mp4", "text.mp4", "open.mp4", "sound.mp4", "noise.mkv")
-
-
 @pytest.fixture
 def twenty(footage: Path, samples: Path, tmp_path: Path) -> Path:
     """Fifteen cuts of real footage, and five files that are damaged in five ways."""
-    card = tmp_path / "card"
-    (card / "sub").mkdir(parents=True)
     clips = [*sorted((footage / "real").iterdir()), *sorted((footage / "paired").glob("*_rainy.mp4"))[:2]]
     assert len(clips) == 15
-    for number, clip in enumerate(clips):
-        target = card / ("sub" if number % 2 else "") / clip.name
-        ffmpeg_says.remux(clip, target, "-map", "0", "-t", "0.4")
-    (card / "empty.mp4").touch()
-    (card / "text.mp4").write_text("no video at all")
-    whole = (samples / "street.mp4").read_bytes()
-    (card / "open.mp4").write_bytes(whole[: whole.index(b"moov") - 4])
-    ffmpeg_says.remux(samples / "full_range.mp4", card / "sound.mp4", "-map", "0:a")
-    (card / "noise.mkv").write_bytes(random.Random(1).randbytes(100_000))
-    return card
+    return write_twenty(clips, samples / "full_range.mp4", tmp_path / "card", 0.4)
 
 
 def test_twenty_clips_are_done_or_explained(twenty: Path, out: Path) -> None:
@@ -347,24 +363,64 @@ def told(process: subprocess.Popen[str], word: str) -> list[str]:
     raise AssertionError(f"{word} never came")
 
 
+def lose_node(cluster: subprocess.Popen[str]) -> None:
+    assert cluster.stdin is not None
+    cluster.stdin.write("\n")
+    cluster.stdin.flush()
+
+
 @pytest.mark.fault(29)
 @pytest.mark.proves("batch run --address")
-def test_a_lost_node_costs_its_running_files_a_try(
-    two: Path, cluster: subprocess.Popen[str], out: Path, tmp_path: Path
+def test_a_lost_node_costs_its_running_segments_alone(
+    samples: Path, cluster: subprocess.Popen[str], out: Path, tmp_path: Path
 ) -> None:
-    """Two files on two nodes, one of which is killed: the other does both, as processes of this machine would."""
+    """Two files on two nodes, one of which is killed: the other goes on with both, from their finished segments."""
+    card = tmp_path / "card"
+    card.mkdir()
+    for name in ("first.mp4", "second.mp4"):
+        ffmpeg_says.remux(samples / "full_range.mp4", card / name, "-map", "0:v", first=("-stream_loop", "19"))
     _, address, _ = told(cluster, "cluster")
-    with started(two, "-o", out, *CHEAP, "--engine", "ray", "--address", address) as job:
-        for name in ("first.mp4", "second.mp4"):
-            until(job, "file_start", file=name)
-        until(job, "progress")
-        assert cluster.stdin is not None
-        cluster.stdin.write("\n")
-        cluster.stdin.flush()
+    with started(card, "-o", out, *CHEAP, "--engine", "ray", "--address", address) as job:
+        assert job.stdout is not None
+        frames = dict.fromkeys(("first.mp4", "second.mp4"), 0)
+        while min(frames.values()) <= LONGEST:  # both have put a segment down, whichever node is lost
+            event = json.loads(job.stdout.readline())
+            assert event["event"] != "file_end", "too short to be stopped in the middle"
+            if event["event"] == "progress":
+                frames[event["file"]] = event["frames"]
+        lose_node(cluster)
         end = until(job, "file_end", state="again")
         assert end["cause"].startswith(("its worker was lost", "its worker was ended by signal 9"))
+        resumed = until(job, "resumed", file=end["file"])
+        assert LONGEST <= resumed["frames"] < resumed["total"]
         done = until(job, "batch_done")
         assert job.wait(60) == 0, json.loads(status(out))["failures"]
     assert (done["done"], done["failed"]) == (2, 0)
-    assert ran(two, "-o", tmp_path / "here", *CHEAP)[0] == 0
+    assert ran(card, "-o", tmp_path / "here", *CHEAP)[0] == 0
     assert contents(out) == contents(tmp_path / "here")
+
+
+@pytest.mark.fault(29)
+@pytest.mark.proves("batch run --address")
+def test_twenty_clips_on_two_nodes_of_which_one_is_lost(
+    twenty: Path, cluster: subprocess.Popen[str], out: Path, tmp_path: Path
+) -> None:
+    """In the middle of the work: the same fifteen outputs, verified, and the same five explained failures."""
+    _, address, _ = told(cluster, "cluster")
+    tried: list[str] = []
+    with started(twenty, "-o", out, *CHEAP, "--engine", "ray", "--address", address) as job:
+        for _ in range(5):
+            until(job, "file_end", state="done")
+        lose_node(cluster)
+        assert job.stdout is not None
+        for line in job.stdout:
+            last = json.loads(line)
+            if last["event"] == "file_end" and last["state"] == "again":
+                tried.append(last["file"])
+    assert (job.returncode, last["done"], last["partial"], last["failed"], last["left"]) == (1, 15, 0, 5, 0)
+    assert {end["file"]: end["code"] for end in last["troubles"]} == dict.fromkeys(DAMAGED, 3)
+    assert tried, "the node was lost when nothing ran there"
+    assert ran(twenty, "-o", tmp_path / "here", *CHEAP)[0] == 1
+    assert contents(out) == contents(tmp_path / "here")
+    for name in contents(out):
+        assert package.verify_against(out / name, twenty / name).exit_code == 0

@@ -30,6 +30,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "pace",
                 "outputs",
                 "leftovers",
+                "lease",
                 "events",
                 "missing",
             ),
@@ -56,7 +57,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"batch"}),
     frozenset({"viewer"}),
     frozenset({"cli_options"}),
-    frozenset({"cli_research", "cli_rain", "cli_batch"}),
+    frozenset({"cli_research", "cli_rain", "cli_batch", "cli_segment"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
@@ -86,7 +87,7 @@ DOORS = {
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py", "viewer/thumbnail.py"},
     "omegaconf": {"config.py"},
-    "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py", "cli_batch.py"},
+    "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py", "cli_batch.py", "cli_segment.py"},
     "rich": {"progress.py"},
     "safetensors": {"weights.py"},
     "pyarrow": {"tables.py"},
@@ -255,6 +256,16 @@ def test_the_command_line_imports_late() -> None:
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == []
+
+
+def test_engines_load_nothing_of_the_work() -> None:
+    """Each node of a cluster loads them beside the process that does the work: torch twice costs seconds and memory."""
+    code = "import sys, vidrain.batch.processes, vidrain.batch.engine; print(*{'torch', 'av'} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+    assert inner_imports(PACKAGE / "batch" / "ray_engine.py") <= {
+        *("batch.engine", "batch.processes", "batch.wire", "errors"),
+    }
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)

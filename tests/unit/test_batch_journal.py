@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrain.batch.journal import FOLDER, Journal, owner_of
-from vidrain.errors import BusyError, OutputError
+from vidrain.batch.journal import FOLDER, Journal, receipt_of
+from vidrain.errors import OutputError
+from vidrain.outputs import claimed, publish_all, receipt
 
 ROOT = Path(__file__).resolve().parents[2]
-HOLD = """
-import sys
-from pathlib import Path
-from vidrain.batch.journal import Journal
-with Journal(Path(sys.argv[1])).alone():
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 
 
 def record(output: str, state: str = "done", key: str = "k", **more: Any) -> dict[str, Any]:
@@ -95,7 +85,12 @@ def test_ours_is_what_a_batch_left_or_may_have_left(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"abc")
     begun = record("b.mp4", "begun")
     journal = filled(tmp_path, record("a.mp4"), begun)
+    assert [journal.is_ours(name) for name in ("a.mp4", "b.mp4", "c.mp4")] == [True, False, False]
+    given_name(tmp_path, "b.mp4")
     assert [journal.is_ours(name) for name in ("a.mp4", "b.mp4", "c.mp4")] == [True, True, False]
+    (tmp_path / "b.mp4").write_bytes(b"ABC")
+    assert not journal.is_ours("b.mp4"), "it was begun, but this is another file"
+    given_name(tmp_path, "b.mp4")
     (tmp_path / "a.mp4").write_bytes(b"of somebody else")
     assert not journal.is_ours("a.mp4")
     failed = record("b.mp4", "failed", files={})
@@ -104,10 +99,18 @@ def test_ours_is_what_a_batch_left_or_may_have_left(tmp_path: Path) -> None:
     )
 
 
+def given_name(out: Path, name: str) -> None:
+    """Publish a file as the task of a batch does, of which the journal then hears nothing."""
+    with receipt(receipt_of(out, name)), claimed(out.absolute() / name, force=True) as claim:
+        claim.write(b"abc")
+        publish_all([claim])
+
+
 def test_forgetting_keeps_what_is_ours(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(b"abc")
     journal = filled(tmp_path, record("a.mp4"), record("b.mp4", "begun"), record("c.mp4", "failed", files={}))
+    given_name(tmp_path, "b.mp4")
     with journal.alone():
         journal.forget()
     for found in (journal, Journal(tmp_path)):
@@ -140,60 +143,6 @@ with journal.alone():
     assert "cannot be written" in done.stdout
     assert list(Journal(tmp_path).last) == ["a.mp4", "c.mp4"]
     assert Journal(tmp_path).broken == 0
-
-
-def held_elsewhere(out: Path) -> subprocess.Popen[str]:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, out], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    return holder
-
-
-@pytest.mark.fault(31)
-def test_one_run_at_a_time_and_a_dead_one_is_taken_over_at_once(tmp_path: Path) -> None:
-    with held_elsewhere(tmp_path) as holder:
-        assert Journal(tmp_path).is_held()
-        with pytest.raises(BusyError, match="another vidrain is writing it"), Journal(tmp_path).alone():
-            pytest.fail("two hold one folder")
-        holder.kill()
-        holder.wait()
-        assert owner_of(tmp_path / FOLDER) is not None, "it was killed: its lease still lies there"
-        assert not Journal(tmp_path).is_held()
-        with Journal(tmp_path).alone():
-            pass
-        assert owner_of(tmp_path / FOLDER) is None
-
-
-@pytest.mark.fault(31)
-@pytest.mark.parametrize(("age", "is_busy"), [(0, True), (30, True), (90, False)])
-def test_a_lease_of_another_host_counts_while_it_beats(age: int, is_busy: bool, tmp_path: Path) -> None:
-    """Not every shared file system hands locks from host to host."""
-    filled(tmp_path)
-    lock = tmp_path / FOLDER / "lock"
-    lock.write_text(json.dumps({"host": "elsewhere", "pid": 7}))
-    os.utime(lock, (time.time() - age,) * 2)
-    journal = Journal(tmp_path)
-    assert journal.is_held() == is_busy
-    if is_busy:
-        with pytest.raises(BusyError, match=r"a run on elsewhere \(process 7\) was alive"), journal.alone():
-            pytest.fail("two hold one folder")
-        assert owner_of(tmp_path / FOLDER) == {"host": "elsewhere", "pid": 7}
-    else:
-        with journal.alone():
-            assert owner_of(tmp_path / FOLDER) != {"host": "elsewhere", "pid": 7}
-
-
-def test_the_lease_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidrain.batch.journal._BEAT_S", 0.02)
-    with Journal(tmp_path).alone():
-        lock = tmp_path / FOLDER / "lock"
-        os.utime(lock, (1, 1))
-        until = time.monotonic() + 10
-        while lock.stat().st_mtime < 100:
-            assert time.monotonic() < until
-            time.sleep(0.01)
 
 
 def test_a_plan_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from vidrain.batch.inputs import Item
-from vidrain.batch.plan import File, files_of, from_json, key_of, plain, to_json
-from vidrain.config import clean_from, load_clean
+from vidrain.batch.plan import File, files_of, from_json, key_of, to_json
+from vidrain.config import clean_from, load_clean, plain
 from vidrain.errors import ModelError, UsageError
 from vidrain.job import CleanOptions
 

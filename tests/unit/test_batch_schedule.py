@@ -10,7 +10,7 @@ import pytest
 
 from vidrain.batch.engine import Ended
 from vidrain.batch.schedule import TRIES, Begun, Over, scheduled
-from vidrain.batch.task import Result, Task, failed
+from vidrain.batch.wire import Result, Task, failed
 
 GOOD: Result = {"state": "done", "code": 0}
 BAD = failed(3, "no", transient=False)
@@ -126,3 +126,15 @@ def test_a_task_starts_only_when_its_begin_was_taken() -> None:
     steps = scheduled(tasks("a"), engine, fits=always, keep_going=True)
     assert isinstance(next(steps), Begun)
     assert engine.running == []
+
+
+def test_who_may_be_dead_on_another_host_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node of a first try is lost: its lease outlasts all the pauses; four tries in vain would fail the file."""
+    now = [0.0]
+    monkeypatch.setattr("vidrain.batch.schedule.monotonic", lambda: now[0])
+    monkeypatch.setattr("vidrain.batch.schedule.sleep", lambda seconds: now.__setitem__(0, now[0] + 0.5))
+    busy = failed(6, "busy", transient=True) | {"free_in_s": 40.0}
+    steps = scheduled(tasks("a"), Scripted(1, a=[busy, GOOD]), fits=always, keep_going=True)
+    begun = [now[0] for step in steps if isinstance(step, Begun)]
+    assert begun[0] == 0
+    assert 40 <= begun[1] < 42

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import ffmpeg_says
-from vidrain.batch.plan import plain
 from vidrain.batch.processes import lost, messages, started, worker_environment
 from vidrain.batch.task import clean_task, is_full, is_transient, run_task
+from vidrain.config import plain
 from vidrain.errors import BusyError, InputError, ModelError, OutputError, StallError, UsageError
 from vidrain.events import ignore
 from vidrain.job import CleanOptions
+from vidrain.lease import LEASE_S
+from vidrain.segments.folder import folder_of
 
 
 class OutOfMemoryError(RuntimeError):
@@ -81,6 +85,19 @@ def test_how_a_worker_was_lost(status: int, code: int, again: bool, said: str) -
     result = lost(status)
     assert (result["state"], result["code"], result["transient"]) == ("failed", code, again)
     assert said in result["cause"]
+
+
+@pytest.mark.fault(31)
+def test_who_is_at_work_on_another_host_is_waited_for(film: Path, tmp_path: Path) -> None:
+    """Longer than all pauses between tries: the node of the first one may be lost."""
+    lease = folder_of(tmp_path / "out.mp4") / "lease"
+    lease.parent.mkdir()
+    lease.write_text(json.dumps({"host": "elsewhere", "pid": 7}))
+    busy = run_task(task_of(film, tmp_path / "out.mp4"), ignore)
+    assert (busy["code"], busy["transient"]) == (6, True)
+    assert LEASE_S - 10 < busy["free_in_s"] <= LEASE_S + 2
+    os.utime(lease, (time.time() - busy["free_in_s"],) * 2)
+    assert run_task(task_of(film, tmp_path / "out.mp4"), ignore)["state"] == "done"
 
 
 @pytest.fixture

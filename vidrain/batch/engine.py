@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
-from vidrain.batch.task import Result, Task
+from vidrain.batch.wire import Result, Task
 
 Tell = Callable[[str, dict[str, Any]], None]  # id of a task, one of its events as `progress.Lines` writes them
 

@@ -6,7 +6,8 @@ from typing import Self, cast
 from typing import TextIO as Stream
 
 from vidrain.batch.engine import Ended, Tell
-from vidrain.batch.task import Task, run_task
+from vidrain.batch.task import run_task
+from vidrain.batch.wire import Task
 from vidrain.outputs import forget_return
 from vidrain.progress import Lines
 

@@ -4,26 +4,24 @@ Every record is one line behind its own checksum, flushed to the disk before the
 full disk cut off is dropped, and its file done again. Nothing is ever deleted by going on.
 """
 
+import hashlib
 import json
 import os
-import socket
-import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from time import time
 from typing import Any
 
-from vidrain.errors import BusyError, OutputError
-from vidrain.outputs import held, put, sync, written
+from vidrain.errors import OutputError
+from vidrain.lease import Owner, holder_of, leased
+from vidrain.outputs import fingerprint, put, sync, written
 
 Record = dict[str, Any]  # state: begun, done, partial, failed or kept; output: relative to OUT
 
 FOLDER = ".vidrain"
 DONE = ("done", "partial")
-_LEASE_S = 60.0  # after which a run on another host, whose lock we do not see, counts as dead
-_BEAT_S = 10.0
+_DIGITS = 16  # of SHA-256, in hexadecimal
 
 
 class Journal:
@@ -35,7 +33,7 @@ class Journal:
     def __init__(self, out: Path) -> None:
         self._out = out
         self.folder = out / FOLDER
-        self._lines, self._plan = self.folder / "journal", self.folder / "plan.json"
+        self._lines, self._plan, self._lock = (self.folder / name for name in ("journal", "plan.json", "lock"))
         self._open()
 
     def _open(self) -> None:
@@ -103,9 +101,18 @@ class Journal:
 
     def is_ours(self, path: str) -> bool:
         """Whether the file at `path`, relative to OUT, is one that a batch made here and nobody changed since."""
-        if any(path in files for files in self._begun.values()):
+        if any(path in files and self._has_receipt(output, path) for output, files in self._begun.items()):
             return True
         return path in self._sizes and _size(self._out / path) == self._sizes[path]
+
+    def _has_receipt(self, output: str, path: str) -> bool:
+        """Whether a run that was killed gave this very file its name, but did not come to note it."""
+        target = self._out / path
+        try:
+            due = json.loads(receipt_of(self._out, output).read_bytes()).get(str(target.absolute()))
+        except (OSError, ValueError, AttributeError):
+            return False
+        return due is not None and due == fingerprint(target)
 
     def is_done(self, output: str, key: str) -> bool:
         """Whether `output` was made under this key, and all its files still lie there."""
@@ -124,9 +131,8 @@ class Journal:
         self._open()
 
     def _doubtful(self) -> list[str]:
-        """Files that a run may have left which was killed."""
-        paths = [path for files in self._begun.values() for path in files]
-        return [path for path in paths if _size(self._out / path) is not None]
+        """Files that a run left which was killed."""
+        return [path for files in self._begun.values() for path in files if self.is_ours(path)]
 
     def keep_plan(self, plan: Mapping[str, Any]) -> None:
         """Remember what was asked for, in place of what was before."""
@@ -144,72 +150,25 @@ class Journal:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the folder against every other run: BusyError where one is at work.
-
-        The lock of a process ends with it, so a dead run on this host is taken over at once. For hosts that do not see
-        each other's locks the holder beats: while the beat is fresh, its folder is busy.
-        """
+        """Hold the folder against every other run, of this host or another: BusyError where one is at work."""
         with written(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        lock = self.folder / "lock"
-        with held(lock, self._out) as descriptor:
-            self._refuse_another_host(lock)
-            owner = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
-            with written(lock):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, owner, 0)
-            over = threading.Event()
-            beat = threading.Thread(target=_beat, args=(lock, over), name="vidrain-lease", daemon=True)
-            beat.start()
-            try:
-                yield
-            finally:
-                over.set()
-                beat.join()
-                os.ftruncate(descriptor, 0)  # a holder that went in order leaves no lease
+        with leased(self._lock, self._out):
+            yield
 
-    def is_held(self) -> bool:
-        """Whether a run is at work here, as far as this host can tell."""
-        owner = owner_of(self.folder)
-        if owner is None or owner["host"] != socket.gethostname():
-            return owner is not None and time() - (self.folder / "lock").stat().st_mtime < _LEASE_S
-        try:
-            with held(self.folder / "lock", self._out):
-                return False
-        except BusyError:
-            return True
-
-    def _refuse_another_host(self, lock: Path) -> None:
-        owner = owner_of(self.folder)
-        if owner is None or owner["host"] == socket.gethostname():
-            return
-        probe = self.folder / f".now-{os.getpid()}"  # the clock of the file system, not ours, made the last beat
-        with written(probe):
-            probe.touch()
-            now = probe.stat().st_mtime
-            probe.unlink()
-        if (age := now - lock.stat().st_mtime) < _LEASE_S:
-            raise BusyError(
-                f"{self._out}: a run on {owner['host']} (process {owner['pid']}) was alive {age:.0f} s ago; wait for "
-                f"it, or {_LEASE_S:.0f} s if it is dead"
-            )
+    def holder(self) -> Owner | None:
+        """Who is at work here, as far as this host can tell."""
+        return holder_of(self._lock)
 
 
-def owner_of(folder: Path) -> dict[str, Any] | None:
-    """Host and process that hold the folder, or did when they were killed; None where the last one went in order."""
-    try:
-        found: dict[str, Any] = json.loads((folder / "lock").read_bytes() or b"null")
-    except (OSError, ValueError):
-        return None
-    return found
+def id_of(output: str) -> str:
+    """Short name of an output, relative to OUT: for logs, tasks and receipts."""
+    return hashlib.sha256(output.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
 
 
-def _beat(lock: Path, over: threading.Event) -> None:
-    while not over.wait(_BEAT_S):
-        try:
-            os.utime(lock)
-        except OSError:  # the folder went away: the next record says so
-            return
+def receipt_of(out: Path, output: str) -> Path:
+    """Where the task of an output puts down which files it gives names to, until its record says so."""
+    return out / FOLDER / "receipts" / f"{id_of(output)}.json"
 
 
 def _line_of(record: Record) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidrain.batch.journal import DONE, Journal, owner_of
+from vidrain.batch.journal import DONE, Journal
 from vidrain.batch.plan import File
 from vidrain.batch.run import Plan, end_of, is_over, states_of
 from vidrain.errors import OK, PARTIAL, SOME_FAILED
@@ -60,7 +60,7 @@ def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers:
         **counts,
         "seconds_of_work": round(spent, 1),
         "seconds_left": _left(files, journal, workers),
-        "running": owner_of(journal.folder) if journal.is_held() else None,
+        "running": owner._asdict() if (owner := journal.holder()) else None,
         "troubles": [vars(end) for end in ends],
         "exit_code": code,
     }

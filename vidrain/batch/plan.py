@@ -3,15 +3,17 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from vidrain import __version__
 from vidrain.batch.inputs import Item
-from vidrain.batch.journal import Journal
-from vidrain.batch.task import Task, clean_task
+from vidrain.batch.journal import Journal, id_of, receipt_of
+from vidrain.batch.task import clean_task
+from vidrain.batch.wire import Task
+from vidrain.config import plain
 from vidrain.errors import InputError, UsageError
 from vidrain.identity import identity_of
 from vidrain.job import CleanOptions
@@ -40,7 +42,7 @@ class File:
     @property
     def id(self) -> str:
         """Short name of the file in this folder of outputs, for logs and tasks."""
-        return hashlib.sha256(self.output.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+        return id_of(self.output)
 
     @property
     def targets(self) -> dict[str, str]:
@@ -53,7 +55,8 @@ class File:
         """What an engine carries."""
         others = {role: str((out / path).absolute()) for role, path in self.targets.items() if role != "clean"}
         settings = self.settings | others
-        return clean_task(self.id, self.source, out / self.output, settings, replace=replace)
+        task = clean_task(self.id, self.source, out / self.output, settings, replace=replace)
+        return task | {"receipt": str(receipt_of(out, self.output).absolute())}
 
 
 class Look(NamedTuple):
@@ -96,16 +99,6 @@ def files_of(
                     f"{file.source} and {other.source} would both write {path}; leave one out, or rename it"
                 )
     return files
-
-
-def plain(options: CleanOptions) -> Settings:
-    """Options as they travel: nested, plain, paths absolute so that they mean the same in another folder."""
-
-    def absolute(value: object) -> str:
-        return str(Path(str(value)).absolute())
-
-    found: Settings = json.loads(json.dumps(asdict(options), default=absolute))
-    return found
 
 
 def look_at(file: File, journal: Journal, out: Path) -> Look:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vidrain.batch.engine import Ended, Tell
-from vidrain.batch.task import Result, Task, as_line, failed
+from vidrain.batch.wire import Result, Task, as_line, failed
 
 _PATIENCE_S = 0.8  # for a worker that was told to stop; a stop takes two seconds in all
 _BY_SIGNAL = 128  # a shell's exit code for a process that a signal ended, less its number

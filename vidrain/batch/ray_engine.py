@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from vidrain.batch.engine import Ended, Tell
 from vidrain.batch.processes import cores, dismiss, lost, messages, started, worker_environment
-from vidrain.batch.task import CRASHED, Task, failed
+from vidrain.batch.wire import CRASHED, Task, failed
 from vidrain.errors import UsageError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported: no network but the cluster's own

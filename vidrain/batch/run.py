@@ -14,11 +14,11 @@ from typing import Any, Literal, NamedTuple
 from vidrain.batch.engine import Engine, Tell
 from vidrain.batch.estimate import Estimate, estimate, free_bytes
 from vidrain.batch.inline import Inline
-from vidrain.batch.journal import FOLDER, Journal, Record
+from vidrain.batch.journal import FOLDER, Journal, Record, receipt_of
 from vidrain.batch.plan import File, Look, is_free, look_at, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
-from vidrain.batch.task import Result, Task, failed
+from vidrain.batch.wire import Result, Task, failed
 from vidrain.errors import OK, PARTIAL, SOME_FAILED, OutputError, UsageError
 from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
 from vidrain.outputs import written
@@ -211,24 +211,28 @@ class _Run:
 
     def _task(self, look: Look) -> Task:
         """What is to be done for one file; what a run under another key left unfinished gives way to it."""
-        task = look.file.task(self.out, replace=self._may_replace(look.file))
+        task = look.file.task(self.out, replace=False)  # said when it begins: hours may pass
         begun = self.journal.last.get(look.file.output, {}).get("key", look.key)
         task["settings"]["fresh"] = self.fresh or begun != look.key
         return task
 
     def _may_replace(self, file: File) -> bool:
-        return self.options.force or any((self.out / path).exists() for path in file.targets.values())
+        """Whether what stands at the places of its outputs may go: it is ours, or the user said so."""
+        return self.options.force or is_free(file, self.journal, self.out)
 
     def note(self, step: Begun | Over) -> None:
         """Put one step of the schedule down, and tell of it."""
         look = self.looks[step.task["id"]]
         if isinstance(step, Over):
+            if not self._may_replace(look.file):
+                step.result["transient"] = True  # what stands in the way may be gone when the next run comes
             self.over(look, step.result, is_last=step.is_last)
             return
-        if step.attempt > 1:  # what the last attempt may have left is ours
-            step.task["settings"] |= {"force": True, "fresh": False}
+        if step.attempt > 1:
+            step.task["settings"]["fresh"] = False
         files = dict.fromkeys(look.file.targets.values(), 0)
         self.journal.note({"state": "begun", "output": look.file.output, "key": look.key, "files": files})
+        step.task["settings"]["force"] = self._may_replace(look.file)  # also what an attempt left that was lost
         source = str(look.file.source)
         self.on_event(FileStart(file=look.file.output, source=source, attempt=step.attempt))
 
@@ -240,6 +244,8 @@ class _Run:
         record = self._record(look, result)
         record["log"] = str(log) if log.exists() else None
         self.journal.note(record)
+        if is_last:
+            receipt_of(self.out, look.file.output).unlink(missing_ok=True)
         end = end_of(record, str(look.file.source))
         if is_last:
             self.starved += result.get("is_full", False)

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from vidrain.batch.engine import Engine
-from vidrain.batch.task import Result, Task
+from vidrain.batch.wire import Result, Task
 
 TRIES = 4  # of a task that fails for no fault of its own
 # Before the second try, four times that before each later one: 21 s in all. Memory comes back, a device recovers, a
@@ -64,7 +64,8 @@ def scheduled(tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: 
             again = goes_on and result["state"] == "failed" and result["transient"] and tries[number] < TRIES
             yield Over(task, result, is_last=not again)
             if again:
-                later.append((monotonic() + _PAUSE_S * 4 ** (tries[number] - 1), task))
+                pause = max(_PAUSE_S * 4 ** (tries[number] - 1), result.get("free_in_s", 0.0))
+                later.append((monotonic() + pause, task))
             elif result["state"] == "failed" and not keep_going:
                 waiting, later, goes_on = [], [], False
 

@@ -1,30 +1,24 @@
-"""One piece of work as JSON in and JSON out: what every engine carries, in whatever process it runs it.
+"""The work of one task, in whatever process it runs.
 
-    result = run_task(task, on_event)
-
-A task is an object with `id`, `kind`, `version` and what its kind needs; only files are named in it, never frames. Its
-result has `state` (done, partial or failed), `code` (an exit code), and for what failed `cause` (one line),
-`transient` (whether another try may do better) and `is_full` (whether the disk was).
+result = run_task(task, on_event)
 """
 
 import errno
-import json
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from vidrain import __version__
+from vidrain.batch.wire import CRASHED, Result, Task, failed
 from vidrain.config import clean_from
 from vidrain.errors import OK, PARTIAL, BusyError, StallError, UsageError, VidrainError
 from vidrain.events import OnEvent
+from vidrain.outputs import receipt
 from vidrain.pipeline import clean
 
-Task = dict[str, Any]
-Result = dict[str, Any]
-
 _DIGITS = 6  # of rain over time: finer than any curve shows
-CRASHED = 1  # what Python itself ends with
 _TRANSIENT = (BusyError, StallError, MemoryError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # By their names: torch is not imported for this. A device that was lost comes back with a fresh process.
@@ -37,16 +31,13 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
         if task["version"] != __version__:
             raise UsageError(f"vidrain {__version__} is installed here, {task['version']} asked; install the same")
         return _KINDS[task["kind"]](task, on_event)
+    except BusyError as error:
+        return failed(error.exit_code, str(error), transient=True) | {"free_in_s": error.free_in_s}
     except VidrainError as error:
         return failed(error.exit_code, str(error), transient=is_transient(error)) | {"is_full": is_full(error)}
     except Exception as error:
         traceback.print_exc()
         return failed(CRASHED, f"{type(error).__name__}: {error}", transient=is_transient(error))
-
-
-def failed(code: int, cause: str, *, transient: bool) -> Result:
-    """The result of a task that came to nothing. cause: any text; it becomes one line."""
-    return {"state": "failed", "code": code, "cause": " ".join(cause.split()), "transient": transient}
 
 
 def is_transient(error: BaseException) -> bool:
@@ -90,7 +81,8 @@ def clean_task(number: str, source: Path, target: Path, settings: Mapping[str, A
 def _clean(task: Task, on_event: OnEvent) -> Result:
     target = Path(task["target"])
     target.parent.mkdir(parents=True, exist_ok=True)
-    report = clean(task["source"], target, options=clean_from(task["settings"]), on_event=on_event)
+    with receipt(Path(task["receipt"])) if "receipt" in task else nullcontext():
+        report = clean(task["source"], target, options=clean_from(task["settings"]), on_event=on_event)
     return {
         "state": "done" if report.status == "ok" else "partial",
         "code": OK if report.status == "ok" else PARTIAL,
@@ -106,8 +98,3 @@ def _clean(task: Task, on_event: OnEvent) -> Result:
 
 
 _KINDS: dict[str, Callable[[Task, OnEvent], Result]] = {"clean": _clean}
-
-
-def as_line(message: Mapping[str, Any]) -> bytes:
-    """One message of a worker; names that are no text survive."""
-    return json.dumps(message).encode() + b"\n"

@@ -14,10 +14,10 @@ import numpy as np
 
 from vidrain.amount import rain_amount
 from vidrain.conceal import repeated, unbroken
-from vidrain.decompose import tolerated
+from vidrain.decompose import refuse_failing, tolerated
 from vidrain.events import Notice
 from vidrain.job import Job
-from vidrain.layer_videos import VideoExport
+from vidrain.layer_videos import Coding
 from vidrain.pace import at_pace
 from vidrain.report import Tally
 from vidrain.segments.folder import Made, Unfinished
@@ -28,7 +28,7 @@ from vidrain.video.coded import Part
 from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video
 
-Exports = Mapping[str, VideoExport]  # role -> what is to be written
+Exports = Mapping[str, Coding]  # role -> what is to be written
 
 _index = attrgetter("frame.index")
 
@@ -51,16 +51,50 @@ class Filling:
     def all(self, exports: Exports, decomposer: Decomposer, tally: Tally) -> dict[str, list[Part]]:
         """Role -> the parts of all segments, in order; those that are finished already are taken as they are."""
         found = self.work.made(self.place)
-        decoded = self.job.video.decoded.frames
         for number, made in found.items():
-            decoded[self.segments[number].frames.start : self.segments[number].frames.stop] = True
+            self._come_out(number, True)
             tally.untouched += made.untouched
-        for run in tuple(runs(self.segments, found)):
+        refuse_failing(tally.untouched, len(self.job.kept))
+        self._drop_strangers(found, tally)
+        while (run := next(runs(self.segments, found), None)) is not None:
+            was_kept = self.is_kept
             for segment, made in self._run(run, exports, decomposer, tally):
-                found[segment.number] = made
-                self._put_down(segment, made)
+                found[segment.number] = self._put_down(segment, made)
+            if was_kept and not self.is_kept:  # what tasks made behind it did not know
+                self._drop(found, [number for number in found if number > run[-1].number], tally)
+            self._drop_strangers(found, tally)
         tally.rain = [amount for segment in self.segments for amount in found[segment.number].rain]
         return {role: [found[segment.number].parts[role] for segment in self.segments] for role in exports}
+
+    def alone(self, number: int, exports: Exports, decomposer: Decomposer) -> bool:
+        """Make and put down one segment, as one of all would be; whether all of its frames came out of the decoder."""
+        segment, tally = self.segments[number], Tally()
+        before = self._seen(segment.frames.start - 1) if number else None
+        ((_, made),) = self._run([segment], exports, decomposer, tally)
+        self.is_kept = _is_sound(self.job.video, segment, self.job.kept)
+        if self.is_kept:
+            self.work.note(self.place, number, replace(made, before=before))
+        return self.is_kept
+
+    def _come_out(self, number: int, has: bool) -> None:
+        frames = self.segments[number].frames
+        self.job.video.decoded.frames[frames.start : frames.stop] = has
+
+    def _drop_strangers(self, found: dict[int, Made], tally: Tally) -> None:
+        """Drop segments made alone where decoding from a key frame gave other pictures than from the beginning."""
+        for number in sorted(found):
+            before, last = found[number].before, found[number - 1].seen if number - 1 in found else None
+            if before is None or last is None:
+                continue
+            if before != last if before[0] == last[0] else self._seen(last[0]) != last:
+                self._drop(found, [number], tally)
+
+    def _drop(self, found: dict[int, Made], numbers: Sequence[int], tally: Tally) -> None:
+        """Make them again."""
+        for number in numbers:
+            gone = found.pop(number).untouched
+            tally.untouched[:] = [index for index in tally.untouched if index not in gone]
+            self._come_out(number, False)
 
     def _run(
         self, run: Sequence[Segment], exports: Exports, decomposer: Decomposer, tally: Tally
@@ -84,7 +118,7 @@ class Filling:
         rain, conversion = list[float](), conversion_for(self.job.video.info)
         with ExitStack() as stack:
             parts = {
-                role: stack.enter_context(export.part(self.work.path_of(self.place, segment.number, role)))
+                role: stack.enter_context(export.part(self.work.open_path(self.place, segment.number, role)))
                 for role, export in exports.items()
             }
             for item in layers:
@@ -95,7 +129,7 @@ class Filling:
                 self.tick()
             return {role: part.finish() for role, part in parts.items()}, last, tuple(rain)
 
-    def _put_down(self, segment: Segment, made: Made) -> None:
+    def _put_down(self, segment: Segment, made: Made) -> Made:
         """From the first frame on that did not come out nothing is: what follows it depends on what came before."""
         if self.is_kept and not _is_sound(self.job.video, segment, self.job.kept):
             self.is_kept = False
@@ -106,20 +140,21 @@ class Filling:
                         segment.frames.start,
                     )
                 )
-        if self.is_kept:
-            self.work.note(self.place, segment.number, made)
+        return self.work.note(self.place, segment.number, made) if self.is_kept else made
 
     def _where_seeking_is_safe(self, first: Segment) -> Video:
         """The video, to be decoded from its beginning if decoding from a key frame gives other pictures."""
         video, before = self.job.video, self.work.made(self.place).get(first.number - 1)
-        if before is None or before.seen is None:
-            return video
-        index, due = before.seen
-        again = self.job.watchdog.opened(lambda _: next(video.frames(index), None))
-        if again is not None and checksum(again) == due:
+        last = before.seen if before is not None else None
+        if first is self.segments[0] or (self.is_kept and (last is None or self._seen(last[0]) == last)):
             return video
         source = video.source
         return replace(video, source=replace(source, index=replace(source.index, keys=source.index.keys[:0])))
+
+    def _seen(self, index: int) -> tuple[int, int] | None:
+        """A frame as it is decoded from the key frame before it: its index, and its checksum."""
+        found = self.job.watchdog.opened(lambda _: next(self.job.video.frames(index), None))
+        return None if found is None else (index, checksum(found))
 
 
 def restarts(why: str, frame: int = 0) -> Notice:

@@ -1,29 +1,35 @@
 """What lies beside an output while it is made: finished segments, and what they are of. `OUT.vidrain`.
 
-A segment counts once its record has its name; records, like the plan, are written whole, flushed and renamed. Only who
-holds the claim on the output works here. What a failure leaves that another try may mend stays, for the same command.
+A segment counts once its record has its name; records, like the plan, are written whole, flushed and renamed. Either
+one run works here that has claimed the output, or any number of tasks, on several machines perhaps, each at a segment
+of its own: leases tell. What a failure leaves that another try may mend stays, for the same command.
 """
 
 import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from vidrain import leftovers
 from vidrain.errors import InputError, ModelError, OutputError, StallError, UsageError
 from vidrain.events import Notice
-from vidrain.outputs import beside, put, written
+from vidrain.lease import leased, refuse_held
+from vidrain.outputs import beside, count_as_returned, forget_return, put, written
 from vidrain.video.coded import Part
 from vidrain.video.verify import UntrueError
 
 _ADAPTED = "adapted.safetensors"
-_ENDING, _PLAN, _RECORD = ".vidrain", "plan.json", ".json"
+_ENDING, _PLAN, _RECORD, _LEASE = ".vidrain", "plan.json", ".json", "lease"
 # What may lie there without a plan: one was killed, or stopped beside a thread that wrote, while it cleared the folder.
-_RESTS = re.compile(r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors)\.new|adapted\.safetensors")
+_RESTS = re.compile(
+    r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors)\.new|adapted\.safetensors"
+    r"|\.\d+-\d{5}\.\w+\.[0-9a-f]+|lease|\.now-.+"
+)
 _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try would do no better
 
 
@@ -31,13 +37,15 @@ _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try wou
 class Made:
     """A finished segment. parts: role -> coded frames; untouched: frames that the model failed on.
 
-    seen: index of its last frame, and a checksum of that as it was decoded; rain: amount of every frame that goes out.
+    seen: index of its last frame, and a checksum of that as it was decoded; before: the same of the frame before its
+    first, where it was made alone. rain: amount of every frame that goes out.
     """
 
     parts: Mapping[str, Part]
     untouched: tuple[int, ...]
     seen: tuple[int, int] | None
     rain: tuple[float, ...]
+    before: tuple[int, int] | None = None
 
     @property
     def frames(self) -> int:
@@ -53,13 +61,17 @@ def folder_of(target: Path) -> Path:
 class Unfinished:
     """The folder of one output. threads: that torch is to compute with, those of the run that began it.
 
-    Segments belong to a pass, one for each video that is cleaned, counted from 0.
+    Segments belong to a pass, one for each video that is cleaned, counted from 0. asked: what tasks are to know that
+    make segments alone; None where none do. held: what ends with the work here.
     """
 
     def __init__(self, target: Path) -> None:
         self.target, self.path = target, folder_of(target)
         self.threads = 0
+        self.asked: dict[str, Any] | None = None
+        self.held = ExitStack()
         self._total = 0
+        self._own, self._open = uuid4().hex[:8], set[Path]()  # no other process, whatever its host, writes there
         self._made: dict[tuple[int, int], Made] = {}
         self._is_ours = False
 
@@ -73,38 +85,88 @@ class Unfinished:
         """How many frames are done."""
         return sum(made.frames for made in self._made.values())
 
-    def begin(self, facts: Mapping[str, Any], *, total: int, threads: int, fresh: bool) -> list[Notice]:
+    def begin(
+        self,
+        facts: Mapping[str, Any],
+        *,
+        total: int,
+        threads: int,
+        fresh: bool,
+        asked: dict[str, Any] | None = None,
+    ) -> list[Notice]:
         """Take up what lies here if it was made by the same `facts`; returns what there is to say of the rest.
 
-        total: frames that are to go out; fresh: begin anew. OutputError where segments by other facts lie here, or
-        what is none of ours.
+        total: frames that are to go out; fresh: begin anew; asked: put down for tasks. OutputError where segments by
+        other facts lie here, or what is none of ours; BusyError where others are at work.
         """
         with written(self.target):
             found = self._plan()
+            self.path.mkdir(exist_ok=True)
+            self._refuse_others()
             done = self._recorded() if found is not None else {}
             frames, notices = sum(made.frames for made in done.values()), []
-            if found is not None and frames and not fresh and found["facts"] != facts:
-                other = [name for name in facts if found["facts"].get(name) != facts[name]]
-                raise OutputError(
-                    f"{self.path}: holds {frames} of {found['frames']} frames of another job (other "
-                    f"{', other '.join(other) or 'facts'}); finish it with its own command, drop it with --fresh, or "
-                    "choose another -o"
-                )
+            if found is not None and frames and not fresh:
+                self._refuse_other(found, facts, f"{frames} of {found['frames']} frames")
             if fresh and frames and found is not None:
                 message = f"--fresh: {frames} of {found['frames']} finished frames in {self.path} are discarded"
                 notices.append(Notice(code="fresh", message=message))
             goes_on = found is not None and found["facts"] == facts and not fresh
-            self.path.mkdir(exist_ok=True)
             self._is_ours, self._total = True, total
             self.threads = found["threads"] if found is not None and goes_on else threads
+            self.asked = asked or (found["asked"] if found is not None and goes_on else None)
             self._made = done if goes_on else {}
             self._sweep(with_adapted=fresh)
-            leftovers.leave_nothing_of(self.path)
+            if self.asked is None:
+                leftovers.leave_nothing_of(self.path)
             self._say()
-            if not goes_on:
-                plan = {"v": 1, "facts": facts, "frames": total, "threads": threads}
+            if not goes_on or asked is not None:
+                plan = {"v": 1, "facts": facts, "frames": total, "threads": self.threads, "asked": self.asked}
                 put(self.path / _PLAN, json.dumps(plan).encode())
         return notices
+
+    def _refuse_other(self, found: Mapping[str, Any], facts: Mapping[str, Any], what: str) -> None:
+        """OutputError where what lies here was made, or is to be, by other facts."""
+        if other := [name for name in facts if found["facts"].get(name) != facts[name]]:
+            raise OutputError(
+                f"{self.path}: holds {what} of another job (other {', other '.join(other)}); finish it with its own "
+                "command, drop it with --fresh, or choose another -o"
+            )
+
+    def _refuse_others(self) -> None:
+        """Hold all of the folder; BusyError where another run, or a task, is at work in it."""
+        self.held.enter_context(leased(self.path / _LEASE, self.target))
+        for lease in self.path.glob(f"*.{_LEASE}"):
+            refuse_held(lease, self.target)
+
+    def take_task(self) -> dict[str, Any]:
+        """What a task is to know, and the threads it computes with; UsageError where no tasks are planned here."""
+        found = self._plan() if self.path.exists() else None
+        if found is None or found["asked"] is None:
+            advice = "begin with: vidrain clean IN -o OUT --slurm FILE"
+            raise UsageError(f"{self.target}: no segments are planned there as tasks; {advice}")
+        self.threads, asked = found["threads"], dict(found["asked"])
+        return asked
+
+    @contextmanager
+    def alone(self, facts: Mapping[str, Any], place: int, number: int) -> Iterator[bool]:
+        """Be the task that makes one segment, beside others; yields whether that is to be done, or was already.
+
+        OutputError where the segments here are planned by other facts; BusyError where another task makes this one, or
+        a run all of them.
+        """
+        found = self._plan()
+        if found is not None:
+            self._refuse_other(found, facts, "the plan")
+        lease = self.path_of(place, number, _LEASE)
+        with leased(lease, self.target):
+            refuse_held(self.path / _LEASE, self.target)  # whoever holds that looks for our lease when it has its own
+            self._made = self._recorded(lease.stem)
+            forget_return()
+            try:
+                yield not self._made
+                count_as_returned(lease)
+            finally:
+                self._forget_open()
 
     def _plan(self) -> dict[str, Any] | None:
         """What was begun here; None where nothing was. OutputError where something else lies here."""
@@ -112,15 +174,15 @@ class Unfinished:
         with suppress(ValueError, LookupError, TypeError):
             if path.exists():
                 found = json.loads(path.read_bytes())
-                return {name: found[name] for name in ("facts", "frames", "threads")}
+                return {name: found[name] for name in ("facts", "frames", "threads")} | {"asked": found.get("asked")}
             if not self.path.exists() or all(_RESTS.fullmatch(each.name) for each in self.path.iterdir()):
                 return None
         raise OutputError(f"{self.path}: is no work of vidrain; move it away, or choose another -o")
 
-    def _recorded(self) -> dict[tuple[int, int], Made]:
+    def _recorded(self, which: str = "*-*") -> dict[tuple[int, int], Made]:
         """Segments whose files are what their records say."""
         found = {}
-        for path in sorted(self.path.glob(f"*-*{_RECORD}")):
+        for path in sorted(self.path.glob(f"{which}{_RECORD}")):
             with suppress(ValueError, LookupError, TypeError):
                 place, number = map(int, path.stem.split("-"))
                 record = json.loads(path.read_bytes())
@@ -128,8 +190,8 @@ class Unfinished:
                     role: Part(path.with_suffix(f".{role}"), tuple(pts), sha256)
                     for role, (pts, sha256) in record["parts"].items()
                 }
-                seen = record["seen"] and tuple(record["seen"])
-                made = Made(parts, tuple(record["untouched"]), seen, tuple(record["rain"]))
+                seen, before = (tuple(each) if each else None for each in (record["seen"], record.get("before")))
+                made = Made(parts, tuple(record["untouched"]), seen, tuple(record["rain"]), before)
                 if all(part.is_whole for part in parts.values()):
                     found[place, number] = made
         return found
@@ -139,21 +201,40 @@ class Unfinished:
         return {number: made for (each, number), made in sorted(self._made.items()) if each == place}
 
     def path_of(self, place: int, number: int, role: str) -> Path:
-        """Where the coded frames of a segment are to be written."""
+        """Where the coded frames of a finished segment lie, and what belongs to them."""
         return self.path / f"{place}-{number:05d}.{role}"
 
-    def note(self, place: int, number: int, made: Made) -> None:
-        """A segment is finished, its files are on the disk."""
-        parts = {role: [part.pts, part.sha256] for role, part in made.parts.items()}
-        record = {"parts": parts, "untouched": made.untouched, "seen": made.seen, "rain": made.rain}
+    def open_path(self, place: int, number: int, role: str) -> Path:
+        """Where they are to be written: another process may be at the same segment, whose node counts as lost."""
+        due = self.path_of(place, number, role)
+        path = due.with_name(f".{due.name}.{self._own}")
+        self._open.add(path)
+        leftovers.files.add(path)
+        return path
+
+    def note(self, place: int, number: int, made: Made) -> Made:
+        """A segment is finished, its files are on the disk; returns it as it lies there for good."""
         with written(self.target):
+            moved = {role: part.path.replace(self.path_of(place, number, role)) for role, part in made.parts.items()}
+            made = replace(made, parts={role: replace(part, path=moved[role]) for role, part in made.parts.items()})
+            parts = {role: [part.pts, part.sha256] for role, part in made.parts.items()}
+            facts = {"untouched": made.untouched, "seen": made.seen, "before": made.before, "rain": made.rain}
+            record = {"parts": parts, **facts}
             put(self.path_of(place, number, _RECORD[1:]), json.dumps(record).encode())
         self._made[place, number] = made
         self._say()
+        return made
+
+    def _forget_open(self) -> None:
+        """Nothing that is half-made stays."""
+        for path in self._open:
+            path.unlink(missing_ok=True)
+            leftovers.files.discard(path)
+        self._open.clear()
 
     def _say(self) -> None:
         """What to tell whoever stops us."""
-        if self.frames:
+        if self.frames and self._is_ours:
             leftovers.leave(
                 self.path, f"{self.frames} of {self._total} frames are kept in {self.path}, the same command goes on"
             )
@@ -162,7 +243,7 @@ class Unfinished:
         """Remove what belongs to no finished segment."""
         kept = {path.name for made in self._made.values() for path in (part.path for part in made.parts.values())}
         kept |= {self.path_of(*key, _RECORD[1:]).name for key in self._made}
-        kept |= {_PLAN} if with_adapted else {_PLAN, _ADAPTED}
+        kept |= {_PLAN, _LEASE} if with_adapted else {_PLAN, _LEASE, _ADAPTED}
         for path in self.path.iterdir():
             if path.name not in kept:
                 path.unlink()
@@ -171,12 +252,13 @@ class Unfinished:
         """Leave what another run can go on from, if that is wanted and there is any; else nothing."""
         if not self._is_ours:
             return
-        if keep and self._made:
+        if keep and (self._made or self.asked):
             with suppress(OSError):
                 self._sweep(with_adapted=False)
         else:
             shutil.rmtree(self.path, ignore_errors=True)
         leftovers.forget(self.path)
+        leftovers.files.difference_update(self._open)
 
 
 @contextmanager
@@ -184,9 +266,10 @@ def unfinished(target: Path) -> Iterator[Unfinished]:
     """The folder of `target`, which this process has claimed: gone in the end, unless another run can go on from it."""
     leftovers.begin()
     work = Unfinished(target)
-    try:
-        yield work
-    except BaseException as error:
-        work.close(keep=isinstance(error, StallError) or not isinstance(error, _FOR_GOOD))
-        raise
-    work.close(keep=False)
+    with work.held:
+        try:
+            yield work
+        except BaseException as error:
+            work.close(keep=isinstance(error, StallError) or not isinstance(error, _FOR_GOOD))
+            raise
+        work.close(keep=False)

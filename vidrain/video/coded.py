@@ -84,11 +84,11 @@ class PartWriter:
     """Codes planes into the file at `path`; a context manager that closes it.
 
     info: facts of the source, with `layout` that of the planes written. head: what the file that all parts are joined
-    into says of the coding. target: the output that errors name. Raises OutputError where the file cannot be written,
-    or where the encoder says something else of its coding.
+    into says of the coding, None where that is not begun yet. target: the output that errors name. Raises OutputError
+    where the file cannot be written, or where the encoder says something else of its coding.
     """
 
-    def __init__(self, path: Path, plan: EncoderPlan, info: VideoInfo, *, head: bytes, target: Path) -> None:
+    def __init__(self, path: Path, plan: EncoderPlan, info: VideoInfo, *, head: bytes | None, target: Path) -> None:
         self._path, self._plan, self._info, self._target = path, plan, info, target
         self._pictures = Pictures(plan, info)
         self._encoder: VideoCodecContext | None = None  # opened with the first frame: there may be none
@@ -132,6 +132,8 @@ class PartWriter:
         context.flags |= Flags.frame_duration | Flags.global_header
         with self._reported():
             context.open()
+        if self._head is None:
+            self._head = context.extradata or b""
         if (context.extradata or b"") != self._head:
             raise OutputError(
                 f"{self._target}: {self._plan.encoder} describes two segments differently, so they cannot be joined; "

@@ -1,0 +1,27 @@
+"""Tasks and their results, as they travel: JSON, in which files are named and no frame ever is.
+
+A task is an object with `id`, `kind`, `version` and what its kind needs. Its result has `state` (done, partial or
+failed), `code` (an exit code), and for what failed `cause` (one line), `transient` (whether another try may do better),
+`is_full` (whether the disk was) and `free_in_s` (seconds to wait for who else is at work there, of another host).
+
+Engines know this and not the work itself, so that a node that only passes tasks on need not load torch.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+Task = dict[str, Any]
+Result = dict[str, Any]
+
+CRASHED = 1  # what Python itself ends with
+
+
+def failed(code: int, cause: str, *, transient: bool) -> Result:
+    """The result of a task that came to nothing. cause: any text; it becomes one line."""
+    return {"state": "failed", "code": code, "cause": " ".join(cause.split()), "transient": transient}
+
+
+def as_line(message: Mapping[str, Any]) -> bytes:
+    """One message of a worker; names that are no text survive."""
+    return json.dumps(message).encode() + b"\n"

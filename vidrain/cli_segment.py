@@ -1,0 +1,79 @@
+"""The command for one segment of a video that many tasks make; `cli.py` offers it, `clean --slurm` plans them.
+
+Everything heavy is imported inside the command, so `vidrain --help` answers at once.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vidrain.cli_options import FILE
+from vidrain.errors import OK, PARTIAL
+from vidrain.running import run_command
+
+if TYPE_CHECKING:
+    from vidrain.job import CleanOptions
+    from vidrain.progress import Sink
+
+_EXITS = (
+    "\b\nExit codes: 0 it is made, 2 nothing is planned there, 3 input unusable, 4 it is left to clean: frames do not\n"
+    "decode, 5 no space, or another job is planned there, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+)
+_STOPPED = "the segment is not made, those that are stay"
+
+
+@click.group()
+def segment() -> None:
+    """Make a video in segments, as tasks of a cluster."""
+
+
+@segment.command("run", epilog=_EXITS)
+@click.argument("output", metavar="OUT", type=FILE)
+@click.option("--index", type=int, required=True, help="Which segment, from 0.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
+def run(output: Path, *, index: int, as_json: bool) -> None:
+    """Make one segment of OUT, as clean --slurm planned it.
+
+    Segments may be made in any order, at the same time, on any machine that has the same version of vidrain and sees
+    the files under the same paths. One that is made already is left as it is.
+    """
+
+    def work(sink: "Sink") -> int:
+        from vidrain.config import clean_from
+        from vidrain.segments.alone import make_segment
+        from vidrain.segments.folder import Unfinished
+
+        asked = Unfinished(output).take_task()
+        options = clean_from(asked["settings"])
+        made = make_segment(Path(asked["source"]), output, index, options=options, on_event=sink)
+        return PARTIAL if made is None else OK
+
+    run_command(work, as_json, stopped=_STOPPED)
+
+
+def write_array_script(script: Path, source: Path, output: Path | None, options: "CleanOptions", sink: "Sink") -> None:
+    """Plan the segments of a job and write the script that makes them."""
+    import os
+
+    from vidrain.config import plain
+    from vidrain.events import SegmentsPlan
+    from vidrain.outputs import claimed, refuse_clashes
+    from vidrain.segments.alone import plan_segments
+    from vidrain.segments.script import array_script
+
+    asked: dict[str, Any] = {"source": str(source.absolute()), "settings": plain(options)}
+    refuse_clashes(source, [script, *([output] if output is not None else [])])
+    with claimed(script, force=options.force) as claim:
+        tasks = plan_segments(source, output, options=options, asked=asked, on_event=sink)
+        text = array_script(tasks.target, segments=tasks.segments, threads=tasks.threads, device=tasks.device)
+        claim.write(os.fsencode(text))
+        claim.publish()
+    plan = SegmentsPlan(
+        source=str(source),
+        output=str(tasks.target),
+        script=str(script),
+        frames=tasks.frames,
+        segments=tasks.segments,
+    )
+    sink(plan)
