@@ -27,11 +27,11 @@ from vidrain.model.nlcl import Generator, Nlcl, NlclDecomposer, NlclOptions, Sta
 from vidrain.types import Decomposer
 
 # What each preset stands for; it chooses the model and nothing else.
-PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "baseline"}
+PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "gate-s"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
 _SHIPPED = Path(__file__).with_name("shipped")
-_VERSION = "3"  # of `model.planes.look` and `Gate` together: other planes make other weights
+_VERSION = "4"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
 @overload

@@ -12,7 +12,7 @@ import torch
 
 from vidrain.errors import BusyError, InputError, OutputError, UsageError
 from vidrain.events import Event, TrainingDone, TrainingPlan, TrainingStep, ignore
-from vidrain.model.gate import CONFIGS, Gate
+from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
 from vidrain.model.planes import look
 from vidrain.outputs import claimed
 from vidrain.train.data import Cut, DataOptions, Windows
@@ -84,6 +84,17 @@ def test_another_seed_gives_other_weights(samples: Path, tmp_path: Path) -> None
     first = train(config(samples, steps=2), tmp_path / "a")
     second = train(config(samples, steps=2, seed=1), tmp_path / "b")
     assert first.weights.read_bytes() != second.weights.read_bytes()
+
+
+def test_strength_goes_with_the_weights_and_into_nothing_else(samples: Path, tmp_path: Path) -> None:
+    plain, strong = (train(config(samples, steps=2, strength=k), tmp_path / str(k)) for k in (1.0, 1.5))
+    one, other = (load_model("gate-s", report.weights) for report in (plain, strong))
+    assert isinstance(one, GateDecomposer)
+    assert isinstance(other, GateDecomposer)
+    assert (float(one.net.strength), float(other.net.strength)) == (1.0, 1.5)
+    assert all(torch.equal(*pair) for pair in zip(one.net.parameters(), other.net.parameters(), strict=True))
+    with pytest.raises(UsageError, match="strength=0: allowed: above 0, up to 4"):
+        config(samples, strength=0.0)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

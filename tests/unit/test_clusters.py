@@ -93,7 +93,7 @@ def test_every_way_to_write_them_is_whole(arguments: tuple[str, ...], tmp_path: 
 
 
 @pytest.mark.fault(11)
-@pytest.mark.parametrize("kind", [0x23, 0x12, 1])
+@pytest.mark.parametrize("kind", [0x23, 0x12, 1, 3])
 def test_a_track_of_another_kind(kind: int, whole: bytes, tmp_path: Path) -> None:
     """FFmpeg then leaves its sound out without a word."""
     place = whole.index(b"\x83\x81\x02", whole.index(b"\x16\x54\xae\x6b"))

@@ -205,13 +205,24 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("size", [(24, 32), (400, 720)])
+def test_strength_multiplies_every_share(size: tuple[int, int]) -> None:
+    aligned, net = window(3, size=size), gate(seed=5)
+    once = GateDecomposer(net, first=None)(aligned)
+    net.strength.fill_(0.5)
+    half = GateDecomposer(net, first=None)(aligned)
+    assert (half <= once).all()
+    assert (half >= 0.5 * once - 1e-6).all(), "a share beyond 1 is cut there"
+    assert half.mean() < 0.9 * once.mean()
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_weights_come_back(name: str, tmp_path: Path) -> None:
     path, net, aligned = tmp_path / "w.safetensors", gate(name, seed=3), window(1, witnesses=4)
     path.write_bytes(packed_gate(name, net.state_dict()))
     assert torch.equal(load_model(name, weights=path)(aligned), GateDecomposer(net, first=None)(aligned))
     header = read_header(path)
-    assert (header["model"], header["version"]) == (name, "3")
+    assert (header["model"], header["version"]) == (name, "4")
     assert json.loads(header["config"]) == asdict(CONFIGS[name])
     assert header["hash"] == hash_of(net.state_dict())
 
@@ -228,9 +239,9 @@ Change = Callable[[dict[str, Tensor], dict[str, str]], object]
     [
         (lambda tensors, head: head.pop("model"), "holds weights of an unnamed model, not of gate-s"),
         (lambda tensors, head: head.update(model="gate-m"), "holds weights of gate-m, not of gate-s"),
-        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 3\)"),
+        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 4\)"),
         (lambda tensors, head: head.update(config="{}"), "made for another gate-s"),
-        (lambda tensors, head: tensors.pop("head.bias"), r"lacks head.bias \(1 of 24 tensors missing\)"),
+        (lambda tensors, head: tensors.pop("head.bias"), r"lacks head.bias \(1 of 25 tensors missing\)"),
         (lambda tensors, head: tensors.update(extra=torch.zeros(1)), "holds extra, which its model does not have"),
         (lambda tensors, head: tensors.update({"head.bias": torch.zeros(23)}), r"head.bias is float32 \[23\], not"),
         (lambda tensors, head: tensors.update({"head.bias": torch.zeros(24).double()}), r"head.bias is float64 \[24\]"),

@@ -8,7 +8,8 @@ ends. Whether a place is well aligned, and how densely it rains there, shows on 
 path looks at the features at an eighth of the size. y and h are decided on the window reduced to the size that is
 trained on, s at full size: a streak twice as wide is the same streak. Shares are linear and clamped to [0, 1] only
 where a video is cleaned: a sigmoid saturates in the first steps and never comes back. No norm looks at the picture as a
-whole, so parts of it can be computed alone.
+whole, so parts of it can be computed alone. What is learned by squared errors is a mean: in doubt a share is too small
+for rain and too large for all else. `strength`, a factor on the shares that goes with the weights, leans to one side.
 
     net = Gate(CONFIGS["gate-s"])
     seen = look(observed, witnesses, error, per_channel=net.config.per_channel)
@@ -54,6 +55,8 @@ class Gate(nn.Module):
     def __init__(self, config: GateConfig) -> None:
         super().__init__()
         self.config = config
+        self.strength: Tensor
+        self.register_buffer("strength", torch.ones(()))
         planes, self._gates = (CHANNEL_PLANES, 3) if config.per_channel else (LUMA_PLANES, 1)
         self.head = _conv(planes * _FOLD**2, config.width)
         self.context = _Context(config.width)
@@ -152,7 +155,7 @@ class GateDecomposer:
         shrink, per_channel = shrink_of(observed.shape), net.config.per_channel
         if shrink == 1:
             seen = look(*parts, per_channel=per_channel)
-            return taken(net(seen.planes).clamp_(0, 1), seen)[0]
+            return taken((net(seen.planes) * net.strength).clamp_(0, 1), seen)[0]
         found = judge(*parts, shrink=shrink)
         small = (
             reduced(observed, shrink)[None],
@@ -161,4 +164,4 @@ class GateDecomposer:
         )
         change = net.correction(look(*small, per_channel=per_channel).planes)
         whole = functional.interpolate(change, size=observed.shape[-2:], mode="bilinear")
-        return taken(with_looks(whole, found.share).clamp_(0, 1), found)[0]
+        return taken((with_looks(whole, found.share) * net.strength).clamp_(0, 1), found)[0]

@@ -46,6 +46,7 @@ from vidrain.weights import packed_gate
 _BETAS = {"gate": (0.9, 0.99), "heads": (0.9, 0.99), "discriminator": (0.5, 0.999)}  # of Adam; the last as published
 _AHEAD = 2  # batches made while a step is computed
 _PASTE_SEED = 1 << 62  # draws of the recycling and of the windows never share a seed
+_STRONGEST = 4.0
 _REPORTED = 50  # last steps whose mean loss is reported
 
 
@@ -66,6 +67,7 @@ class TrainConfig:
     baseline_steps: int = 1000
     softness: float = 0.01
     dry: float = 0.3
+    strength: float = 1.0
     bf16: bool = False
     device: Device = "auto"
     threads: int | None = None
@@ -98,6 +100,8 @@ class TrainConfig:
             )
         if not 0 <= self.dry <= 1:
             raise UsageError(f"dry={self.dry}: allowed: 0 to 1")
+        if not 0 < self.strength <= _STRONGEST:
+            raise UsageError(f"strength={self.strength:g}: allowed: above 0, up to {_STRONGEST:g}")
         if not (self.rate > 0 and self.softness > 0 and 0 <= self.average < 1):
             found = f"rate={self.rate} softness={self.softness} average={self.average}"
             raise UsageError(f"{found}: allowed: above 0, above 0, from 0 and below 1")
@@ -153,6 +157,7 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
                     save_state(run_dir, state, config, done)
                 on_event(_step(done, config.steps, learned.numbers["total"], (done - first) / (monotonic() - began)))
 
+        average.strength.fill_(config.strength)  # of where a video is cleaned; nothing is learned with it
         claim.partial.write_bytes(packed_gate(config.model, average.state_dict()))
         claim.publish()
     seconds, loss = monotonic() - began, curve.mean("total", _REPORTED)

@@ -146,7 +146,8 @@ def disagreements(heads: Heads, walk: Walk) -> Iterator[str]:
 def _is_kind(file: BinaryIO, kind: Element, codec: Element) -> bool:
     """Whether a track is of a kind that there is, and its codec one of that kind."""
     number = number_at(file, kind)
-    return number in _RARE or (number in _TYPES and read_at(file, codec.body, 1) in _TYPES[number])
+    own = read_at(file, codec.body, 1)
+    return own in _TYPES[number] if number in _TYPES else number in _RARE and own not in (b"V", b"A")
 
 
 def _inside(file: BinaryIO, element: Element | None, size: int) -> Iterator[Element]:
