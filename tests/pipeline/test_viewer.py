@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests import ffmpeg_says
-from tests.broken import cut, index_in_front
+from tests.broken import cut, index_in_front, wiped
 from tests.painted import read_index
 from tests.pipeline.conftest import Vidrain
 
@@ -155,6 +155,22 @@ def test_report_names_what_was_lost(samples: Path, tmp_path: Path, vidrain: Vidr
     assert vidrain("report", tmp_path / "mute.mp4", "--against", source).code == 0
     found = data_of(tmp_path / "mute.report.html")["verification"]["differences"]
     assert any(item["fact"] == "stream" and item["output"] == "none" for item in found), found
+
+
+def test_preview_whose_first_frames_are_lost_begins_with_the_first_that_is_not(
+    samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """The page finds a frame by its time from the first one it shows: both videos have to begin with that one."""
+    whole, page = tmp_path / "whole.mov", tmp_path / "page.html"
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-an", "-c:v", "mjpeg", "-q:v", "2", whole)
+    lost = wiped(whole, tmp_path / "lost.mov", range(3))
+    assert vidrain("preview", lost, "-o", page, "--seconds", "0.3").code == 4
+    data = data_of(page)
+    assert frames_of(data) == list(range(3, 8))
+    assert [read_index(before) for before, _, _ in parts_of(data["excerpts"][0], tmp_path)] == list(range(3, 8))
+    shown = [float(time) for time in ffmpeg_says.shown_frames(tmp_path / "proxy.mp4").seconds]
+    seconds = [frame[2] for frame in data["excerpts"][0]["frames"]]
+    assert shown == pytest.approx([time - seconds[0] for time in seconds])
 
 
 def test_preview_names_what_its_seconds_have_lost(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:

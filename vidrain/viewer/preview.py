@@ -5,8 +5,10 @@ write_preview("clip.mp4", "clip.preview.html", at="0:01:12", seconds=5)
 
 import json
 from bisect import bisect_left
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,17 +86,19 @@ def _content(part: Part, on_event: OnEvent) -> Content:
     figures, meter, frames = Figures(info.time_base, is_noisy=False), Meter(len(kept)), list[Frame]()
     with TemporaryDirectory(prefix="vidrain-") as folder:
         small = Path(folder) / "proxy.mp4"
-        first = int(part.video.index.pts[kept.start])
-        writing = proxy(small, info, first_pts=first, bytes_per_frame=VIDEO_BYTES // len(kept))
-        with part.separated() as layers, writing as writer:
-            for item in layers:
+        with part.separated() as layers, ExitStack() as stack:
+            first = next(layers, None)
+            if first is None:
+                raise InputError(f"{info.path}: none of its {len(kept)} frames there could be decoded")
+            pts = first.frame.pts  # the page counts from the first frame that it shows
+            writing = proxy(small, info, first_pts=pts, bytes_per_frame=VIDEO_BYTES // len(kept))
+            writer = stack.enter_context(writing)
+            for item in chain([first], layers):
                 before, after = item.frame.planes, item.background
                 figures.look(item.frame, *(luma_levels(planes[0], conversion) for planes in (before, after)))
                 write_pair(writer, item.frame, replace(item.frame, planes=after), info, info)
                 frames.append(replace(item.frame, planes=()))
                 on_event(meter.tick())
-            if not frames:
-                raise InputError(f"{info.path}: none of its {len(kept)} frames there could be decoded")
         shown = excerpt_of(figures.frames, frames, info, small)
     return Content(
         title=f"Preview of {info.path.name}",
