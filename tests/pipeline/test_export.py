@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tests import ffmpeg_says, own_libraries
 from tests.broken import wiped
 from tests.pipeline.conftest import Vidrain
 from vidrain.baseline import BaselineOptions
-from vidrain.errors import InputError
+from vidrain.errors import InputError, UsageError
 from vidrain.export import plan
 from vidrain.export.names import FORMATS
 from vidrain.export.plan import ExportOptions
@@ -203,6 +204,23 @@ def test_what_means_nothing_is_refused(samples: Path, tmp_path: Path, vidrain: V
         assert said in ran.err
     with pytest.raises(InputError, match="is no finished export"):
         library.open_export(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"space": name} for name in ("RGB", "", None)),
+        *({"format": name} for name in ("png", "ZARR", None)),
+        *({"layers": names} for names in ((), ("bg",), ("rain", "bg"), ("rain", "rain"), "rain", (["rain"],), None)),
+    ],
+)
+def test_options_that_no_command_line_checked_are_refused(wrong: dict[str, Any], samples: Path, tmp_path: Path) -> None:
+    ((name, given),) = wrong.items()
+    allowed = {"space": "rgb, yuv", "format": ", ".join(FORMATS), "layers": "observed, background, rain"}[name]
+    with pytest.raises(UsageError, match=f"^{name}=.*allowed.*{allowed}") as refused:
+        export_clip(samples / "odd.mp4", tmp_path / "out", options=ExportOptions(**wrong))
+    assert repr(given) in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_lost_frames_leave_no_gap_but_their_numbers(tmp_path: Path, samples: Path, vidrain: Vidrain) -> None:
