@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -257,6 +258,23 @@ def test_report_that_would_lie_on_the_video_is_refused_before_the_work(
     ran = vidrain("clean", source, "--report", tmp_path / name)
     assert (ran.code, "every output needs a name of its own" in ran.err) == (2, True)
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize(("name", "shown"), [(b"\xffad.mp4", r"\udcffad.mp4"), (b"a\nb.mp4", "a b.mp4")])
+def test_pages_of_names_that_are_no_text(
+    name: bytes, shown: str, samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    source = Path(shutil.copy(samples / "odd.mp4", tmp_path / os.fsdecode(name)))
+    assert vidrain("preview", source, "--seconds", "0.1", "-o", tmp_path / "preview.html").code == 0
+    made = tmp_path / "made" / source.name
+    made.parent.mkdir()
+    assert vidrain("clean", source, "-o", made, "--end", "3", "--report", tmp_path / "clean.html").code == 0
+    assert vidrain("report", made, "--against", source, "-o", tmp_path / "report.html").code == 0
+    for page, title in (("preview", f"Preview of {shown}"), ("clean", f"{shown}: what changed")):
+        assert f"<title>{title}</title>" in (tmp_path / f"{page}.html").read_text()
+        assert ["source", shown] in data_of(tmp_path / f"{page}.html")["facts"]
+    assert ["clean file", shown] in data_of(tmp_path / "report.html")["facts"]
+    assert data_of(tmp_path / "report.html")["warnings"][0].startswith(f"{shown} lacks")
 
 
 @pytest.mark.parametrize("name", ["x" * 245, "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 122])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrain.outputs import written
+from vidrain.progress import readable
 from vidrain.types import Frame, VideoInfo
 from vidrain.verdict import headline
 from vidrain.viewer.figures import EDGES, Figures, Shown
@@ -58,7 +59,10 @@ def excerpt_of(shown: Sequence[Shown], frames: Sequence[Frame], info: VideoInfo,
 
 def facts_of(info: VideoInfo) -> list[tuple[str, str]]:
     """What a viewer may want to know of the source."""
-    found = [("source", info.path.name), ("picture", f"{info.codec} {info.width}x{info.height} {info.pix_fmt}")]
+    found = [
+        ("source", readable(info.path.name)),
+        ("picture", f"{info.codec} {info.width}x{info.height} {info.pix_fmt}"),
+    ]
     if info.color.transfer in (16, 18):  # ISO/IEC 23091-2: PQ, HLG
         found.append(("note", "HDR: the small copies here show its codes as they are, paler than on an HDR display"))
     return found
@@ -74,7 +78,7 @@ def filled(name: str, title: str, data: dict[str, Any]) -> str:
     texts = {part: _text(part) for part in (f"{name}.html", f"{name}.js", "page.css")}
     slots = {
         "POLICY": escape(POLICY),
-        "TITLE": escape(title),
+        "TITLE": escape(readable(title)),
         "STYLE": texts["page.css"],
         "SCRIPT": texts[f"{name}.js"],
         "DATA": _as_script(data),
