@@ -83,6 +83,35 @@ def test_a_damaged_file_is_one_line(form: str, exported: Exported) -> None:
 
 
 @pytest.mark.proves("export --observed", "export --background", "export --rain")
+def test_an_export_that_was_changed_is_one_line(exported: Exported) -> None:
+    """Whatever became of its table and its manifest."""
+    folder = exported("odd.mp4", "--format", "npz", "--background", "--start", "3", "--end", "6")
+    table, manifest = folder / "frames.csv", folder / "manifest.json"
+    whole = json.loads(manifest.read_text())
+
+    def refused(*names: str) -> None:
+        with pytest.raises(InputError, match=f"^{re.escape(str(folder))}: ") as raised:
+            library.open_export(folder)["background"][:]
+        assert all(name in str(raised.value) for name in ("export", *names)), str(raised.value)
+        assert "\n" not in str(raised.value)
+
+    for content in ("[]", "3", "null", "{}", "{", "[" * 100_000):
+        manifest.write_text(content)
+        refused()
+    for name in ("arrays", "frames", "frames_per_shard", "format"):
+        manifest.write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
+        refused("manifest.json lacks", name)
+    for name, other in (("arrays", [{}]), ("arrays", 3), ("frames_per_shard", 0), ("format", "png")):
+        manifest.write_text(json.dumps(whole | {name: other}))
+        refused("cannot be read")
+    manifest.write_text(json.dumps(whole))
+    for content in ("frame,pts\n", "frame\nx\n", table.read_text().replace("sha256_rain", "x"), "\0"):
+        table.write_text(content)
+        refused()
+    table.unlink()
+    refused("frames.csv cannot be read")
+
+
 def test_layers_are_chosen(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     for layer in ("observed", "background", "rain"):
         ran = vidrain(
