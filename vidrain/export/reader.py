@@ -73,7 +73,10 @@ class FrameArray(Sequence[Samples]):
         return found[(there, *rest)]
 
     def __iter__(self) -> Iterator[Samples]:
-        return (self._run(place, place + 1)[0] for place in range(self._frames))
+        """Frame by frame, read a shard at a time: those of all arrays together are as large as one may be."""
+        for start in range(0, self._frames, self._per_shard):
+            for frame in self._run(start, min(start + self._per_shard, self._frames)):
+                yield frame.copy()  # whoever keeps one does not keep its shard
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """All of it, in memory."""
