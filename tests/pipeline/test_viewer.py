@@ -260,6 +260,23 @@ def test_report_that_would_lie_on_the_video_is_refused_before_the_work(
     assert list(tmp_path.iterdir()) == [source]
 
 
+def test_pages_name_no_folder_of_this_machine(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """They are made to be given to others."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    source = Path(shutil.copy(samples / "odd.mp4", secret / "in.mp4"))
+    made, page = secret / "in.clean.mp4", secret / "page.html"
+    outputs = ("-o", made, "--rain", secret / "rain.mp4", "--archive")
+    assert vidrain("clean", source, *outputs, "--report", page).code == 0
+    assert '"rain": "rain.mp4"' in data_of(page)["config"]
+    found = data_of(page)["verification"]
+    assert (found["source"], found["output"]) == ("in.mp4", "in.clean.mp4")
+    assert vidrain("report", made, "-o", secret / "again.html").code == 0
+    assert vidrain("preview", source, "-o", secret / "preview.html", "--seconds", "0.1").code == 0
+    for name in ("page", "again", "preview"):
+        assert "secret" not in (secret / f"{name}.html").read_text()
+
+
 @pytest.mark.parametrize(("name", "shown"), [(b"\xffad.mp4", r"\udcffad.mp4"), (b"a\nb.mp4", "a b.mp4")])
 def test_pages_of_names_that_are_no_text(
     name: bytes, shown: str, samples: Path, tmp_path: Path, vidrain: Vidrain

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from importlib.resources import files
@@ -66,6 +66,15 @@ def facts_of(info: VideoInfo) -> list[tuple[str, str]]:
     if info.color.transfer in (16, 18):  # ISO/IEC 23091-2: PQ, HLG
         found.append(("note", "HDR: the small copies here show its codes as they are, paler than on an HDR display"))
     return found
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Settings as a page shows them: of paths the last name alone, since pages are given to others."""
+    return json.dumps(settings, indent=2, default=_named)
+
+
+def _named(value: object) -> str:
+    return readable(value.name) if isinstance(value, Path) else str(value)
 
 
 def page_of(content: Content) -> str:

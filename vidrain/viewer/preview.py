@@ -3,7 +3,6 @@
 write_preview("clip.mp4", "clip.preview.html", at="0:01:12", seconds=5)
 """
 
-import json
 from bisect import bisect_left
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from vidrain.part import Part, plan_part
 from vidrain.types import Frame
 from vidrain.video.color import conversion_for
 from vidrain.viewer.figures import Figures, luma_levels
-from vidrain.viewer.page import VIDEO_BYTES, Content, excerpt_of, facts_of, write_page
+from vidrain.viewer.page import VIDEO_BYTES, Content, excerpt_of, facts_of, settings_text, write_page
 from vidrain.viewer.proxy import proxy, write_pair
 
 LONGEST_S = 60.0
@@ -110,7 +109,7 @@ def _content(part: Part, on_event: OnEvent) -> Content:
         ],
         note=_EXACT,
         time_base=str(info.time_base),
-        config=json.dumps(part.config, indent=2, default=str),
+        config=settings_text(part.config),
         excerpts=[shown],
         figures=figures,
     )

@@ -87,6 +87,7 @@ def write_report(
         for warning in warnings:
             on_event(Notice(code="times", message=warning))
         facts = verification_facts(verify_against(made, path, options=options))
+        facts |= {"output": readable(made.name), "source": readable(path.name)}  # a page is given to others
         content = _content(before, after, pairs, options.stall_s, on_event)
         content = replace(content, verification=facts, config=settings or content.config, warnings=warnings)
         write_page(content, claim.partial)
