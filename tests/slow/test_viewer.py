@@ -258,6 +258,70 @@ def test_chart_jumps_to_the_frame_of_that_time(preview: Path, samples: Path) -> 
         assert str(browser.frame_of(page)) == page.inner_text("#worst tbody tr:first-child td:first-child")
 
 
+def test_keys_work_whatever_has_the_focus(preview: Path) -> None:
+    """A list, a slider and the chart keep the keys that they move by, and no others."""
+    with browser.opened(preview) as (page, wrong):
+        for control in ("#excerpt", "#split", "#seek", "#chart", "#worst >> xpath=.."):
+            page.keyboard.press("1")
+            page.focus(control)
+            page.keyboard.press("5")
+            assert page.get_attribute("[data-view=rain]", "aria-pressed") == "true", control
+            page.keyboard.press("[")
+            browser.settled(page, 0)
+            page.keyboard.press(".")
+            browser.settled(page, 1)
+        page.keyboard.press("1")
+        page.focus("#split")
+        page.keyboard.press("End")
+        assert (page.input_value("#split"), browser.frame_of(page)) == ("100", 1)
+        page.focus("#excerpt")
+        page.keyboard.press("Home")
+        assert browser.frame_of(page) == 1
+        assert wrong == []
+
+
+def test_altgr_types_a_bracket_and_a_command_is_left_alone(preview: Path) -> None:
+    with browser.opened(preview) as (page, _):
+        page.keyboard.press("End")
+        browser.settled(page, 35)
+        press = (
+            "(more) => document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '[', bubbles: true, ...more}))"
+        )
+        for held in ({"ctrlKey": True}, {"altKey": True}, {"ctrlKey": True, "altKey": True}, {"metaKey": True}):
+            page.evaluate(press, held)
+            assert browser.frame_of(page) == 35
+        page.evaluate(press, {"ctrlKey": True, "altKey": True, "modifierAltGraph": True})
+        browser.settled(page, 0)
+
+
+def test_chart_moves_by_the_keys_of_a_slider(preview: Path) -> None:
+    with browser.opened(preview) as (page, _):
+        page.focus("#chart")
+        page.keyboard.press("End")
+        browser.settled(page, 35)
+        page.keyboard.press("Home")
+        browser.settled(page, 0)
+        page.keyboard.press("ArrowUp")
+        browser.settled(page, 1)
+        page.keyboard.press("ArrowDown")
+        browser.settled(page, 0)
+        page.keyboard.press("Control+End")
+        assert browser.frame_of(page) == 0
+
+
+def test_frames_are_not_read_out_while_it_plays(preview: Path) -> None:
+    with browser.opened(preview) as (page, _):
+        assert page.get_attribute("#where", "aria-live") == "polite"
+        page.keyboard.press("Home")
+        browser.settled(page, 0)
+        page.keyboard.press(" ")
+        page.wait_for_function("() => document.getElementById('play').textContent === 'Pause'")
+        assert page.get_attribute("#where", "aria-live") == "off"
+        assert page.get_attribute("#play", "aria-pressed") is None, "its name says it already"
+        page.keyboard.press(" ")
+        page.wait_for_function("() => document.getElementById('where').getAttribute('aria-live') === 'polite'")
+
+
 def test_plays_and_stops(preview: Path) -> None:
     with browser.opened(preview) as (page, wrong):
         page.keyboard.press("Home")
@@ -295,7 +359,9 @@ COLORS = """() => Array.from(document.querySelectorAll('h1,h2,p,td,th,dt,dd,butt
   return [node.tagName + ' ' + node.textContent.trim().slice(0, 20), getComputedStyle(node).color,
           getComputedStyle(under).backgroundColor]; })"""
 LETTERS = "() => Array.from(document.querySelectorAll('svg text')).map((text) => text.getBoundingClientRect().height)"
-NAMELESS = """() => Array.from(document.querySelectorAll('button,input,select,[tabindex="0"]')).filter((node) =>
+NAMELESS = """() => Array.from(document.querySelectorAll('button,input,select,th,[tabindex="0"],.scroll')).filter(
+  (node) =>
+  node.matches('.scroll:not([tabindex="0"][role=region]),.scroll:not([aria-label],[aria-labelledby])') ||
   !(node.getAttribute('aria-label') || node.textContent.trim() || (node.labels && node.labels.length))).map(
   (node) => node.outerHTML)"""
 

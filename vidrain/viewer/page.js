@@ -58,6 +58,7 @@
     const excerpt = shown();
     if (!excerpt) return;
     const frame = excerpt.frames[state.frame];
+    $("where").setAttribute("aria-live", video.paused ? "polite" : "off"); // or every frame would be read out
     $("where").textContent = `frame ${frame[INDEX]} · PTS ${frame[PTS]} × ${data.timeBase} · ${frame[SECONDS].toFixed(3)} s · rain ${percent(frame[AMOUNT])}`;
     $("seek").value = state.frame;
     $("excerpt").value = state.excerpt;
@@ -67,7 +68,6 @@
     $("divider").style.left = `${state.split * 100}%`;
     $("split").value = Math.round(state.split * 100);
     for (const button of $("views").children) button.setAttribute("aria-pressed", button.dataset.view === state.view);
-    $("play").setAttribute("aria-pressed", !video.paused);
     $("play").textContent = video.paused ? "Play" : "Pause";
     const x = place(frame[SECONDS]);
     const now = $("now");
@@ -162,15 +162,19 @@
   stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); dragged(event); });
   stage.addEventListener("pointermove", (event) => { if (event.buttons) dragged(event); });
 
+  // AltGr, which types brackets on many keyboards, is Ctrl and Alt on Windows.
+  const isCommand = (event) => event.metaKey || ((event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph"));
+  const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input,select,#chart")) return;
+    if (isCommand(event)) return;
+    if (MOVES.includes(event.key) && event.target.matches("input,select,#chart,.scroll,pre")) return; // they use these
     const keys = {
       ArrowLeft: () => step(-1), ArrowRight: () => step(1), ",": () => step(-1), ".": () => step(1),
       Home: () => go(state.excerpt, 0), End: () => go(state.excerpt, Infinity),
       "[": () => go(state.excerpt - 1, 0), "]": () => go(state.excerpt + 1, 0),
     };
     VIEWS.forEach(([name], number) => { keys[number + 1] = () => view(name); });
-    if (event.key === " " && !event.target.matches("button,summary")) keys[" "] = toggle;
+    if (event.key === " " && !event.target.matches("button,summary,select")) keys[" "] = toggle;
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
   });
 
@@ -217,9 +221,11 @@
     jump(from + ((x - LEFT) / (W - LEFT - RIGHT)) * (to - from));
   });
   chart.addEventListener("keydown", (event) => {
-    const by = { ArrowLeft: -0.02, ArrowRight: 0.02, PageDown: -0.1, PageUp: 0.1 }[event.key];
-    if (by === undefined || !shown()) return;
+    const shares = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, PageDown: -0.1, PageUp: 0.1 };
+    const by = { ...shares, Home: -1, End: 1 }[event.key];
+    if (by === undefined || isCommand(event) || !shown()) return;
     event.preventDefault();
+    if (Math.abs(by) === 1) { jump(by < 0 ? from : to); return; }
     const here = shown().frames[state.frame][SECONDS], aim = nearest(here + by * (to - from));
     if (aim[0] === state.excerpt && aim[1] === state.frame) step(Math.sign(by));
     else go(aim[0], aim[1]);
