@@ -86,6 +86,9 @@ def test_preview_lies_beside_the_clip_and_refuses_what_cannot_be(
     ):
         ran = vidrain("preview", clip, *arguments)
         assert (ran.code, ran.err.count("\n")) == (code, 1), ran.err
+        assert "--start" not in ran.err and "--end" not in ran.err, "a preview has no such options"
+    assert "--at 9:59: no frame lies there" in (err := vidrain("preview", clip, "--at", "9:59").err)
+    assert err.endswith("; allowed: --at up to that one\n")
 
 
 @pytest.mark.proves("clean --report", "report", "report OUT", "report --output", "report --force", "report --json")

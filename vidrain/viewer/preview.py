@@ -57,7 +57,8 @@ def write_preview(
     if options.start is not None or options.end is not None:
         raise UsageError("start and end mean nothing for a preview; its part is chosen by --at and --seconds")
     target = Path(output) if output is not None else beside(path, ".preview.html")
-    part = _limited(plan_part(path, replace(options, start=at), what="a preview"), Fraction(str(seconds)))
+    whole = plan_part(path, replace(options, start=at), what="a preview", named=("--at",))
+    part = _limited(whole, Fraction(str(seconds)))
     refuse_clashes(path, [target])
     with claimed(target, force=options.force) as claim:
         on_event(PagePlan(source=str(path), output=str(target), frames=len(part.kept)))
