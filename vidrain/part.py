@@ -88,7 +88,8 @@ def plan_part(
 ) -> Part:
     """Open the video and choose its frames and the model, as `options` say.
 
-    what: the command in words; named: what it calls start and end, or start alone. Raises UsageError for options that mean nothing for it, InputError, ModelError.
+    what: the command in words; named: what it calls start and end, or start alone. Raises UsageError for options that
+    mean nothing for it, InputError, ModelError.
     """
     plain = CleanOptions()
     for option in fields(options):

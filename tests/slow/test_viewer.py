@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +323,52 @@ def test_frames_are_not_read_out_while_it_plays(preview: Path) -> None:
         assert page.get_attribute("#play", "aria-pressed") is None, "its name says it already"
         page.keyboard.press(" ")
         page.wait_for_function("() => document.getElementById('where').getAttribute('aria-live') === 'polite'")
+
+
+@pytest.mark.parametrize("size", [browser.DESKTOP, browser.PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("span", "shown"),
+    [
+        ((0.0, 0.12), {"0.05 s", "0.10 s"}),
+        ((0.0, 1.4), {"0.5 s", "1.0 s"}),
+        ((10.03, 10.19), {"10.10 s", "10.1 s"}),
+        ((0.0, 59.9), {"20 s", "0 s"}),
+        ((0.0, 80.0), {"0:30", "1:00"}),
+        ((100.0, 100.2), {"1:40.1", "1:40.10"}),
+        ((0.0, 3599.0), {"0:00", "30:00"}),
+        ((0.0, 3600.0), {"0:00:00", "0:30:00", "1:00:00"}),
+        ((0.0, 40000.0), {"0:00:00"}),
+        ((-0.08, 1.0), {"0.0 s", "1.0 s"}),
+    ],
+)
+def test_times_of_the_chart_stand_where_they_are(
+    span: tuple[float, float], shown: set[str], size: tuple[int, int], preview: Path, tmp_path: Path
+) -> None:
+    """Whatever the length: no label twice, none beside its place, none cut off or in the other's way."""
+    text, (first, last) = preview.read_text(), span
+    head, data, tail = re.split(r'(?<=id="data">)(.*?)(?=</script>)', text, maxsplit=1)
+    facts = json.loads(data)
+    for rows in (facts["chart"], *(excerpt["frames"] for excerpt in facts["excerpts"])):
+        for row, second in zip(rows, np.linspace(first, last, len(rows)), strict=True):
+            row[2] = float(second)
+    (tmp_path / "page.html").write_text(head + json.dumps(facts) + tail)
+    with browser.shown(tmp_path / "page.html", size=size) as (page, wrong):
+        found = page.evaluate(
+            """() => Array.from(document.querySelectorAll('#chart text')).filter((t) => +t.getAttribute('y') > 205).map(
+               (t) => [t.textContent, +t.getAttribute('x'), t.getBBox().x, t.getBBox().x + t.getBBox().width])"""
+        )
+        width = page.evaluate("() => document.querySelector('#chart svg').viewBox.baseVal.width")
+        labels = [label for label, *_ in found]
+        assert 1 <= len(labels) <= 6
+        assert len(set(labels)) == len(labels)
+        assert shown & set(labels)
+        for label, x, left, right in found:
+            parts = [float(part) for part in label.removesuffix(" s").split(":")]
+            said = sum(part * 60**power for power, part in enumerate(reversed(parts)))
+            assert 58 + (said - first) / (last - first) * (width - 68) == pytest.approx(x, abs=0.01), label
+            assert 0 <= left < right <= width, label
+        assert all(one[3] < other[2] for one, other in pairwise(found))
+        assert wrong == []
 
 
 def test_plays_and_stops(preview: Path) -> None:

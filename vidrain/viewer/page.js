@@ -16,6 +16,19 @@
     return made;
   };
 
+  const seconds = data.chart.map((row) => row[SECONDS]);
+  const from = seconds.length ? seconds[0] : 0, to = seconds.length > 1 ? seconds[seconds.length - 1] : from + 1;
+  // 0.25, from a minute on 1:00.25, from an hour on 1:00:00.25; all of a page in one way.
+  function clock(second, digits) {
+    if (to < 60) return second.toFixed(digits);
+    const whole = Math.round(Math.abs(second) * 10 ** digits), unit = 60 * 10 ** digits;
+    const minutes = Math.floor(whole / unit), two = (number) => String(number).padStart(2, "0");
+    const rest = ((whole % unit) / 10 ** digits).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+    const ahead = to < 3600 ? minutes : `${Math.floor(minutes / 60)}:${two(minutes % 60)}`;
+    return `${second < 0 ? "-" : ""}${ahead}:${rest}`;
+  }
+  const unit = to < 60 ? " s" : "";
+
   // Time in the proxy at which each frame begins, and a moment in its middle to seek to.
   for (const excerpt of data.excerpts) {
     const first = excerpt.frames[0][SECONDS];
@@ -142,7 +155,7 @@
   });
   data.excerpts.forEach((excerpt, number) => {
     const [first, last] = [excerpt.frames[0], excerpt.frames[excerpt.frames.length - 1]];
-    $("excerpt").append(element("option", `${first[SECONDS].toFixed(1)}–${last[SECONDS].toFixed(1)} s`, { value: number }));
+    $("excerpt").append(element("option", `${clock(first[SECONDS], 1)}–${clock(last[SECONDS], 1)}${unit}`, { value: number }));
   });
   $("excerpt").addEventListener("change", (event) => go(Number(event.target.value), 0));
   $("back").addEventListener("click", () => step(-1));
@@ -181,8 +194,6 @@
   // The chart: seconds to the right, rain upwards; shaded is what can be looked at.
   let W = 1000; // as wide as there is room, so that letters keep their size
   const H = 220, LEFT = 58, RIGHT = 10, TOP = 10, BOTTOM = 26;
-  const seconds = data.chart.map((row) => row[SECONDS]);
-  const from = seconds.length ? seconds[0] : 0, to = seconds.length > 1 ? seconds[seconds.length - 1] : from + 1;
   const most = Math.max(...data.chart.map((row) => row[AMOUNT]), 1e-6) * 1.05;
   function place(second) { return LEFT + ((second - from) / (to - from)) * (W - LEFT - RIGHT); }
   const level = (amount) => H - BOTTOM - (amount / most) * (H - TOP - BOTTOM);
@@ -195,6 +206,14 @@
   function axes(root, ticks) {
     for (const [x, y, text, anchor] of ticks) root.append(svg("text", { x, y, "text-anchor": anchor }, text));
   }
+  // Round times at equal distances: their labels are exact, and no two are alike.
+  const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+  function times(many) {
+    const step = STEPS.find((each) => (to - from) / each <= many) || Math.ceil((to - from) / many / 3600) * 3600;
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), found = [];
+    for (let i = Math.ceil(from / step - 1e-6); i * step <= to + step * 1e-6; i++) found.push([i * step, clock(i * step, digits) + unit]);
+    return found;
+  }
   function drawChart() {
     W = Math.max(chart.clientWidth, 280);
     const few = W < 560 ? 2 : 4;
@@ -204,9 +223,14 @@
       root.append(svg("rect", { class: "band", x, y: TOP, width: Math.max(end - x, 2), height: H - TOP - BOTTOM }));
     }
     for (let i = 0; i <= few; i++) {
-      const amount = (most * i) / few, second = from + ((to - from) * i) / few;
+      const amount = (most * i) / few;
       root.append(svg("line", { class: "grid", x1: LEFT, x2: W - RIGHT, y1: level(amount), y2: level(amount) }));
-      axes(root, [[LEFT - 6, level(amount) + 4, percent(amount), "end"], [place(second), H - 8, `${second.toFixed(1)} s`, i === few ? "end" : i ? "middle" : "start"]]);
+      axes(root, [[LEFT - 6, level(amount) + 4, percent(amount), "end"]]);
+    }
+    for (const [second, label] of times(few + 1)) {
+      const x = place(second);
+      root.append(svg("line", { class: "grid", x1: x, x2: x, y1: H - BOTTOM, y2: H - BOTTOM + 5 }));
+      axes(root, [[x, H - 8, label, x > W - 30 ? "end" : "middle"]]);
     }
     const points = data.chart.map((row) => `${place(row[SECONDS]).toFixed(1)},${level(row[AMOUNT]).toFixed(1)}`).join(" ");
     root.append(svg("polyline", { class: "curve", points }));
