@@ -117,6 +117,11 @@ def test_table_of_a_batch_is_readable(overview: Path, scheme: str, size: tuple[i
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
         rain = page.locator("td[data-key=rain]").first.bounding_box()
         assert rain["x"] + rain["width"] <= size[0], "seen without scrolling"
+        cause = page.get_by_text("is no video file").locator("visible=true")
+        assert cause.count() == 1, "told once"
+        if size == browser.PHONE:
+            place = cause.bounding_box()
+            assert place["x"] >= 0 and place["x"] + place["width"] <= size[0], "why a file failed is seen, too"
         dark = luminance(page.evaluate("() => getComputedStyle(document.body).backgroundColor")) < 0.2
         assert dark == (scheme == "dark")
         assert wrong == []
@@ -157,6 +162,12 @@ def test_a_benchmark_is_sorted_and_filtered_by_keys(samples: Path, tmp_path: Pat
             assert {row[1] for row in shown()} == {"it"}
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
             assert page.evaluate(NAMELESS) == []
+            clip = page.locator("table.sortable").first.locator("tbody tr:visible th").first
+            here = clip.bounding_box()
+            page.evaluate("() => { document.querySelector('.scroll').scrollLeft = 9999; }")
+            scrolled = page.evaluate("() => document.querySelector('.scroll').scrollLeft")
+            assert (scrolled > 0) == (size == browser.PHONE)
+            assert clip.bounding_box() == here, "which clip it is stays in sight"
             assert min(page.evaluate(LETTERS)) > 9
             before = page.evaluate("getComputedStyle(document.body).backgroundColor")
             page.get_by_role("button", name="Switch between light and dark").press("Enter")
