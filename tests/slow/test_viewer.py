@@ -164,6 +164,7 @@ def test_a_benchmark_is_sorted_and_filtered_by_keys(samples: Path, tmp_path: Pat
             assert page.evaluate(NAMELESS) == []
             clip = page.locator("table.sortable").first.locator("tbody tr:visible th").first
             here = clip.bounding_box()
+            assert size == browser.DESKTOP or 80 < here["width"] < 0.45 * size[0], "words whole, room for figures"
             page.evaluate("() => { document.querySelector('.scroll').scrollLeft = 9999; }")
             scrolled = page.evaluate("() => document.querySelector('.scroll').scrollLeft")
             assert (scrolled > 0) == (size == browser.PHONE)
