@@ -161,6 +161,7 @@ def test_report_names_what_was_lost(samples: Path, tmp_path: Path, vidrain: Vidr
     assert any(item["fact"] == "stream" and item["output"] == "none" for item in found), found
 
 
+@pytest.mark.proves("preview")
 def test_preview_whose_first_frames_are_lost_begins_with_the_first_that_is_not(
     samples: Path, tmp_path: Path, vidrain: Vidrain
 ) -> None:
@@ -263,6 +264,7 @@ def test_report_that_would_lie_on_the_video_is_refused_before_the_work(
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.proves("clean --report", "report OUT")
 def test_pages_name_no_folder_of_this_machine(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     """They are made to be given to others."""
     secret = tmp_path / "secret"
