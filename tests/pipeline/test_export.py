@@ -81,7 +81,6 @@ def test_a_damaged_file_is_one_line(form: str, exported: Exported) -> None:
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.proves("export --observed", "export --background", "export --rain")
 def test_an_export_that_was_changed_is_one_line(exported: Exported) -> None:
     """Whatever became of its table and its manifest."""
     folder = exported("odd.mp4", "--format", "npz", "--background", "--start", "3", "--end", "6")
@@ -111,6 +110,7 @@ def test_an_export_that_was_changed_is_one_line(exported: Exported) -> None:
     refused("frames.csv cannot be read")
 
 
+@pytest.mark.proves("export --observed", "export --background", "export --rain")
 def test_layers_are_chosen(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     for layer in ("observed", "background", "rain"):
         ran = vidrain(
