@@ -94,6 +94,7 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, *, as_json:
     def work(sink: "Sink") -> int:
         from vidrain.config import load_clean
         from vidrain.pipeline import clean as run
+        from vidrain.viewer.page import settings_text
         from vidrain.viewer.report import refuse_page, write_report
 
         options = load_clean(given.pop("config"), pairs, keys_of(given))
@@ -104,7 +105,7 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, *, as_json:
             refuse_page(page, source, output, options)
         report = run(source, output, options=options, on_event=sink)
         if page is not None:
-            settings = json.dumps(asdict(options), indent=2, default=str)
+            settings = settings_text(asdict(options))
             write_report(report.outputs["clean"], source, page, options=options, settings=settings, on_event=sink)
         return PARTIAL if report.status == "partial" else OK
 

@@ -165,7 +165,7 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
 class FolderClaim:
     """One folder that this process alone may fill; `partial` is where, until it is finished.
 
-    mark: a file that every finished folder of this kind holds, and no other.
+    mark: a file that every finished folder of this kind holds: JSON that says what made it.
     """
 
     def __init__(self, target: Path, *, mark: str, force: bool) -> None:
@@ -226,7 +226,7 @@ class FolderClaim:
             self._remove_old()
 
     def _is_marked(self, folder: Path) -> bool:
-        return folder.joinpath(self._mark).is_file()
+        return _is_ours(folder.joinpath(self._mark))
 
     @property
     def _old(self) -> Path:
@@ -249,9 +249,9 @@ class FolderClaim:
 def claimed_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderClaim]:
     """Claim a folder that fills bit by bit: what is in it stays when the work is broken off, to go on from.
 
-    mark: a file that every finished folder of this kind holds; only such a one is replaced with `force`. A link is
-    followed. Raises OutputError where something else stands there or work of another kind was begun, BusyError where
-    another process fills it.
+    mark: a file that every finished folder of this kind holds, a JSON object with `v` and `made_by`; only such a one is
+    replaced with `force`. A link is followed. Raises OutputError where something else stands there or work of another
+    kind was begun, BusyError where another process fills it.
     """
     _found(target)  # refuses a name that cannot be
     claim = FolderClaim(target.resolve() if _leads_elsewhere(target) else target, mark=mark, force=force)
@@ -304,6 +304,20 @@ def fresh_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderClai
             if not claim.is_published:
                 claim.discard()
             leftovers.folders.discard(claim.partial)
+
+
+def _is_ours(mark: Path) -> bool:
+    """Whether a mark says that vidrain made its folder: others call files of theirs manifest.json too."""
+    try:
+        found = json.loads(mark.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("v"), int) and _is_line(found.get("made_by"))
+
+
+def _is_line(made_by: object) -> bool:
+    """Whether it is a line of `provenance`: version, model, weights, config."""
+    return isinstance(made_by, str) and " weights=" in made_by and " config=" in made_by
 
 
 def _leads_elsewhere(target: Path) -> bool:

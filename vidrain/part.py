@@ -4,7 +4,7 @@ part = plan_part("rainy.mp4", CleanOptions(start="100"), what="a preview")
 with part.separated() as found: ...
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -83,10 +83,13 @@ class Part:
         return missing_in(self.video, self.kept)
 
 
-def plan_part(path: str | Path, options: CleanOptions, *, what: str) -> Part:
+def plan_part(
+    path: str | Path, options: CleanOptions, *, what: str, named: Sequence[str] = ("--start", "--end")
+) -> Part:
     """Open the video and choose its frames and the model, as `options` say.
 
-    what: the command in words. Raises UsageError for options that mean nothing for it, InputError, ModelError.
+    what: the command in words; named: what it calls start and end, or start alone. Raises UsageError for options that
+    mean nothing for it, InputError, ModelError.
     """
     plain = CleanOptions()
     for option in fields(options):
@@ -99,7 +102,7 @@ def plan_part(path: str | Path, options: CleanOptions, *, what: str) -> Part:
     watchdog.opened(lambda _: video_tracks(path))  # says what is wrong with a file that cannot be opened
     before = watchdog.opened(lambda _: identity_of(path))  # and only then is it read: it may change meanwhile
     video = watchdog.opened(lambda pulse: open_video(path, track=track, beat=pulse.beat))
-    kept = kept_frames(options.start, options.end, video.index, video.info.time_base)
+    kept = kept_frames(options.start, options.end, video.index, video.info.time_base, named)
     model = options.model or PRESETS[options.preset]
     own = ("align", "shots", "video", *([model] if model in ("baseline", "nlcl") else []))
     config = {name: value for name, value in asdict(options).items() if name in own} | {"model": model}

@@ -55,19 +55,22 @@ def rain_lines(facts: dict[str, Any]) -> Iterator[str]:
     )
     yield from (f"  missing    {start:.3f}-{end:.3f} s" for start, end in facts["missing"])
     yield from (f"  missing    {sentence}" for sentence in facts["missing_besides"])
-    if facts["direction"] is None:
-        yield "  streaks    none"
-        return
-    way = facts["direction"]
-    lean = "right" if way["degrees"] > 0 else "left"
-    yield (
-        f"  streaks    {facts['streaks']}, falling {abs(way['degrees']):.1f} degrees to the {lean} of straight down "
-        f"(concentration {way['concentration']:.2f}), half of them up to {_median(facts['lengths'])} pixels long"
-    )
+    yield f"  streaks    {_streaks(facts)}"
     for row in facts["dimensions"]:
         figure = "too few patches" if row["levina_bickel"] is None else f"{row['levina_bickel']:.1f}"
         second = "" if row["two_nearest"] is None else f" ({row['two_nearest']:.1f})"
         yield f"  dimension  {figure}{second} of {row['side']}x{row['side']} patches of R"
+
+
+def _streaks(facts: dict[str, Any]) -> str:
+    if facts["direction"] is None:
+        return "none"
+    way = facts["direction"]
+    lean = "right" if way["degrees"] > 0 else "left"
+    return (
+        f"{facts['streaks']}, falling {abs(way['degrees']):.1f} degrees to the {lean} of straight down "
+        f"(concentration {way['concentration']:.2f}), half of them up to {_median(facts['lengths'])} pixels long"
+    )
 
 
 def write_rain(found: RainAnalysis, claim: FolderClaim) -> None:

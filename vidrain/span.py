@@ -5,29 +5,37 @@
 
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from fractions import Fraction
 
 from vidrain.errors import UsageError
 from vidrain.types import FrameIndex
 
 _ALLOWED = "a frame such as 250, seconds such as 12.5s, or 0:01:02.5"
+_NAMED = ("--start", "--end")
 _LONGEST = 40  # characters; more is no time of any video, and Python refuses to read longer numbers
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
 
 
-def kept_frames(start: str | None, end: str | None, index: FrameIndex, time_base: Fraction) -> range:
-    """Indices of the frames from `start` (inclusive) to `end` (exclusive); UsageError if there are none."""
+def kept_frames(
+    start: str | None, end: str | None, index: FrameIndex, time_base: Fraction, named: Sequence[str] = _NAMED
+) -> range:
+    """Indices of the frames from `start` (inclusive) to `end` (exclusive); UsageError if there are none.
+
+    named: what the command calls the two, or the first alone where there is no other.
+    """
     frames = len(index.pts)
     first = 0 if start is None else frame_at(start, index, time_base)
     last = frames if end is None else min(frame_at(end, index, time_base), frames)
     if first >= last:
-        asked = " ".join(f"--{name} {text}" for name, text in (("start", start), ("end", end)) if text is not None)
+        asked = " ".join(f"{name} {text}" for name, text in zip(named, (start, end), strict=False) if text is not None)
+        allowed = [f"{named[0]} up to that one", *(f"{name} behind {named[0]}" for name in named[1:])]
         length = (int(index.pts[-1]) - int(index.pts[0])) * time_base
         last_start = f"{float(length * 1000 // 1 / 1000):.3f}s"  # never rounded up, to where no frame is
         raise UsageError(
             f"{asked}: no frame lies there; the video has {frames} frames, 0 to {frames - 1}, the last at "
-            f"{last_start}; allowed: --start up to that one, --end behind --start"
+            f"{last_start}; allowed: {', '.join(allowed)}"
         )
     return range(first, last)
 

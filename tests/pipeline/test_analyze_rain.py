@@ -58,6 +58,7 @@ def test_a_video_without_rain_has_none(tmp_path: Path, vidrain: Vidrain) -> None
     ran = vidrain("analyze", "rain", stored(pictures, tmp_path / "dry.mp4"), "-o", tmp_path / "out")
     assert ran.code == 0
     assert "streaks    none" in ran.out
+    assert ran.out.count("\n  dimension  ") == 2, "for 8x8 and 16x16 patches of R"
     assert json.loads((tmp_path / "out" / "rain.json").read_text())["direction"] is None
 
 

@@ -37,6 +37,8 @@ def test_a_folder_of_outputs_is_a_page_as_well(samples: Path, tmp_path: Path, vi
     assert (done["href"], done["written_bytes"]) == ("out/sub/b.MP4", (out / "sub" / "b.MP4").stat().st_size)
     assert done["source_bytes"] == (card / "sub" / "b.MP4").stat().st_size
     assert "is no video file" in rows["text.mp4"]["cause"]
+    assert {row["source"] for row in rows.values()} == {"a.mp4", "b.MP4", "text.mp4"}
+    assert str(tmp_path) not in page.read_text(), "a page is given to others"
     assert (rows["text.mp4"]["rain"], rows["text.mp4"]["rain_over_time"]) == (None, [])
     alone = library.clean(
         card / "sub" / "b.MP4", tmp_path / "b.mp4", options=clean_from(Journal(out).plan()["settings"][0])
@@ -50,6 +52,16 @@ def test_a_folder_of_outputs_is_a_page_as_well(samples: Path, tmp_path: Path, vi
         assert (ran.code, ran.err.count("\n"), "is a folder" in ran.err) == (2, 1, True)
     ran = vidrain("report", card)
     assert (ran.code, "no batch was run there" in ran.err) == (2, True)
+
+
+def test_what_happened_names_no_folder_of_this_machine(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    card, out = write_card(tmp_path / "card", samples), tmp_path / "out"
+    (out / "sub").mkdir(parents=True)
+    (out / "sub" / "b.MP4").write_text("mine")
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--report", tmp_path / "page.html").code == 1
+    rows = {row["file"]: row["cause"] for row in data_of(tmp_path / "page.html")["rows"]}
+    assert rows["sub/b.MP4"].startswith("b.MP4: exists already")
+    assert str(tmp_path) not in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.proves("batch run --report", "batch retry --report")

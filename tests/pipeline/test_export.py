@@ -2,12 +2,12 @@
 
 import csv
 import hashlib
-import importlib.util
 import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from tests import ffmpeg_says, own_libraries
 from tests.broken import wiped
 from tests.pipeline.conftest import Vidrain
 from vidrain.baseline import BaselineOptions
-from vidrain.errors import InputError
+from vidrain.errors import InputError, UsageError
 from vidrain.export import plan
 from vidrain.export.names import FORMATS
 from vidrain.export.plan import ExportOptions
@@ -79,6 +79,35 @@ def test_a_damaged_file_is_one_line(form: str, exported: Exported) -> None:
         for array in library.open_export(folder).values():
             array[:]
     assert "\n" not in str(raised.value)
+
+
+def test_an_export_that_was_changed_is_one_line(exported: Exported) -> None:
+    """Whatever became of its table and its manifest."""
+    folder = exported("odd.mp4", "--format", "npz", "--background", "--start", "3", "--end", "6")
+    table, manifest = folder / "frames.csv", folder / "manifest.json"
+    whole = json.loads(manifest.read_text())
+
+    def refused(*names: str) -> None:
+        with pytest.raises(InputError, match=f"^{re.escape(str(folder))}: ") as raised:
+            library.open_export(folder)["background"][:]
+        assert all(name in str(raised.value) for name in ("export", *names)), str(raised.value)
+        assert "\n" not in str(raised.value)
+
+    for content in ("[]", "3", "null", "{}", "{", "[" * 100_000):
+        manifest.write_text(content)
+        refused()
+    for name in ("arrays", "frames", "frames_per_shard", "format"):
+        manifest.write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
+        refused("manifest.json lacks", name)
+    for name, other in (("arrays", [{}]), ("arrays", 3), ("frames_per_shard", 0), ("format", "png")):
+        manifest.write_text(json.dumps(whole | {name: other}))
+        refused("cannot be read")
+    manifest.write_text(json.dumps(whole))
+    for content in ("frame,pts\n", "frame\nx\n", table.read_text().replace("sha256_rain", "x"), "\0"):
+        table.write_text(content)
+        refused()
+    table.unlink()
+    refused("frames.csv cannot be read")
 
 
 @pytest.mark.proves("export --observed", "export --background", "export --rain")
@@ -205,6 +234,23 @@ def test_what_means_nothing_is_refused(samples: Path, tmp_path: Path, vidrain: V
         library.open_export(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"space": name} for name in ("RGB", "", None)),
+        *({"format": name} for name in ("png", "ZARR", None)),
+        *({"layers": names} for names in ((), ("bg",), ("rain", "bg"), ("rain", "rain"), "rain", (["rain"],), None)),
+    ],
+)
+def test_options_that_no_command_line_checked_are_refused(wrong: dict[str, Any], samples: Path, tmp_path: Path) -> None:
+    ((name, given),) = wrong.items()
+    allowed = {"space": "rgb, yuv", "format": ", ".join(FORMATS), "layers": "observed, background, rain"}[name]
+    with pytest.raises(UsageError, match=f"^{name}=.*allowed.*{allowed}") as refused:
+        export_clip(samples / "odd.mp4", tmp_path / "out", options=ExportOptions(**wrong))
+    assert repr(given) in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_lost_frames_leave_no_gap_but_their_numbers(tmp_path: Path, samples: Path, vidrain: Vidrain) -> None:
     """What is left is exported, the table keeps the source's own numbers, exit code 4; or nothing, if so asked."""
     coded = tmp_path / "coded.mov"
@@ -230,6 +276,7 @@ def test_examples_of_the_docs_run(
     samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")  # no window
     assert vidrain("export", samples / "vfr.mp4", "-o", "vfr.export", "--end", "14").code == 0
     readme = next(block for block in blocks_of(samples.parent / "README.md") if "open_export" in block)
     exec(readme, {})
@@ -238,8 +285,8 @@ def test_examples_of_the_docs_run(
     exec(load, names)
     exec(without, names)
     assert np.array_equal(names["rain"], names["export"]["rain"][0])  # type: ignore[index]
-    if importlib.util.find_spec("matplotlib"):
-        exec(plot.replace("import matplotlib", 'import matplotlib\nmatplotlib.use("Agg")\nimport matplotlib', 1), names)
+    exec(plot, names)
+    assert (tmp_path / "rain.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_videos_of_a_turned_source_lie_as_all_formats_do(samples: Path, exported: Exported) -> None:

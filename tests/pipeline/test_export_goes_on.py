@@ -90,6 +90,7 @@ def test_what_stands_there_is_kept(samples: Path, tmp_path: Path, vidrain: Vidra
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "letter.txt").write_text("dear")
+    (mine / "manifest.json").write_text('{"name": "my app"}')
     ran = vidrain("export", source, "-o", mine, "--format", "npz", "--force")
     assert (ran.code, "choose another -o" in ran.err, (mine / "letter.txt").exists()) == (5, True, True)
     with pytest.raises(KeyboardInterrupt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests import ffmpeg_says
-from tests.broken import cut, index_in_front
+from tests.broken import cut, index_in_front, wiped
 from tests.painted import read_index
 from tests.pipeline.conftest import Vidrain
 
@@ -85,6 +86,9 @@ def test_preview_lies_beside_the_clip_and_refuses_what_cannot_be(
     ):
         ran = vidrain("preview", clip, *arguments)
         assert (ran.code, ran.err.count("\n")) == (code, 1), ran.err
+        assert "--start" not in ran.err and "--end" not in ran.err, "a preview has no such options"
+    assert "--at 9:59: no frame lies there" in (err := vidrain("preview", clip, "--at", "9:59").err)
+    assert err.endswith("; allowed: --at up to that one\n")
 
 
 @pytest.mark.proves("clean --report", "report", "report OUT", "report --output", "report --force", "report --json")
@@ -155,6 +159,23 @@ def test_report_names_what_was_lost(samples: Path, tmp_path: Path, vidrain: Vidr
     assert vidrain("report", tmp_path / "mute.mp4", "--against", source).code == 0
     found = data_of(tmp_path / "mute.report.html")["verification"]["differences"]
     assert any(item["fact"] == "stream" and item["output"] == "none" for item in found), found
+
+
+@pytest.mark.proves("preview")
+def test_preview_whose_first_frames_are_lost_begins_with_the_first_that_is_not(
+    samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """The page finds a frame by its time from the first one it shows: both videos have to begin with that one."""
+    whole, page = tmp_path / "whole.mov", tmp_path / "page.html"
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-an", "-c:v", "mjpeg", "-q:v", "2", whole)
+    lost = wiped(whole, tmp_path / "lost.mov", range(3))
+    assert vidrain("preview", lost, "-o", page, "--seconds", "0.3").code == 4
+    data = data_of(page)
+    assert frames_of(data) == list(range(3, 8))
+    assert [read_index(before) for before, _, _ in parts_of(data["excerpts"][0], tmp_path)] == list(range(3, 8))
+    shown = [float(time) for time in ffmpeg_says.shown_frames(tmp_path / "proxy.mp4").seconds]
+    seconds = [frame[2] for frame in data["excerpts"][0]["frames"]]
+    assert shown == pytest.approx([time - seconds[0] for time in seconds])
 
 
 def test_preview_names_what_its_seconds_have_lost(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
@@ -241,6 +262,41 @@ def test_report_that_would_lie_on_the_video_is_refused_before_the_work(
     ran = vidrain("clean", source, "--report", tmp_path / name)
     assert (ran.code, "every output needs a name of its own" in ran.err) == (2, True)
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.proves("clean --report", "report OUT")
+def test_pages_name_no_folder_of_this_machine(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    """They are made to be given to others."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    source = Path(shutil.copy(samples / "odd.mp4", secret / "in.mp4"))
+    made, page = secret / "in.clean.mp4", secret / "page.html"
+    outputs = ("-o", made, "--rain", secret / "rain.mp4", "--archive")
+    assert vidrain("clean", source, *outputs, "--report", page).code == 0
+    assert '"rain": "rain.mp4"' in data_of(page)["config"]
+    found = data_of(page)["verification"]
+    assert (found["source"], found["output"]) == ("in.mp4", "in.clean.mp4")
+    assert vidrain("report", made, "-o", secret / "again.html").code == 0
+    assert vidrain("preview", source, "-o", secret / "preview.html", "--seconds", "0.1").code == 0
+    for name in ("page", "again", "preview"):
+        assert "secret" not in (secret / f"{name}.html").read_text()
+
+
+@pytest.mark.parametrize(("name", "shown"), [(b"\xffad.mp4", r"\udcffad.mp4"), (b"a\nb.mp4", "a b.mp4")])
+def test_pages_of_names_that_are_no_text(
+    name: bytes, shown: str, samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    source = Path(shutil.copy(samples / "odd.mp4", tmp_path / os.fsdecode(name)))
+    assert vidrain("preview", source, "--seconds", "0.1", "-o", tmp_path / "preview.html").code == 0
+    made = tmp_path / "made" / source.name
+    made.parent.mkdir()
+    assert vidrain("clean", source, "-o", made, "--end", "3", "--report", tmp_path / "clean.html").code == 0
+    assert vidrain("report", made, "--against", source, "-o", tmp_path / "report.html").code == 0
+    for page, title in (("preview", f"Preview of {shown}"), ("clean", f"{shown}: what changed")):
+        assert f"<title>{title}</title>" in (tmp_path / f"{page}.html").read_text()
+        assert ["source", shown] in data_of(tmp_path / f"{page}.html")["facts"]
+    assert ["clean file", shown] in data_of(tmp_path / "report.html")["facts"]
+    assert data_of(tmp_path / "report.html")["warnings"][0].startswith(f"{shown} lacks")
 
 
 @pytest.mark.parametrize("name", ["x" * 245, "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 122])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +117,11 @@ def test_table_of_a_batch_is_readable(overview: Path, scheme: str, size: tuple[i
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
         rain = page.locator("td[data-key=rain]").first.bounding_box()
         assert rain["x"] + rain["width"] <= size[0], "seen without scrolling"
+        cause = page.get_by_text("is no video file").locator("visible=true")
+        assert cause.count() == 1, "told once"
+        if size == browser.PHONE:
+            place = cause.bounding_box()
+            assert place["x"] >= 0 and place["x"] + place["width"] <= size[0], "why a file failed is seen, too"
         dark = luminance(page.evaluate("() => getComputedStyle(document.body).backgroundColor")) < 0.2
         assert dark == (scheme == "dark")
         assert wrong == []
@@ -154,6 +162,13 @@ def test_a_benchmark_is_sorted_and_filtered_by_keys(samples: Path, tmp_path: Pat
             assert {row[1] for row in shown()} == {"it"}
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
             assert page.evaluate(NAMELESS) == []
+            clip = page.locator("table.sortable").first.locator("tbody tr:visible th").first
+            here = clip.bounding_box()
+            assert size == browser.DESKTOP or 80 < here["width"] < 0.45 * size[0], "words whole, room for figures"
+            page.evaluate("() => { document.querySelector('.scroll').scrollLeft = 9999; }")
+            scrolled = page.evaluate("() => document.querySelector('.scroll').scrollLeft")
+            assert (scrolled > 0) == (size == browser.PHONE)
+            assert clip.bounding_box() == here, "which clip it is stays in sight"
             assert min(page.evaluate(LETTERS)) > 9
             before = page.evaluate("getComputedStyle(document.body).backgroundColor")
             page.get_by_role("button", name="Switch between light and dark").press("Enter")
@@ -258,6 +273,116 @@ def test_chart_jumps_to_the_frame_of_that_time(preview: Path, samples: Path) -> 
         assert str(browser.frame_of(page)) == page.inner_text("#worst tbody tr:first-child td:first-child")
 
 
+def test_keys_work_whatever_has_the_focus(preview: Path) -> None:
+    """A list, a slider and the chart keep the keys that they move by, and no others."""
+    with browser.opened(preview) as (page, wrong):
+        for control in ("#excerpt", "#split", "#seek", "#chart", "#worst >> xpath=.."):
+            page.keyboard.press("1")
+            page.focus(control)
+            page.keyboard.press("5")
+            assert page.get_attribute("[data-view=rain]", "aria-pressed") == "true", control
+            page.keyboard.press("[")
+            browser.settled(page, 0)
+            page.keyboard.press(".")
+            browser.settled(page, 1)
+        page.keyboard.press("1")
+        page.focus("#split")
+        page.keyboard.press("End")
+        assert (page.input_value("#split"), browser.frame_of(page)) == ("100", 1)
+        page.focus("#excerpt")
+        page.keyboard.press("Home")
+        assert browser.frame_of(page) == 1
+        assert wrong == []
+
+
+def test_altgr_types_a_bracket_and_a_command_is_left_alone(preview: Path) -> None:
+    with browser.opened(preview) as (page, _):
+        page.keyboard.press("End")
+        browser.settled(page, 35)
+        press = (
+            "(more) => document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '[', bubbles: true, ...more}))"
+        )
+        for held in ({"ctrlKey": True}, {"altKey": True}, {"ctrlKey": True, "altKey": True}, {"metaKey": True}):
+            page.evaluate(press, held)
+            assert browser.frame_of(page) == 35
+        page.evaluate(press, {"ctrlKey": True, "altKey": True, "modifierAltGraph": True})
+        browser.settled(page, 0)
+
+
+def test_chart_moves_by_the_keys_of_a_slider(preview: Path) -> None:
+    with browser.opened(preview) as (page, _):
+        page.focus("#chart")
+        page.keyboard.press("End")
+        browser.settled(page, 35)
+        page.keyboard.press("Home")
+        browser.settled(page, 0)
+        page.keyboard.press("ArrowUp")
+        browser.settled(page, 1)
+        page.keyboard.press("ArrowDown")
+        browser.settled(page, 0)
+        page.keyboard.press("Control+End")
+        assert browser.frame_of(page) == 0
+
+
+def test_frames_are_not_read_out_while_it_plays(preview: Path) -> None:
+    with browser.opened(preview) as (page, _):
+        assert page.get_attribute("#where", "aria-live") == "polite"
+        page.keyboard.press("Home")
+        browser.settled(page, 0)
+        page.keyboard.press(" ")
+        page.wait_for_function("() => document.getElementById('play').textContent === 'Pause'")
+        assert page.get_attribute("#where", "aria-live") == "off"
+        assert page.get_attribute("#play", "aria-pressed") is None, "its name says it already"
+        page.keyboard.press(" ")
+        page.wait_for_function("() => document.getElementById('where').getAttribute('aria-live') === 'polite'")
+
+
+@pytest.mark.parametrize("size", [browser.DESKTOP, browser.PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("span", "shown"),
+    [
+        ((0.0, 0.12), {"0.05 s", "0.10 s"}),
+        ((0.0, 1.4), {"0.5 s", "1.0 s"}),
+        ((10.03, 10.19), {"10.10 s", "10.1 s"}),
+        ((0.0, 59.9), {"20 s", "0 s"}),
+        ((0.0, 80.0), {"0:30", "1:00"}),
+        ((100.0, 100.2), {"1:40.1", "1:40.10"}),
+        ((0.0, 3599.0), {"0:00", "30:00"}),
+        ((0.0, 3600.0), {"0:00:00", "0:30:00", "1:00:00"}),
+        ((0.0, 40000.0), {"0:00:00"}),
+        ((-0.08, 1.0), {"0.0 s", "1.0 s"}),
+    ],
+)
+def test_times_of_the_chart_stand_where_they_are(
+    span: tuple[float, float], shown: set[str], size: tuple[int, int], preview: Path, tmp_path: Path
+) -> None:
+    """Whatever the length: no label twice, none beside its place, none cut off or in the other's way."""
+    text, (first, last) = preview.read_text(), span
+    head, data, tail = re.split(r'(?<=id="data">)(.*?)(?=</script>)', text, maxsplit=1)
+    facts = json.loads(data)
+    for rows in (facts["chart"], *(excerpt["frames"] for excerpt in facts["excerpts"])):
+        for row, second in zip(rows, np.linspace(first, last, len(rows)), strict=True):
+            row[2] = float(second)
+    (tmp_path / "page.html").write_text(head + json.dumps(facts) + tail)
+    with browser.shown(tmp_path / "page.html", size=size) as (page, wrong):
+        found = page.evaluate(
+            """() => Array.from(document.querySelectorAll('#chart text')).filter((t) => +t.getAttribute('y') > 205).map(
+               (t) => [t.textContent, +t.getAttribute('x'), t.getBBox().x, t.getBBox().x + t.getBBox().width])"""
+        )
+        width = page.evaluate("() => document.querySelector('#chart svg').viewBox.baseVal.width")
+        labels = [label for label, *_ in found]
+        assert 1 <= len(labels) <= 6
+        assert len(set(labels)) == len(labels)
+        assert shown & set(labels)
+        for label, x, left, right in found:
+            parts = [float(part) for part in label.removesuffix(" s").split(":")]
+            said = sum(part * 60**power for power, part in enumerate(reversed(parts)))
+            assert 58 + (said - first) / (last - first) * (width - 68) == pytest.approx(x, abs=0.01), label
+            assert 0 <= left < right <= width, label
+        assert all(one[3] < other[2] for one, other in pairwise(found))
+        assert wrong == []
+
+
 def test_plays_and_stops(preview: Path) -> None:
     with browser.opened(preview) as (page, wrong):
         page.keyboard.press("Home")
@@ -295,7 +420,9 @@ COLORS = """() => Array.from(document.querySelectorAll('h1,h2,p,td,th,dt,dd,butt
   return [node.tagName + ' ' + node.textContent.trim().slice(0, 20), getComputedStyle(node).color,
           getComputedStyle(under).backgroundColor]; })"""
 LETTERS = "() => Array.from(document.querySelectorAll('svg text')).map((text) => text.getBoundingClientRect().height)"
-NAMELESS = """() => Array.from(document.querySelectorAll('button,input,select,[tabindex="0"]')).filter((node) =>
+NAMELESS = """() => Array.from(document.querySelectorAll('button,input,select,th,[tabindex="0"],.scroll')).filter(
+  (node) =>
+  node.matches('.scroll:not([tabindex="0"][role=region]),.scroll:not([aria-label],[aria-labelledby])') ||
   !(node.getAttribute('aria-label') || node.textContent.trim() || (node.labels && node.labels.length))).map(
   (node) => node.outerHTML)"""
 

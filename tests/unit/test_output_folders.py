@@ -10,6 +10,13 @@ from vidrain.errors import BusyError, OutputError
 from vidrain.leftovers import abandon
 from vidrain.outputs import FolderClaim, claimed_folder, fresh_folder
 
+MARK = '{"v": 1, "made_by": "0.1.0 baseline weights=none config=5c1f0e8a9b7d"}'
+
+
+def mark(path: Path) -> None:
+    """What vidrain writes into a finished folder."""
+    path.write_text(MARK)
+
 
 def test_folder_stays_until_it_is_published(tmp_path: Path) -> None:
     target = tmp_path / "out.zarr"
@@ -19,7 +26,7 @@ def test_folder_stays_until_it_is_published(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".out.zarr.partial"]
     with claimed_folder(target, force=False, mark="done") as claim:
         assert (claim.partial / "a").read_text() == "1"
-        (claim.partial / "done").touch()
+        mark(claim.partial / "done")
         claim.publish()
     assert {path.name for path in target.iterdir()} == {"a", "done"}
     assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
@@ -41,7 +48,7 @@ def test_only_a_folder_of_the_same_kind_is_replaced(tmp_path: Path) -> None:
     for force in (False, True):
         with pytest.raises(OutputError, match="choose another"), claimed_folder(target, force=force, mark="done"):
             pass
-    (target / "done").touch()
+    mark(target / "done")
     with pytest.raises(OutputError, match="--force"), claimed_folder(target, force=False, mark="done"):
         pass
     with claimed_folder(target, force=True, mark="done") as claim:
@@ -51,9 +58,41 @@ def test_only_a_folder_of_the_same_kind_is_replaced(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "rain.json"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"name": "my app"}',
+        "[]",
+        "",
+        "\xff",
+        '{"v": 1}',
+        '{"v": 1, "made_by": "me"}',
+        f"[{MARK}]",
+        "[" * 100_000,
+        "a folder",
+    ],
+)
+def test_a_folder_with_a_file_of_someone_else_under_our_name_is_kept(name: str, content: str, tmp_path: Path) -> None:
+    """Web apps have a manifest.json too."""
+    target, precious = tmp_path / "out", tmp_path / "out" / "precious.txt"
+    target.mkdir()
+    precious.write_text("precious")
+    if content == "a folder":
+        (target / name).mkdir()
+    else:
+        (target / name).write_text(content, encoding="latin-1")
+    for kind in (claimed_folder, fresh_folder):
+        for force in (False, True):
+            with pytest.raises(OutputError, match="choose another"), kind(target, force=force, mark=name):
+                raise AssertionError("was claimed")
+    assert precious.read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
 def finished(claim: FolderClaim, content: str = "new") -> None:
     """Fill the folder as a job does at its end."""
-    (claim.partial / "done").touch()
+    mark(claim.partial / "done")
     (claim.partial / content).touch()
 
 
@@ -85,14 +124,15 @@ def test_a_folder_of_the_kind_that_appears_meanwhile_is_replaced_only_if_asked(t
     with claimed_folder(target, force=False, mark="done") as claim:
         finished(claim)
         target.mkdir()
-        (target / "done").write_text("of another run")
+        of_another_run = MARK.replace("baseline", "gate-s")
+        (target / "done").write_text(of_another_run)
         with pytest.raises(OutputError, match="use --force"):
             claim.publish()
-    assert (target / "done").read_text() == "of another run"
+    assert (target / "done").read_text() == of_another_run
     with claimed_folder(target, force=True, mark="done") as claim:
         claim.publish()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert (target / "done").read_text() == ""
+    assert (target / "done").read_text() == MARK
 
 
 def test_what_takes_the_place_of_an_older_folder_in_the_last_moment_is_kept(
@@ -101,7 +141,7 @@ def test_what_takes_the_place_of_an_older_folder_in_the_last_moment_is_kept(
     """Between the look at the folder and its move."""
     target, look = tmp_path / "out", FolderClaim.refuse_taken
     target.mkdir()
-    (target / "done").touch()
+    mark(target / "done")
 
     def late(claim: FolderClaim) -> None:
         look(claim)
@@ -121,7 +161,7 @@ def test_an_older_folder_that_a_kill_left_aside_is_no_hindrance(tmp_path: Path) 
     target, aside = tmp_path / "out", tmp_path / ".out.partial.old"
     for folder in (target, aside):
         folder.mkdir()
-        (folder / "done").touch()
+        mark(folder / "done")
     with claimed_folder(target, force=True, mark="done") as claim:
         finished(claim)
         claim.publish()
@@ -189,7 +229,7 @@ def test_a_link_to_a_folder_stays_one(there: str, tmp_path: Path) -> None:
     if there != "nothing":
         real.mkdir()
     if there == "older":
-        (real / "done").touch()
+        mark(real / "done")
     for _ in range(2):
         with claimed_folder(link, force=True, mark="done") as claim:
             assert claim.partial.parent == disk

@@ -1,19 +1,27 @@
 """Arrays of an export against numpy: whatever index is given, the same comes back, or an IndexError."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays, basic_indices, integer_array_indices
 
+from tests import ffmpeg_says
+from vidrain.errors import InputError
 from vidrain.export.formats import format_named
+from vidrain.export.names import FormatName
 from vidrain.export.reader import FrameArray
-from vidrain.export.space import Array
-from vidrain.export.stores import Shard, ToRead, ToWrite
-from vidrain.video.decode import open_video
+from vidrain.export.space import Array, Samples, Space
+from vidrain.export.stores import Shard, Times, ToRead, ToWrite
+from vidrain.video.decode import Video, open_video
 
 SHAPE, PER_SHARD = (7, 4, 5, 3), 3
 WHOLE = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
@@ -44,6 +52,77 @@ def frames(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> FrameArra
         writer.write(Shard(first, tuple(range(first, first + len(block))), {"rain": block}))
     held = ToRead(folder=folder, arrays=(array,), per_shard=PER_SHARD, numbers=range(len(WHOLE)))
     return FrameArray(made.reader(held), array, len(WHOLE), PER_SHARD, folder)
+
+
+@dataclass
+class Counted:
+    """Counts calls of what it stands in front of."""
+
+    made: Callable[..., Any]
+    calls: int = 0
+
+    def instead(self) -> Callable[..., Any]:
+        def call(*values: Any, **named: Any) -> Any:
+            self.calls += 1
+            return self.made(*values, **named)
+
+        return call
+
+
+def nine_arrays(form: FormatName, folder: Path, source: Path) -> tuple[dict[str, FrameArray], dict[str, Samples]]:
+    """The planes of three layers, seven frames in shards of three, as they are read and as they were written."""
+    video = open_video(source)
+    planes = [frame.planes for frame in islice(video.frames(), 7)]
+    held = Space("yuv", video.info).arrays(("observed", "background", "rain"))
+    whole = {array.name: np.stack([p[i % 3] for p in planes]).astype(array.dtype) for i, array in enumerate(held)}
+    writer = format_named(form).writer(
+        ToWrite(folder=folder, arrays=held, per_shard=PER_SHARD, frames=7, info=video.info, tags={})
+    )
+    for first in range(0, 7, PER_SHARD):
+        numbers = tuple(range(first, min(first + PER_SHARD, 7)))
+        writer.write(Shard(first, numbers, {name: block[first : first + PER_SHARD] for name, block in whole.items()}))
+    writer.finish(Times(range(7), [1] * 7, Fraction(1, 25)))
+    reader = format_named(form).reader(ToRead(folder=folder, arrays=held, per_shard=PER_SHARD, numbers=range(7)))
+    return {array.name: FrameArray(reader, array, 7, PER_SHARD, folder) for array in held}, whole
+
+
+@pytest.mark.parametrize(
+    ("form", "owner", "name", "due"),
+    [("npz", np, "load", 9 * 3), ("hdf5", h5py, "File", 9 * 3), ("ffv1", Video, "frames", 3 * 3)],
+)
+def test_reading_in_order_opens_a_shard_once(
+    form: FormatName, owner: Any, name: str, due: int, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrays side by side, as the docs do it; of a video once for all planes of a layer."""
+    arrays, whole = nine_arrays(form, tmp_path, samples / "odd.mp4")
+    counted = Counted(getattr(owner, name))
+    monkeypatch.setattr(owner, name, counted.instead())
+    for place, parts in enumerate(zip(*arrays.values(), strict=True)):
+        assert all(np.array_equal(part, block[place]) for part, block in zip(parts, whole.values(), strict=True))
+        assert all(part.base is None for part in parts), "a frame that is kept keeps its shard"
+    assert (place, counted.calls) == (6, due)
+
+
+def test_frames_by_their_numbers_unpack_an_archive_once(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays, whole = nine_arrays("npz", tmp_path, samples / "odd.mp4")
+    counted = Counted(np.load)
+    monkeypatch.setattr(np, "load", counted.instead())
+    for place in range(7):
+        assert all(np.array_equal(array[place], whole[name][place]) for name, array in arrays.items())
+    assert counted.calls == 9 * 3
+
+
+def test_a_video_that_lacks_frames_is_refused(samples: Path, tmp_path: Path) -> None:
+    """Those behind them would pass for them."""
+    arrays, _ = nine_arrays("ffv1", tmp_path, samples / "odd.mp4")
+    short = ffmpeg_says.remux(tmp_path / "rain.mp4", tmp_path / "short.mp4", "-frames:v", "5")
+    short.replace(tmp_path / "rain.mp4")
+    assert len(list(arrays["observed.y"])) == 7
+    for key in (0, slice(0, 3), slice(3, 6), 6):
+        with pytest.raises(InputError, match="holds 5 of 7 frames"):
+            arrays["rain.y"][key]
 
 
 @given(key=st.one_of(basic_indices(SHAPE), integer_array_indices(SHAPE), MIXED))

@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from vidrain.errors import InputError
 from vidrain.export.names import Layer
 from vidrain.export.space import Array, Samples
 from vidrain.export.stores import Shard, Times, ToRead, ToWrite, array_named, shard_name
@@ -91,14 +93,25 @@ class Ffv1Reader:
     def __init__(self, held: ToRead) -> None:
         self._held = held
         self._videos: dict[Layer, Video] = {}
+        # the planes of a layer are arrays of their own, mostly read one after the other
+        self._planes = lru_cache(maxsize=len(_layers(held.arrays)))(self._decoded)
 
     def read(self, name: str, first: int, stop: int) -> Samples:
         """Decoded from the key frame at `first` on: every frame of FFV1 is one."""
         array = array_named(self._held.arrays, name)
-        if array.layer not in self._videos:
-            self._videos[array.layer] = open_video(_path(self._held.folder, array.layer))
-        frames = islice(self._videos[array.layer].frames(first), stop - first)
-        return np.stack([self._samples(array, frame.planes) for frame in frames])
+        return np.stack([self._samples(array, planes) for planes in self._planes(array.layer, first, stop)])
+
+    def _decoded(self, layer: Layer, first: int, stop: int) -> list[Planes]:
+        path = _path(self._held.folder, layer)
+        if layer not in self._videos:
+            video = open_video(path)
+            if len(video.index.pts) != len(self._held.numbers):
+                raise InputError(f"{path}: holds {len(video.index.pts)} of {len(self._held.numbers)} frames")
+            self._videos[layer] = video
+        frames = list(islice(self._videos[layer].frames(first), stop - first))
+        if [frame.index for frame in frames] != list(range(first, stop)):
+            raise InputError(f"{path}: not every frame can be decoded")
+        return [frame.planes for frame in frames]
 
     def _samples(self, array: Array, planes: Planes) -> Samples:
         values = unpack(planes, array.depth) if array.layer == "rain" else planes

@@ -9,7 +9,6 @@ from vidrain.export.space import Samples
 from vidrain.export.stores import Shard, Times, ToRead, ToWrite, as_samples, shard_name
 
 _SHARDS = "data"
-_KEPT = 3  # arrays of a shard: npz takes a member whole, and frames are mostly read in a row
 
 
 class NpzWriter:
@@ -35,7 +34,8 @@ class NpzReader:
 
     def __init__(self, held: ToRead) -> None:
         self._held = held
-        self._block = lru_cache(maxsize=_KEPT)(self._load)
+        # npz takes a member whole, and frames are mostly read in a row: a shard of all arrays
+        self._block = lru_cache(maxsize=len(held.arrays))(self._load)
 
     def read(self, name: str, first: int, stop: int) -> Samples:
         """From its shard."""

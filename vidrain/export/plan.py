@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vidrain import __version__
-from vidrain.errors import InputError
+from vidrain.errors import InputError, UsageError
 from vidrain.export.formats import Format, format_named
-from vidrain.export.names import LAYERS, FormatName, Layer, SpaceName
+from vidrain.export.names import FORMATS, LAYERS, SPACES, FormatName, Layer, SpaceName
 from vidrain.export.space import Array, Space
 from vidrain.export.stores import how_stored
 from vidrain.job import CleanOptions
@@ -72,6 +72,7 @@ class ExportPlan:
 
 def plan_export(source: Path, options: ExportOptions) -> ExportPlan:
     """Decide everything about exporting `source`. Raises UsageError, InputError, ModelError."""
+    _refuse_unknown(options)
     require_parquet()
     form = format_named(options.format)
     part = plan_part(source, options.clean, what="an export")
@@ -100,6 +101,17 @@ def plan_export(source: Path, options: ExportOptions) -> ExportPlan:
     return ExportPlan(
         part=part, options=options, format=form, space=space, arrays=arrays, per_shard=per_shard, facts=facts
     )
+
+
+def _refuse_unknown(options: ExportOptions) -> None:
+    """UsageError for what no type checker saw. Each layer counts once: arrays are told apart by its name."""
+    for name, given, allowed in (("format", options.format, FORMATS), ("space", options.space, SPACES)):
+        if given not in allowed:
+            raise UsageError(f"{name}={given!r}: no such {name}; allowed: {', '.join(allowed)}")
+    layers = options.layers
+    known = isinstance(layers, tuple | list) and all(layer in LAYERS for layer in layers)
+    if not (layers and known and len(set(layers)) == len(layers)):
+        raise UsageError(f"layers={layers!r}: allowed is a tuple of one or more of {', '.join(LAYERS)}, each once")
 
 
 _COLUMNS_ARE = {

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.errors import InputError
+from vidrain.errors import InputError, UsageError
 from vidrain.export.formats import format_named
 from vidrain.export.plan import COLUMNS, MANIFEST, SCHEMA, TABLE
 from vidrain.export.space import Array, Samples
 from vidrain.export.stores import Reader, ToRead
 from vidrain.tables import read_csv
+
+_NEEDED = ("arrays", "frames", "frames_per_shard", "format")  # of the manifest
 
 
 class FrameArray(Sequence[Samples]):
@@ -71,7 +73,10 @@ class FrameArray(Sequence[Samples]):
         return found[(there, *rest)]
 
     def __iter__(self) -> Iterator[Samples]:
-        return (self._run(place, place + 1)[0] for place in range(self._frames))
+        """Frame by frame, read a shard at a time: those of all arrays together are as large as one may be."""
+        for start in range(0, self._frames, self._per_shard):
+            for frame in self._run(start, min(start + self._per_shard, self._frames)):
+                yield frame.copy()  # whoever keeps one does not keep its shard
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """All of it, in memory."""
@@ -88,7 +93,7 @@ def _readable(folder: Path, what: str) -> Iterator[None]:
     """InputError in place of whatever the library of a format says of a file that is no longer what was written."""
     try:
         yield
-    except MemoryError:
+    except (MemoryError, UsageError):  # the latter: a library that is not installed
         raise
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
@@ -141,7 +146,9 @@ class Export(Mapping[str, FrameArray]):
     @cached_property
     def table(self) -> dict[str, npt.NDArray[Any]]:
         """The frame table, column by column; read when first asked for."""
-        return {name: np.asarray(values) for name, values in read_csv(self.folder / f"{TABLE}.csv", COLUMNS).items()}
+        with _readable(self.folder, f"{TABLE}.csv"):
+            found = read_csv(self.folder / f"{TABLE}.csv", COLUMNS)
+        return {name: np.asarray(values) for name, values in found.items()}
 
     def position(self, frame: int) -> int:
         """Where the source's frame number `frame` lies in the arrays; KeyError where it does not."""
@@ -153,13 +160,16 @@ class Export(Mapping[str, FrameArray]):
 
     @cached_property
     def _arrays(self) -> dict[str, FrameArray]:
-        facts = self.manifest
-        arrays = tuple(
-            Array(each["name"], each["layer"], tuple(each["shape_of_frame"]), each["dtype"], each["depth"])
-            for each in facts["arrays"]
-        )
-        per_shard, frames = facts["frames_per_shard"], facts["frames"]
-        held = ToRead(folder=self.folder, arrays=arrays, per_shard=per_shard, numbers=self.table["frame"].tolist())
+        facts, numbers = self.manifest, self.table["frame"].tolist()
+        with _readable(self.folder, MANIFEST):
+            arrays = tuple(
+                Array(each["name"], each["layer"], tuple(each["shape_of_frame"]), each["dtype"], each["depth"])
+                for each in facts["arrays"]
+            )
+            per_shard, frames = int(facts["frames_per_shard"]), int(facts["frames"])
+            if per_shard < 1 or frames != len(numbers):
+                raise ValueError(f"{frames} frames in shards of {per_shard}, {len(numbers)} in {TABLE}.csv")
+        held = ToRead(folder=self.folder, arrays=arrays, per_shard=per_shard, numbers=numbers)
         with _readable(self.folder, "its arrays"):
             reader = format_named(facts["format"]).reader(held)
         return {array.name: FrameArray(reader, array, frames, per_shard, self.folder) for array in arrays}
@@ -182,11 +192,15 @@ def open_export(path: str | Path) -> Export:
     folder = Path(path)
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if not isinstance(manifest, dict):
+            raise ValueError("is no object")
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{folder}: is no finished export ({MANIFEST} cannot be read); make one with vidrain export, or give the "
             "same command again to finish one"
         ) from error
     if manifest.get("v") != SCHEMA:
         raise InputError(f"{folder}: has schema {manifest.get('v')}, this vidrain reads {SCHEMA}; export it again")
+    if lacking := [name for name in _NEEDED if name not in manifest]:
+        raise InputError(f"{folder}: {MANIFEST} lacks {', '.join(lacking)}; export the clip again, to another folder")
     return Export(folder, manifest)

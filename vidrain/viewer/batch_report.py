@@ -85,7 +85,7 @@ def _name_of(folder: Path) -> str:
 
 def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Sequence[bytes]) -> Row:
     href = quote(os.fsencode(os.path.relpath(out / file.output, page.parent)))
-    name, source = readable(file.output), readable(str(file.source))
+    name, source = readable(file.output), readable(file.source.name)
     if record is None or not is_over(record):
         return Row(file=name, href=href, source=source, state="waiting")
     end, is_done = end_of(record, str(file.source)), record["state"] in DONE
@@ -94,7 +94,7 @@ def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Seq
         href=href,
         source=source,
         state=end.state,
-        cause=readable(end.cause.removeprefix(f"{file.source.absolute()}: ")),
+        cause=readable(_without_folders(end.cause.removeprefix(f"{file.source.absolute()}: "), file, out)),
         frames=record.get("frames"),
         seconds=end.seconds if is_done else None,
         source_bytes=record["source_bytes"],
@@ -103,6 +103,14 @@ def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Seq
         rain_over_time=record.get("rain_over_time", ()),
         pictures=pictures,
     )
+
+
+def _without_folders(cause: str, file: File, out: Path) -> str:
+    """A page is given to others: where things lie here is none of their business."""
+    here = out.absolute()
+    for folder in (file.source.absolute().parent, (here / file.output).parent, here):
+        cause = cause.replace(f"{folder}/", "")
+    return cause
 
 
 def _pictures(file: File, record: Record | None, out: Path) -> Sequence[bytes]:

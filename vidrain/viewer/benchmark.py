@@ -85,7 +85,8 @@ def _sets(found: Benchmark) -> Iterator[str]:
 def _table(lines: Sequence[Line], caption: str) -> Iterator[str]:
     """Rows that can be sorted by any column; the best figure of each clip is marked."""
     columns = shown_columns(lines)
-    yield f'<div class="scroll"><table class="sortable"><caption class="hidden">{escape(caption)}</caption><thead><tr>'
+    yield f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption, quote=True)}">'
+    yield f'<table class="sortable"><caption class="hidden">{escape(caption)}</caption><thead><tr>'
     heads = ["clip", "method", *(column.title for column in columns)]
     yield "".join(f'<th scope="col"><button type="button">{escape(head)}</button></th>' for head in heads)
     yield "</tr></thead><tbody>"

@@ -11,6 +11,7 @@
   };
   const size = (bytes) => bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
   const KINDS = { done: "kept", partial: "changed", failed: "lost" };
+  const TOLD = { partial: true, failed: true };
   const COLUMNS = [
     ["file", "file", (row) => row.file],
     ["state", "state", (row) => row.state],
@@ -48,6 +49,10 @@
       const known = row[key] !== null, cell = element("td", undefined, { "data-key": key });
       if (key === "file" && row.written_bytes !== null) cell.append(element("a", row.file, { href: row.href, title: row.source }));
       else cell.append(known ? text(row) : key === "rain" && row.written_bytes !== null ? "not measured" : "–");
+      if (key === "file" && row.cause && row.state in TOLD) {
+        cell.append(element("p", row.cause, { class: `cause ${KINDS[row.state]}` })); // a phone shows it here
+        line.className = "told";
+      }
       if (key === "rain" && row.rain_over_time.length > 1) cell.append(curve(row.rain_over_time));
       if (key === "state") cell.className = KINDS[row.state] || "";
       line.append(cell);

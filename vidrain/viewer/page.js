@@ -16,6 +16,19 @@
     return made;
   };
 
+  const seconds = data.chart.map((row) => row[SECONDS]);
+  const from = seconds.length ? seconds[0] : 0, to = seconds.length > 1 ? seconds[seconds.length - 1] : from + 1;
+  // 0.25, from a minute on 1:00.25, from an hour on 1:00:00.25; all of a page in one way.
+  function clock(second, digits) {
+    if (to < 60) return second.toFixed(digits);
+    const whole = Math.round(Math.abs(second) * 10 ** digits), unit = 60 * 10 ** digits;
+    const minutes = Math.floor(whole / unit), two = (number) => String(number).padStart(2, "0");
+    const rest = ((whole % unit) / 10 ** digits).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+    const ahead = to < 3600 ? minutes : `${Math.floor(minutes / 60)}:${two(minutes % 60)}`;
+    return `${second < 0 ? "-" : ""}${ahead}:${rest}`;
+  }
+  const unit = to < 60 ? " s" : "";
+
   // Time in the proxy at which each frame begins, and a moment in its middle to seek to.
   for (const excerpt of data.excerpts) {
     const first = excerpt.frames[0][SECONDS];
@@ -58,6 +71,7 @@
     const excerpt = shown();
     if (!excerpt) return;
     const frame = excerpt.frames[state.frame];
+    $("where").setAttribute("aria-live", video.paused ? "polite" : "off"); // or every frame would be read out
     $("where").textContent = `frame ${frame[INDEX]} · PTS ${frame[PTS]} × ${data.timeBase} · ${frame[SECONDS].toFixed(3)} s · rain ${percent(frame[AMOUNT])}`;
     $("seek").value = state.frame;
     $("excerpt").value = state.excerpt;
@@ -67,7 +81,6 @@
     $("divider").style.left = `${state.split * 100}%`;
     $("split").value = Math.round(state.split * 100);
     for (const button of $("views").children) button.setAttribute("aria-pressed", button.dataset.view === state.view);
-    $("play").setAttribute("aria-pressed", !video.paused);
     $("play").textContent = video.paused ? "Play" : "Pause";
     const x = place(frame[SECONDS]);
     const now = $("now");
@@ -142,7 +155,7 @@
   });
   data.excerpts.forEach((excerpt, number) => {
     const [first, last] = [excerpt.frames[0], excerpt.frames[excerpt.frames.length - 1]];
-    $("excerpt").append(element("option", `${first[SECONDS].toFixed(1)}–${last[SECONDS].toFixed(1)} s`, { value: number }));
+    $("excerpt").append(element("option", `${clock(first[SECONDS], 1)}–${clock(last[SECONDS], 1)}${unit}`, { value: number }));
   });
   $("excerpt").addEventListener("change", (event) => go(Number(event.target.value), 0));
   $("back").addEventListener("click", () => step(-1));
@@ -162,23 +175,25 @@
   stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); dragged(event); });
   stage.addEventListener("pointermove", (event) => { if (event.buttons) dragged(event); });
 
+  // AltGr, which types brackets on many keyboards, is Ctrl and Alt on Windows.
+  const isCommand = (event) => event.metaKey || ((event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph"));
+  const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input,select,#chart")) return;
+    if (isCommand(event)) return;
+    if (MOVES.includes(event.key) && event.target.matches("input,select,#chart,.scroll,pre")) return; // they use these
     const keys = {
       ArrowLeft: () => step(-1), ArrowRight: () => step(1), ",": () => step(-1), ".": () => step(1),
       Home: () => go(state.excerpt, 0), End: () => go(state.excerpt, Infinity),
       "[": () => go(state.excerpt - 1, 0), "]": () => go(state.excerpt + 1, 0),
     };
     VIEWS.forEach(([name], number) => { keys[number + 1] = () => view(name); });
-    if (event.key === " " && !event.target.matches("button,summary")) keys[" "] = toggle;
+    if (event.key === " " && !event.target.matches("button,summary,select")) keys[" "] = toggle;
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
   });
 
   // The chart: seconds to the right, rain upwards; shaded is what can be looked at.
   let W = 1000; // as wide as there is room, so that letters keep their size
   const H = 220, LEFT = 58, RIGHT = 10, TOP = 10, BOTTOM = 26;
-  const seconds = data.chart.map((row) => row[SECONDS]);
-  const from = seconds.length ? seconds[0] : 0, to = seconds.length > 1 ? seconds[seconds.length - 1] : from + 1;
   const most = Math.max(...data.chart.map((row) => row[AMOUNT]), 1e-6) * 1.05;
   function place(second) { return LEFT + ((second - from) / (to - from)) * (W - LEFT - RIGHT); }
   const level = (amount) => H - BOTTOM - (amount / most) * (H - TOP - BOTTOM);
@@ -191,6 +206,14 @@
   function axes(root, ticks) {
     for (const [x, y, text, anchor] of ticks) root.append(svg("text", { x, y, "text-anchor": anchor }, text));
   }
+  // Round times at equal distances: their labels are exact, and no two are alike.
+  const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+  function times(many) {
+    const step = STEPS.find((each) => (to - from) / each <= many) || Math.ceil((to - from) / many / 3600) * 3600;
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), found = [];
+    for (let i = Math.ceil(from / step - 1e-6); i * step <= to + step * 1e-6; i++) found.push([i * step, clock(i * step, digits) + unit]);
+    return found;
+  }
   function drawChart() {
     W = Math.max(chart.clientWidth, 280);
     const few = W < 560 ? 2 : 4;
@@ -200,9 +223,14 @@
       root.append(svg("rect", { class: "band", x, y: TOP, width: Math.max(end - x, 2), height: H - TOP - BOTTOM }));
     }
     for (let i = 0; i <= few; i++) {
-      const amount = (most * i) / few, second = from + ((to - from) * i) / few;
+      const amount = (most * i) / few;
       root.append(svg("line", { class: "grid", x1: LEFT, x2: W - RIGHT, y1: level(amount), y2: level(amount) }));
-      axes(root, [[LEFT - 6, level(amount) + 4, percent(amount), "end"], [place(second), H - 8, `${second.toFixed(1)} s`, i === few ? "end" : i ? "middle" : "start"]]);
+      axes(root, [[LEFT - 6, level(amount) + 4, percent(amount), "end"]]);
+    }
+    for (const [second, label] of times(few + 1)) {
+      const x = place(second);
+      root.append(svg("line", { class: "grid", x1: x, x2: x, y1: H - BOTTOM, y2: H - BOTTOM + 5 }));
+      axes(root, [[x, H - 8, label, x > W - 30 ? "end" : "middle"]]);
     }
     const points = data.chart.map((row) => `${place(row[SECONDS]).toFixed(1)},${level(row[AMOUNT]).toFixed(1)}`).join(" ");
     root.append(svg("polyline", { class: "curve", points }));
@@ -217,9 +245,11 @@
     jump(from + ((x - LEFT) / (W - LEFT - RIGHT)) * (to - from));
   });
   chart.addEventListener("keydown", (event) => {
-    const by = { ArrowLeft: -0.02, ArrowRight: 0.02, PageDown: -0.1, PageUp: 0.1 }[event.key];
-    if (by === undefined || !shown()) return;
+    const shares = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, PageDown: -0.1, PageUp: 0.1 };
+    const by = { ...shares, Home: -1, End: 1 }[event.key];
+    if (by === undefined || isCommand(event) || !shown()) return;
     event.preventDefault();
+    if (Math.abs(by) === 1) { jump(by < 0 ? from : to); return; }
     const here = shown().frames[state.frame][SECONDS], aim = nearest(here + by * (to - from));
     if (aim[0] === state.excerpt && aim[1] === state.frame) step(Math.sign(by));
     else go(aim[0], aim[1]);

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from importlib.resources import files
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrain.outputs import written
+from vidrain.progress import readable
 from vidrain.types import Frame, VideoInfo
 from vidrain.verdict import headline
 from vidrain.viewer.figures import EDGES, Figures, Shown
@@ -58,10 +59,22 @@ def excerpt_of(shown: Sequence[Shown], frames: Sequence[Frame], info: VideoInfo,
 
 def facts_of(info: VideoInfo) -> list[tuple[str, str]]:
     """What a viewer may want to know of the source."""
-    found = [("source", info.path.name), ("picture", f"{info.codec} {info.width}x{info.height} {info.pix_fmt}")]
+    found = [
+        ("source", readable(info.path.name)),
+        ("picture", f"{info.codec} {info.width}x{info.height} {info.pix_fmt}"),
+    ]
     if info.color.transfer in (16, 18):  # ISO/IEC 23091-2: PQ, HLG
         found.append(("note", "HDR: the small copies here show its codes as they are, paler than on an HDR display"))
     return found
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Settings as a page shows them: of paths the last name alone, since pages are given to others."""
+    return json.dumps(settings, indent=2, default=_named)
+
+
+def _named(value: object) -> str:
+    return readable(value.name) if isinstance(value, Path) else str(value)
 
 
 def page_of(content: Content) -> str:
@@ -74,7 +87,7 @@ def filled(name: str, title: str, data: dict[str, Any]) -> str:
     texts = {part: _text(part) for part in (f"{name}.html", f"{name}.js", "page.css")}
     slots = {
         "POLICY": escape(POLICY),
-        "TITLE": escape(title),
+        "TITLE": escape(readable(title)),
         "STYLE": texts["page.css"],
         "SCRIPT": texts[f"{name}.js"],
         "DATA": _as_script(data),

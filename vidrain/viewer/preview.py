@@ -3,10 +3,11 @@
 write_preview("clip.mp4", "clip.preview.html", at="0:01:12", seconds=5)
 """
 
-import json
 from bisect import bisect_left
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,7 @@ from vidrain.part import Part, plan_part
 from vidrain.types import Frame
 from vidrain.video.color import conversion_for
 from vidrain.viewer.figures import Figures, luma_levels
-from vidrain.viewer.page import VIDEO_BYTES, Content, excerpt_of, facts_of, write_page
+from vidrain.viewer.page import VIDEO_BYTES, Content, excerpt_of, facts_of, settings_text, write_page
 from vidrain.viewer.proxy import proxy, write_pair
 
 LONGEST_S = 60.0
@@ -56,7 +57,8 @@ def write_preview(
     if options.start is not None or options.end is not None:
         raise UsageError("start and end mean nothing for a preview; its part is chosen by --at and --seconds")
     target = Path(output) if output is not None else beside(path, ".preview.html")
-    part = _limited(plan_part(path, replace(options, start=at), what="a preview"), Fraction(str(seconds)))
+    whole = plan_part(path, replace(options, start=at), what="a preview", named=("--at",))
+    part = _limited(whole, Fraction(str(seconds)))
     refuse_clashes(path, [target])
     with claimed(target, force=options.force) as claim:
         on_event(PagePlan(source=str(path), output=str(target), frames=len(part.kept)))
@@ -84,17 +86,19 @@ def _content(part: Part, on_event: OnEvent) -> Content:
     figures, meter, frames = Figures(info.time_base, is_noisy=False), Meter(len(kept)), list[Frame]()
     with TemporaryDirectory(prefix="vidrain-") as folder:
         small = Path(folder) / "proxy.mp4"
-        first = int(part.video.index.pts[kept.start])
-        writing = proxy(small, info, first_pts=first, bytes_per_frame=VIDEO_BYTES // len(kept))
-        with part.separated() as layers, writing as writer:
-            for item in layers:
+        with part.separated() as layers, ExitStack() as stack:
+            first = next(layers, None)
+            if first is None:
+                raise InputError(f"{info.path}: none of its {len(kept)} frames there could be decoded")
+            pts = first.frame.pts  # the page counts from the first frame that it shows
+            writing = proxy(small, info, first_pts=pts, bytes_per_frame=VIDEO_BYTES // len(kept))
+            writer = stack.enter_context(writing)
+            for item in chain([first], layers):
                 before, after = item.frame.planes, item.background
                 figures.look(item.frame, *(luma_levels(planes[0], conversion) for planes in (before, after)))
                 write_pair(writer, item.frame, replace(item.frame, planes=after), info, info)
                 frames.append(replace(item.frame, planes=()))
                 on_event(meter.tick())
-            if not frames:
-                raise InputError(f"{info.path}: none of its {len(kept)} frames there could be decoded")
         shown = excerpt_of(figures.frames, frames, info, small)
     return Content(
         title=f"Preview of {info.path.name}",
@@ -106,7 +110,7 @@ def _content(part: Part, on_event: OnEvent) -> Content:
         ],
         note=_EXACT,
         time_base=str(info.time_base),
-        config=json.dumps(part.config, indent=2, default=str),
+        config=settings_text(part.config),
         excerpts=[shown],
         figures=figures,
     )

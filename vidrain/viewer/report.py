@@ -16,6 +16,7 @@ from vidrain.job import CleanOptions, default_outputs, pace_of, span_of
 from vidrain.listing import made_by_in
 from vidrain.outputs import beside, claimed, refuse_clashes
 from vidrain.pairing import due_of
+from vidrain.progress import readable
 from vidrain.span import kept_frames
 from vidrain.timing import matched, on_one_clock
 from vidrain.types import Frame
@@ -86,6 +87,7 @@ def write_report(
         for warning in warnings:
             on_event(Notice(code="times", message=warning))
         facts = verification_facts(verify_against(made, path, options=options))
+        facts |= {"output": readable(made.name), "source": readable(path.name)}  # a page is given to others
         content = _content(before, after, pairs, options.stall_s, on_event)
         content = replace(content, verification=facts, config=settings or content.config, warnings=warnings)
         write_page(content, claim.partial)
@@ -138,8 +140,9 @@ def _warnings(source: Path, made: Path, unpaired: int) -> list[str]:
     """What may be wrong with the pairs. unpaired: places of the source without a frame."""
     if not unpaired:
         return []
+    names = readable(made.name), readable(source.name)
     return [
-        f"{made.name} lacks {unpaired} frames of {source.name}. If only a part was cleaned, what lies side by side "
+        f"{names[0]} lacks {unpaired} frames of {names[1]}. If only a part was cleaned, what lies side by side "
         "here may be of different moments: make this page again with --start and --end as clean got them."
     ]
 
@@ -183,7 +186,7 @@ def _content(before: Video, after: Video, pairs: Pairs, patience_s: float, on_ev
         facts=[
             ("made by", f"vidrain {line}" if line else "not said in the file"),
             *facts_of(info),
-            ("clean file", after.info.path.name),
+            ("clean file", readable(after.info.path.name)),
             ("its picture", f"{after.info.codec} {after.info.width}x{after.info.height} {after.info.pix_fmt}"),
             ("frames compared", str(len(looked))),
         ],
