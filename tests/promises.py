@@ -9,8 +9,9 @@ import ast
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import click
@@ -128,8 +129,9 @@ def is_misspelt(name: str, main: click.Command) -> bool:
     return looks_known and name not in known
 
 
-def proofs(mark: str, root: Path = ROOT) -> dict[str, list[str]]:
-    """Argument of `@pytest.mark.<mark>(...)` -> the node ids of the tests that carry it, sorted."""
+@cache
+def proofs(mark: str, root: Path = ROOT) -> Mapping[str, list[str]]:
+    """Argument of `@pytest.mark.<mark>(...)` -> the node ids of the tests that carry it, sorted. Read once a run."""
     found: dict[str, list[str]] = defaultdict(list)
     for file in sorted((root / "tests").rglob("test_*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
