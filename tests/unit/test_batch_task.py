@@ -154,3 +154,11 @@ def test_threads_are_shared_out() -> None:
     script = "import torch, cv2; print(torch.get_num_threads(), cv2.getNumThreads())"
     said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert said.stdout == "1 1\n"
+
+
+@pytest.mark.fault(25)
+def test_a_worker_ends_even_if_what_it_leaves_cannot_be_removed() -> None:
+    script = "from vidrain.batch import worker; worker._gone(object())"  # which has no leftovers to abandon
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, start_new_session=True, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
