@@ -12,8 +12,9 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,15 +113,20 @@ def _is_locked(lease: Path) -> bool:
 
 
 def _age(lease: Path) -> float:
-    """Seconds since its last beat, by the clock of the file system, which made that, and not by ours."""
+    """Seconds since its last beat, by the clock of the file system, which made that; by ours where we may not write."""
     probe = lease.with_name(f".now-{socket.gethostname()}-{os.getpid()}")
     try:
-        probe.touch()
-        return probe.stat().st_mtime - lease.stat().st_mtime
+        beaten = lease.stat().st_mtime
     except FileNotFoundError:
         return LEASE_S
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - beaten
+    except OSError:
+        return time.time() - beaten
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -134,5 +140,7 @@ def _beat(lease: Path, over: threading.Event) -> None:
     while not over.wait(_BEAT_S):
         try:
             os.utime(lease)
-        except OSError:  # the folder went away: whoever writes there next says so
+        except FileNotFoundError:  # it is not ours any more: whoever writes there next says so
             return
+        except OSError:  # a share that does not answer may do so the next time
+            continue

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Barrier, Thread
 
 import pytest
@@ -139,3 +140,39 @@ def test_never_two_however_often_they_come_and_go(lease: Path) -> None:
     for thread in threads:
         thread.join()
     assert most[0] == 1
+
+
+def test_a_beat_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share that does not answer for a moment: its folder is no folder then."""
+    monkeypatch.setattr("vidrain.lease._BEAT_S", 0.02)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with leased(folder / "lease", Path("out")):
+        folder.rename(tmp_path / "away")
+        folder.touch()
+        time.sleep(0.2)
+        folder.unlink()
+        (tmp_path / "away").rename(folder)
+        os.utime(folder / "lease", (1, 1))
+        until = time.monotonic() + 10
+        while (folder / "lease").stat().st_mtime < 100:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize(("age", "is_alive"), [(0, True), (LEASE_S * 1.5, False)])
+def test_who_may_only_read_is_told_who_is_at_work(age: float, is_alive: bool) -> None:
+    """Root may write everywhere, so another user asks where root runs the tests."""
+    user = os.geteuid()
+    with TemporaryDirectory() as name:
+        lease = Path(name) / "lease"
+        of_another_host(lease, age)
+        Path(name).chmod(0o555)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            assert (holder_of(lease) is not None) == is_alive
+        finally:
+            os.seteuid(user)
+            Path(name).chmod(0o755)
