@@ -196,7 +196,7 @@ def test_what_a_kill_left_of_a_folder_that_was_being_removed_is_ours(name: str, 
 
 @pytest.mark.fault(25)
 @pytest.mark.proves("clean")
-@pytest.mark.parametrize("spoilt", ["flip", "gone", "record"])
+@pytest.mark.parametrize("spoilt", ["flip", "gone", "record", "list"])
 def test_a_segment_that_is_not_what_was_written_is_made_again(spoilt: str, clip: Path, out: Path) -> None:
     """The disk, or who looked after it, changed what lay there."""
     package.clean(clip, out)
@@ -212,6 +212,8 @@ def test_a_segment_that_is_not_what_was_written_is_made_again(spoilt: str, clip:
             part.unlink()
         case "record":
             part.with_suffix(".json").write_bytes(b"{")
+        case "list":
+            part.with_suffix(".json").write_bytes(b'{"parts": []}')
     told: list[Event] = []
     package.clean(clip, out, on_event=told.append)
     assert [event for event in told if isinstance(event, Resumed)] == [Resumed(frames=12, total=28)]

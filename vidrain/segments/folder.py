@@ -171,7 +171,7 @@ class Unfinished:
     def _plan(self) -> dict[str, Any] | None:
         """What was begun here; None where nothing was. OutputError where something else lies here."""
         path = self.path / _PLAN
-        with suppress(ValueError, LookupError, TypeError):
+        with suppress(ValueError, LookupError, TypeError, AttributeError):
             if path.exists():
                 found = json.loads(path.read_bytes())
                 return {name: found[name] for name in ("facts", "frames", "threads")} | {"asked": found.get("asked")}
@@ -183,7 +183,7 @@ class Unfinished:
         """Segments whose files are what their records say."""
         found = {}
         for path in sorted(self.path.glob(f"{which}{_RECORD}")):
-            with suppress(ValueError, LookupError, TypeError):
+            with suppress(ValueError, LookupError, TypeError, AttributeError):
                 place, number = map(int, path.stem.split("-"))
                 record = json.loads(path.read_bytes())
                 parts = {
