@@ -139,7 +139,7 @@ def refuse_within(source: Path, folder: Path) -> None:
 
 @contextmanager
 def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
-    """Claim `target`; what was not published is removed at the end.
+    """Claim `target`; what was not published is removed at the end, but for what another host may have written there.
 
     Raises OutputError where the target exists (without `force`) or its folder takes no file, BusyError where
     another process holds the claim.
@@ -151,12 +151,20 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
         raise OutputError(f"{target}: exists already; use --force to replace it, or another -o")
     partial = _partial_of(target)
     lock = _locked(partial, target)
+    if os.fstat(lock).st_size:  # who was taken for dead may write on: not into ours
+        partial.unlink(missing_ok=True)
+        os.close(lock)
+        lock = _locked(partial, target)
     _past_return.clear()  # a new job
     leftovers.files.add(partial)
+    is_theirs = False
     try:
         yield Claim(target, partial, force=force)
+    except BusyError:
+        is_theirs = os.fstat(lock).st_size > 0
+        raise
     finally:
-        if _same_file(lock, partial):
+        if not is_theirs and _same_file(lock, partial):
             partial.unlink(missing_ok=True)
         leftovers.files.discard(partial)
         os.close(lock)

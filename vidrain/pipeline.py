@@ -62,6 +62,7 @@ def clean(
     decomposers: list[Decomposer] = [
         load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl) for job in jobs
     ]
+    Unfinished(jobs[0].clean.target).refuse_busy()
     with ExitStack() as stack:
         claims = {
             role: stack.enter_context(claimed(target, force=options.force)) for role, target in jobs[0].targets.items()
@@ -91,6 +92,7 @@ def clean(
         if jobs[0].watchdog.opened(lambda _: identity_of(path)) != before:
             raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
         finished = _finished(claims, done)
+        work.refuse_lost()
         publish_all(finished.values())
     late = list(dict.fromkeys(notice for each in done for notice in each.notices()))
     late += [_stale(claim.target) for role, claim in claims.items() if role not in finished and claim.target.exists()]

@@ -16,8 +16,8 @@ from threading import Barrier, Thread
 import pytest
 
 from vidrain.batch.journal import FOLDER, Journal
-from vidrain.errors import BusyError
-from vidrain.lease import LEASE_S, holder_of, leased, owner_of, refuse_held
+from vidrain.errors import BusyError, OutputError
+from vidrain.lease import LEASE_S, holder_of, leased, owner_of, refuse_held, refuse_lost
 from vidrain.segments.folder import folder_of, unfinished
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,3 +176,17 @@ def test_who_may_only_read_is_told_who_is_at_work(age: float, is_alive: bool) ->
         finally:
             os.seteuid(user)
             Path(name).chmod(0o755)
+
+
+@pytest.mark.fault(31)
+def test_a_lease_that_another_took_over_is_left_to_it(lease: Path) -> None:
+    with leased(lease, Path("out")):
+        refuse_lost(lease, Path("out"))
+        of_another_host(lease, 0)
+        with pytest.raises(BusyError, match="process 7 on elsewhere has taken it over"):
+            refuse_lost(lease, Path("out"))
+    assert owner_of(lease) == ("elsewhere", 7)
+    with leased(lease.with_name("other"), Path("out")):
+        lease.with_name("other").unlink()
+        with pytest.raises(OutputError, match="went away"):
+            refuse_lost(lease.with_name("other"), Path("out"))

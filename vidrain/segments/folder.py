@@ -18,7 +18,7 @@ from uuid import uuid4
 from vidrain import leftovers
 from vidrain.errors import InputError, ModelError, OutputError, StallError, UsageError
 from vidrain.events import Notice
-from vidrain.lease import leased, refuse_held
+from vidrain.lease import is_ours, leased, refuse_held, refuse_lost
 from vidrain.outputs import beside, count_as_returned, forget_return, put, written
 from vidrain.video.coded import Part
 from vidrain.video.verify import UntrueError
@@ -74,6 +74,7 @@ class Unfinished:
         self._own, self._open = uuid4().hex[:8], set[Path]()  # no other process, whatever its host, writes there
         self._made: dict[tuple[int, int], Made] = {}
         self._is_ours = False
+        self._lease = self.path / _LEASE  # what we work under
 
     @property
     def adapted(self) -> Path:
@@ -138,6 +139,14 @@ class Unfinished:
         for lease in self.path.glob(f"*.{_LEASE}"):
             refuse_held(lease, self.target)
 
+    def refuse_busy(self) -> None:
+        """BusyError where another run is at work here: before anything is opened that may be its own."""
+        refuse_held(self.path / _LEASE, self.target)
+
+    def refuse_lost(self) -> None:
+        """BusyError where another run or task has taken over what this one does; OutputError where that went away."""
+        refuse_lost(self._lease, self.target)
+
     def take_task(self) -> dict[str, Any]:
         """What a task is to know, and the threads it computes with; UsageError where no tasks are planned here."""
         found = self._plan() if self.path.exists() else None
@@ -157,7 +166,7 @@ class Unfinished:
         found = self._plan()
         if found is not None:
             self._refuse_other(found, facts, "the plan")
-        lease = self.path_of(place, number, _LEASE)
+        self._lease = lease = self.path_of(place, number, _LEASE)
         with leased(lease, self.target):
             refuse_held(self.path / _LEASE, self.target)  # whoever holds that looks for our lease when it has its own
             self._made = self._recorded(lease.stem)
@@ -214,6 +223,7 @@ class Unfinished:
 
     def note(self, place: int, number: int, made: Made) -> Made:
         """A segment is finished, its files are on the disk; returns it as it lies there for good."""
+        self.refuse_lost()
         with written(self.target):
             moved = {role: part.path.replace(self.path_of(place, number, role)) for role, part in made.parts.items()}
             made = replace(made, parts={role: replace(part, path=moved[role]) for role, part in made.parts.items()})
@@ -252,7 +262,9 @@ class Unfinished:
         """Leave what another run can go on from, if that is wanted and there is any; else nothing."""
         if not self._is_ours:
             return
-        if keep and (self._made or self.asked):
+        if not is_ours(self._lease):  # another run goes on with what lies there
+            self._forget_open()
+        elif keep and (self._made or self.asked):
             with suppress(OSError):
                 self._sweep(with_adapted=False)
         else:
