@@ -20,6 +20,7 @@ from vidrain.events import Meter, Notice, OnEvent, Resumed, ignore
 from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions, Job, plan_job, with_adapted
 from vidrain.layer_videos import VideoExport
+from vidrain.lost import lost_if_gone
 from vidrain.missing import missing_in, missing_in_file
 from vidrain.model.gate import GateDecomposer
 from vidrain.outputs import Claim, claimed, publish_all
@@ -71,6 +72,7 @@ def clean(
         if len(jobs) > 1:
             partials["spare"] = stack.enter_context(claimed(spare_for(claims["clean"].target), force=True)).partial
         work = stack.enter_context(unfinished(claims["clean"].target))
+        stack.enter_context(lost_if_gone(path))
         facts, total = facts_of(jobs, before, options), sum(job.frames for job in jobs)
         said = work.begin(facts, total=total, threads=torch.get_num_threads(), fresh=options.fresh)
         stack.enter_context(computing_with(work.threads))
@@ -127,7 +129,8 @@ def jobs_for(source: Path, output: Path | None, options: CleanOptions) -> tuple[
             refuse_missing(source, missing_in_file(video.source, job.kept))
         return job
 
-    jobs = [job_for(track) for track in watchdog.opened(lambda _: chosen_tracks(source, options.video))]
+    with lost_if_gone(source):
+        jobs = [job_for(track) for track in watchdog.opened(lambda _: chosen_tracks(source, options.video))]
     refuse_what_needs_one(jobs, options)
     return jobs, before
 

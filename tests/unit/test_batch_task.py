@@ -18,7 +18,7 @@ from tests import ffmpeg_says
 from vidrain.batch.processes import lost, messages, started, worker_environment
 from vidrain.batch.task import clean_task, is_full, is_transient, run_task
 from vidrain.config import plain
-from vidrain.errors import BusyError, InputError, ModelError, OutputError, StallError, UsageError
+from vidrain.errors import BusyError, InputError, ModelError, OutputError, SourceLost, StallError, UsageError
 from vidrain.events import ignore
 from vidrain.job import CleanOptions
 from vidrain.lease import LEASE_S
@@ -43,6 +43,7 @@ def because(error: Exception, cause: Exception) -> Exception:
         (because(ModelError("x"), OutOfMemoryError()), True),
         (BusyError("x"), True),
         (StallError("x"), True),
+        (SourceLost("x"), True),
         (because(OutputError("x"), OSError(errno.ENOSPC, "No space left on device")), True),
         (because(OutputError("x"), OSError(errno.EACCES, "Permission denied")), False),
         (InputError("x"), False),

@@ -13,13 +13,13 @@ from typing import Any
 from vidrain import __version__
 from vidrain.batch.wire import CRASHED, Result, Task, failed
 from vidrain.config import clean_from
-from vidrain.errors import OK, PARTIAL, BusyError, StallError, UsageError, VidrainError
+from vidrain.errors import OK, PARTIAL, BusyError, SourceLost, StallError, UsageError, VidrainError
 from vidrain.events import OnEvent
 from vidrain.outputs import receipt
 from vidrain.pipeline import clean
 
 _DIGITS = 6  # of rain over time: finer than any curve shows
-_TRANSIENT = (BusyError, StallError, MemoryError)
+_TRANSIENT = (BusyError, StallError, SourceLost, MemoryError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # By their names: torch is not imported for this. A device that was lost comes back with a fresh process.
 _OF_THE_DEVICE = ("OutOfMemoryError", "AcceleratorError")

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from vidrain import leftovers
-from vidrain.errors import InputError, ModelError, OutputError, StallError, UsageError
+from vidrain.errors import InputError, ModelError, OutputError, SourceLost, StallError, UsageError
 from vidrain.events import Notice
 from vidrain.lease import is_ours, leased, refuse_held, refuse_lost
 from vidrain.outputs import beside, count_as_returned, forget_return, put, written
@@ -30,6 +30,7 @@ _RESTS = re.compile(
     r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors)\.new|adapted\.safetensors"
     r"|\.\d+-\d{5}\.\w+\.[0-9a-f]+|lease|\.now-.+"
 )
+_LATER = (StallError, SourceLost)  # of the errors below, those that it may mend
 _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try would do no better
 
 
@@ -282,6 +283,6 @@ def unfinished(target: Path) -> Iterator[Unfinished]:
         try:
             yield work
         except BaseException as error:
-            work.close(keep=isinstance(error, StallError) or not isinstance(error, _FOR_GOOD))
+            work.close(keep=isinstance(error, _LATER) or not isinstance(error, _FOR_GOOD))
             raise
         work.close(keep=False)

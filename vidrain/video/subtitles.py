@@ -23,6 +23,7 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from vidrain.errors import InputError, OutputError
+from vidrain.lost import refuse_lost
 from vidrain.video.index import open_input
 
 _TEXTS = ("subrip", "srt", "ass", "ssa", "webvtt", "text", "mov_text")  # names of FFmpeg's decoders
@@ -105,6 +106,7 @@ def lines_of(path: Path, index: int, beat: Callable[[], None] = lambda: None) ->
             packets = _packets_of(stream, source.demux(), beat)
             found = sorted(_lines(stream, packets), key=lambda line: line.start)
         except (av.error.FFmpegError, ValueError) as error:
+            refuse_lost(path, error)
             raise InputError(f"{path}: subtitles of stream {index} cannot be read ({error})") from error
         return list(one_at_a_time(found))
 
