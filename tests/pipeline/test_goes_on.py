@@ -21,7 +21,7 @@ from tests.pipeline.conftest import Ran, Vidrain, in_time
 from tests.pipeline.test_exits import events_until, started
 from vidrain.config import plain
 from vidrain.errors import BusyError, OutputError
-from vidrain.events import Event, Plan, Progress, Resumed
+from vidrain.events import Event, Notice, Plan, Progress, Resumed
 from vidrain.job import CleanOptions
 from vidrain.segments import plan
 from vidrain.segments.alone import make_segment, plan_segments
@@ -219,8 +219,28 @@ def test_a_segment_that_is_not_what_was_written_is_made_again(spoilt: str, clip:
     told: list[Event] = []
     package.clean(clip, out, on_event=told.append)
     assert [event for event in told if isinstance(event, Resumed)] == [Resumed(frames=12, total=28)]
+    said = [event.message for event in told if isinstance(event, Notice) and event.code == "segments"]
+    assert said == [f"1 segment in {folder_of(out)} could not be read, and will be made again"]
     assert out.read_bytes() == due
     assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.proves("clean --fresh")
+@pytest.mark.parametrize("record", ["{", "[]", '{"parts": {}, "untouched": [], "seen": null, "rain": []}'])
+def test_segments_that_cannot_be_read_are_not_discarded_unasked(
+    record: str, clip: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """Such as those of another version of vidrain, which writes its records otherwise."""
+    stopped_at(14, clip, out, CleanOptions())
+    for path in folder_of(out).glob("0-*.json"):
+        path.write_text(record)
+    left = outputs(folder_of(out))
+    ran = vidrain("clean", clip, "-o", out, "--crf", "30")
+    assert (ran.code, "holds 2 segments of another job (other " in ran.err) == (5, True)
+    assert outputs(folder_of(out)) == left
+    ran = vidrain("clean", clip, "-o", out, "--crf", "30", "--fresh", "--json")
+    said = [event["message"] for event in ran.events if event["event"] == "warning" and event["code"] == "fresh"]
+    assert (ran.code, said) == (0, [f"--fresh: 2 segments in {folder_of(out)} are discarded"])
 
 
 @pytest.mark.fault(27)

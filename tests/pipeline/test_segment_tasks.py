@@ -172,6 +172,20 @@ def test_what_depends_on_more_than_the_source_is_refused(
     assert list(out.parent.iterdir()) == []
 
 
+@pytest.mark.proves("clean --slurm", "clean --fresh")
+def test_a_plan_for_tasks_is_not_replaced_unasked(clip: Path, out: Path, vidrain: Vidrain) -> None:
+    """Before any of its tasks is done: a thousand of them may stand in a queue."""
+    planned(clip, out, CleanOptions())
+    due = outputs(folder_of(out))
+    script = out.parent.with_name("job.sh")
+    for more in ((), ("--slurm", script)):
+        ran = vidrain("clean", clip, "-o", out, "--crf", "30", *more)
+        assert (ran.code, "holds the plan of another job (other " in ran.err, ran.err.count("\n")) == (5, True, 1)
+        assert outputs(folder_of(out)) == due
+    assert vidrain("clean", clip, "-o", out, "--slurm", script, "--fresh", "--crf", "30").code == 0
+    assert outputs(folder_of(out)) != due
+
+
 @pytest.mark.proves("segment run")
 def test_what_a_task_refuses(clip: Path, source: Path, out: Path, vidrain: Vidrain) -> None:
     ran = vidrain("segment", "run", out, "--index", "0")

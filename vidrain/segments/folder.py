@@ -105,13 +105,7 @@ class Unfinished:
             found = self._plan()
             self.path.mkdir(exist_ok=True)
             self._refuse_others()
-            done = self._recorded() if found is not None else {}
-            frames, notices = sum(made.frames for made in done.values()), []
-            if found is not None and frames and not fresh:
-                self._refuse_other(found, facts, f"{frames} of {found['frames']} frames")
-            if fresh and frames and found is not None:
-                message = f"--fresh: {frames} of {found['frames']} finished frames in {self.path} are discarded"
-                notices.append(Notice(code="fresh", message=message))
+            done, notices = ({}, []) if found is None else self._taken_up(found, facts, fresh=fresh)
             goes_on = found is not None and found["facts"] == facts and not fresh
             self._is_ours, self._total = True, total
             self.threads = found["threads"] if found is not None and goes_on else threads
@@ -125,6 +119,22 @@ class Unfinished:
                 plan = {"v": 1, "facts": facts, "frames": total, "threads": self.threads, "asked": self.asked}
                 put(self.path / _PLAN, json.dumps(plan).encode())
         return notices
+
+    def _taken_up(
+        self, found: Mapping[str, Any], facts: Mapping[str, Any], *, fresh: bool
+    ) -> tuple[dict[tuple[int, int], Made], list[Notice]]:
+        """The segments that lie here under a plan, and what there is to say of them; OutputError for other `facts`."""
+        done = self._recorded()
+        frames, unread = sum(made.frames for made in done.values()), len(self._records()) - len(done)
+        spoilt = f"{unread} segment{'s' * (unread > 1)}"
+        what = f"{frames} of {found['frames']} frames" if frames else spoilt if unread else "the plan"
+        if fresh and (frames or unread):
+            what = f"{frames} of {found['frames']} finished frames" if frames else spoilt
+            return done, [Notice(code="fresh", message=f"--fresh: {what} in {self.path} are discarded")]
+        if not fresh and (done or unread or found["asked"] is not None):
+            self._refuse_other(found, facts, what)
+        message = f"{spoilt} in {self.path} could not be read, and will be made again"
+        return done, [Notice(code="segments", message=message)] if unread else []
 
     def _refuse_other(self, found: Mapping[str, Any], facts: Mapping[str, Any], what: str) -> None:
         """OutputError where what lies here was made, or is to be, by other facts."""
@@ -192,7 +202,7 @@ class Unfinished:
     def _recorded(self, which: str = "*-*") -> dict[tuple[int, int], Made]:
         """Segments whose files are what their records say."""
         found = {}
-        for path in sorted(self.path.glob(f"{which}{_RECORD}")):
+        for path in self._records(which):
             with suppress(ValueError, LookupError, TypeError, AttributeError):
                 place, number = map(int, path.stem.split("-"))
                 record = json.loads(path.read_bytes())
@@ -202,9 +212,13 @@ class Unfinished:
                 }
                 seen, before = (tuple(each) if each else None for each in (record["seen"], record.get("before")))
                 made = Made(parts, tuple(record["untouched"]), seen, tuple(record["rain"]), before)
-                if all(part.is_whole for part in parts.values()):
+                if "clean" in parts and all(part.is_whole for part in parts.values()):
                     found[place, number] = made
         return found
+
+    def _records(self, which: str = "*-*") -> list[Path]:
+        """Where segments are said to be finished."""
+        return sorted(self.path.glob(f"{which}{_RECORD}"))
 
     def made(self, place: int) -> dict[int, Made]:
         """Number of a segment of that pass -> the segment, of those that are finished."""
