@@ -382,6 +382,7 @@ def of_elsewhere(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.fault(31)
+@pytest.mark.proves("exit 6")
 @pytest.mark.parametrize("planned", [False, True])
 def test_what_a_run_on_another_host_writes_is_not_touched(
     planned: bool, clip: Path, out: Path, vidrain: Vidrain
@@ -398,6 +399,7 @@ def test_what_a_run_on_another_host_writes_is_not_touched(
 
 
 @pytest.mark.fault(31)
+@pytest.mark.proves("exit 6")
 @pytest.mark.parametrize("frames", [14, 0], ids=["segment", "publish"])
 def test_a_run_that_was_taken_over_puts_nothing_down(frames: int, clip: Path, out: Path) -> None:
     """It was suspended for longer than a lease lasts: in the middle, or when all segments were there before."""

@@ -158,6 +158,11 @@ class Unfinished:
         """BusyError where another run or task has taken over what this one does; OutputError where that went away."""
         refuse_lost(self._lease, self.target)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the output is there and nothing is planned for it any more."""
+        return self.target.is_file() and not (self.path / _PLAN).exists()
+
     def take_task(self) -> dict[str, Any]:
         """What a task is to know, and the threads it computes with; UsageError where no tasks are planned here."""
         found = self._plan() if self.path.exists() else None
