@@ -6,7 +6,7 @@ from stat import S_ISFIFO
 from typing import NamedTuple
 
 from vidrain.errors import InputError
-from vidrain.lost import lost
+from vidrain.video.lost import lost
 
 _COMPARED = 1 << 16  # bytes at both ends
 

@@ -20,7 +20,6 @@ from vidrain.events import Meter, Notice, OnEvent, Resumed, ignore
 from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions, Job, plan_job, with_adapted
 from vidrain.layer_videos import VideoExport
-from vidrain.lost import lost_if_gone
 from vidrain.missing import missing_in, missing_in_file
 from vidrain.model.gate import GateDecomposer
 from vidrain.outputs import Claim, claimed, publish_all
@@ -34,6 +33,7 @@ from vidrain.video.decode import Video, open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.index import video_tracks
+from vidrain.video.lost import lost_if_gone
 from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, UntrueError, verify
 from vidrain.watchdog import Watchdog
@@ -83,16 +83,15 @@ def clean(
             if "adapted" in claims:
                 claims["adapted"].write(adapted.content)
         on_event(plan_event(jobs))
-        own = adapted.notices if adapted is not None else ()
-        notices = list(dict.fromkeys((*said, *own, *(notice for job in jobs for notice in job.notices))))
+        said += adapted.notices if adapted is not None else ()
+        notices = list(dict.fromkeys((*said, *(notice for job in jobs for notice in job.notices))))
         notices += _restarts(jobs, decomposers)
         for notice in notices:
             on_event(notice)
         if work.frames:
             on_event(Resumed(frames=work.frames, total=total))
         done = _passes(jobs, partials, decomposers, options, work, on_event)
-        if jobs[0].watchdog.opened(lambda _: identity_of(path)) != before:
-            raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
+        _refuse_changed(jobs[0].watchdog, before)
         finished = _finished(claims, done)
         work.refuse_lost()
         publish_all(finished.values())
@@ -105,6 +104,13 @@ def clean(
     report = report_of(done, outputs, (*notices, *late), adaptation=outcome, seconds=monotonic() - began)
     on_event(done_event(report))
     return report
+
+
+def _refuse_changed(watchdog: Watchdog, before: Identity) -> None:
+    """InputError where the source is not what it was before it was read."""
+    path = watchdog.path
+    if watchdog.opened(lambda _: identity_of(path)) != before:
+        raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
 
 
 def _finished(claims: Mapping[str, Claim], done: Sequence[Pass]) -> dict[str, Claim]:

@@ -15,12 +15,11 @@ import pytest
 import vidrain as package
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_goes_on import LENGTH, outputs
-from vidrain import lost
 from vidrain.errors import InputError, SourceLost
 from vidrain.events import Event, Progress, Resumed
 from vidrain.segments import plan
 from vidrain.segments.folder import folder_of
-from vidrain.video import decode, index, mux
+from vidrain.video import decode, index, lost, mux
 
 pytestmark = [pytest.mark.fault(34)]
 
@@ -104,9 +103,24 @@ def test_nor_where_the_file_is_indexed_and_its_sound_copied(
 def test_a_failure_in_a_file_that_can_be_read_is_its_end(
     clip: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So FFmpeg calls the end of a Matroska file that was cut short."""
+    """FFmpeg has the same code for data that end too early."""
     fail(monkeypatch, decode, errno.EIO, 20, is_away=False)
     assert package.clean(clip, out).status == "partial"
+
+
+def test_nor_where_the_head_of_the_file_cannot_be_read(clip: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg calls an MP4 invalid whose index lies where the disk fails."""
+
+    def failing(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    clip.write_bytes(b"no video" * 1000)
+    with pytest.raises(InputError, match="is no video file"):
+        package.clean(clip, out)
+    monkeypatch.setattr(index, "examine", failing)
+    monkeypatch.setattr(lost, "is_readable", lambda *_: False)
+    with pytest.raises(SourceLost, match="went away while it was read"):
+        package.clean(clip, out)
 
 
 def test_what_cannot_be_read_is_told_from_what_can(tmp_path: Path) -> None:

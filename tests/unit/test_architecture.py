@@ -34,7 +34,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "events",
                 "missing",
             ),
-            *("conceal", "watchdog", "provenance", "identity", "lost", "device", "video"),
+            *("conceal", "watchdog", "provenance", "identity", "device", "video"),
             *("tables", "amount", "streak_shapes", "charts"),
         }
     ),

@@ -24,9 +24,9 @@ from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
 from vidrain.errors import InputError
-from vidrain.lost import refuse_lost
 from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
 from vidrain.video.index import Source, open_input, probe, unbroken, video_stream
+from vidrain.video.lost import refuse_lost
 from vidrain.video.stated import stated
 
 _SEEK_ATTEMPTS = 3  # earlier key frames to aim for before decoding from the beginning

@@ -10,7 +10,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -28,9 +28,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidrain.errors import InputError, UsageError
-from vidrain.lost import refuse_lost
 from vidrain.types import ColorTags, Damage, Family, FrameIndex, PixelLayout, Structure, VideoInfo
 from vidrain.video.hdr import is_half_a_picture, static_hdr
+from vidrain.video.lost import refuse_lost
 from vidrain.video.structure import examine
 
 AnyPacket = TypeVar("AnyPacket", bound="Packet[Any]")
@@ -127,10 +127,12 @@ def _not_there(path: Path) -> str:
 
 
 def _why_not(path: Path, error: Exception) -> str:
-    """Why a file cannot be opened: what is broken in it says more than FFmpeg."""
-    with suppress(OSError):
+    """Why a file cannot be opened: what is broken in it says more than FFmpeg. SourceLost where it cannot be read."""
+    try:
         for damage in examine(path).damages:
             return f"{damage.what}; a good file of the same camera may let a repair program (untrunc) rebuild it"
+    except OSError as unread:
+        refuse_lost(path, unread)
     return f"is no video file that can be opened ({_reason(error)})"
 
 

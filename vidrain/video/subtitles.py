@@ -23,8 +23,8 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from vidrain.errors import InputError, OutputError
-from vidrain.lost import refuse_lost
 from vidrain.video.index import open_input
+from vidrain.video.lost import refuse_lost
 
 _TEXTS = ("subrip", "srt", "ass", "ssa", "webvtt", "text", "mov_text")  # names of FFmpeg's decoders
 _WRITTEN_AS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}

@@ -22,8 +22,8 @@ _MOST = 1 << 28  # bytes that are read once more before a disk is believed to be
 def refuse_lost(path: Path, error: Exception, place: int = 0) -> None:
     """SourceLost where `error`, met in reading `path`, is of its disk or network; nothing where it is of the file.
 
-    place: bytes at its beginning that were read well. FFmpeg calls a Matroska file that was cut short a failure of the
-    disk (EIO) as well, so that is believed only where what follows cannot be read.
+    place: bytes at its beginning that were read well. FFmpeg has EIO for data that end too early as well, so that is
+    believed only where what follows cannot be read.
     """
     if not isinstance(error, OSError):
         return
