@@ -65,4 +65,9 @@ FAULTS = {
     31: Fault("two runs on one folder; the lock of a dead one", "the second is busy; a dead one is taken over", (0, 6)),
     32: Fault("names with spaces, new lines, a leading dash, 250 letters; output = input", "works, or refused", (0, 2)),
     33: Fault("a decoder or a disk that stalls", "ended by a watchdog", (3,)),
+    34: Fault(
+        "a source that goes away while it is read: a card, a share",
+        "never taken for the end of the file; finished segments stay, the same command goes on",
+        (3,),
+    ),
 }

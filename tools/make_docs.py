@@ -5,7 +5,7 @@
 tests/unit/test_promises.py fails when one is stale.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -89,7 +89,7 @@ def _library_rows(root: Path) -> Iterator[tuple[str, str, str]]:
         yield f"`{library}`", "<br>".join(f"`{file}`" for file in files), _nodes(tests.get(library))
 
 
-def _exit(name: str, proven: dict[str, list[str]]) -> str:
+def _exit(name: str, proven: Mapping[str, list[str]]) -> str:
     return "a later command" if name in promises.LATER else _nodes(proven.get(name))
 
 

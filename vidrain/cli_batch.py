@@ -83,10 +83,10 @@ def run(arguments: tuple[str, ...], output: Path, *, dry_run: bool, as_json: boo
             return OK
         if page is not None:
             refuse_batch_page(page, files, output, force=options.force)
-        done = run_batch(files, output, options, fresh=fresh, on_event=sink)
+        run_batch(files, output, options, fresh=fresh, on_event=sink)
         if page is not None:
             _write_page(page, output, sink, force=options.force)
-        return exit_code_of(done)
+        return exit_code_of(files, Journal(output))
 
     run_command(work, as_json, stopped=_STOPPED)
 
@@ -132,10 +132,10 @@ def retry(output: Path, page: Path | None, *, as_json: bool) -> None:
         failed = [file for file in files if journal.last.get(file.output, {}).get("state") == "failed"]
         if page is not None:
             refuse_batch_page(page, files, output, force=False)
-        done = run_batch(failed, output, options, again=True, on_event=sink)
+        run_batch(failed, output, options, again=True, on_event=sink)
         if page is not None:
             _write_page(page, output, sink, force=False)
-        return exit_code_of(done)
+        return exit_code_of(files, Journal(output))
 
     run_command(work, as_json, stopped=_STOPPED)
 

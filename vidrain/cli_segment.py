@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidrain.cli_options import FILE
-from vidrain.errors import OK, PARTIAL
+from vidrain.errors import OK, PARTIAL, UsageError
 from vidrain.running import run_command
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from vidrain.progress import Sink
 
 _EXITS = (
-    "\b\nExit codes: 0 it is made, 2 nothing is planned there, 3 input unusable, 4 it is left to clean: frames do not\n"
-    "decode, 5 no space, or another job is planned there, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+    "\b\nExit codes: 0 it is made, or OUT is there, 2 nothing is planned there, 3 input unusable, 4 it is left to\n"
+    "clean: frames do not decode, 5 no space, or another job is planned there, 6 busy,\n"
+    "7 model unusable, 130 Ctrl-C, 143 terminated."
 )
 _STOPPED = "the segment is not made, those that are stay"
 
@@ -41,10 +42,15 @@ def run(output: Path, *, index: int, as_json: bool) -> None:
 
     def work(sink: "Sink") -> int:
         from vidrain.config import clean_from
+        from vidrain.events import Notice
         from vidrain.segments.alone import make_segment
         from vidrain.segments.folder import Unfinished
 
-        asked = Unfinished(output).take_task()
+        there = Unfinished(output)
+        if there.is_over:
+            sink(Notice(code="segments", message=f"{output}: is there already, and no segments of it are planned"))
+            return OK
+        asked = there.take_task()
         options = clean_from(asked["settings"])
         made = make_segment(Path(asked["source"]), output, index, options=options, on_event=sink)
         return PARTIAL if made is None else OK
@@ -58,12 +64,17 @@ def write_array_script(script: Path, source: Path, output: Path | None, options:
 
     from vidrain.config import plain
     from vidrain.events import SegmentsPlan
+    from vidrain.job import default_outputs
     from vidrain.outputs import claimed, refuse_clashes
     from vidrain.segments.alone import plan_segments
+    from vidrain.segments.folder import folder_of
     from vidrain.segments.script import array_script
 
     asked: dict[str, Any] = {"source": str(source.absolute()), "settings": plain(options)}
     refuse_clashes(source, [script, *([output] if output is not None else [])])
+    for target in default_outputs(source) if output is None else (output,):
+        if folder_of(target).resolve() in (script.resolve(), *script.resolve().parents):
+            raise UsageError(f"--slurm {script}: nothing but segments stays in {folder_of(target)}; name another place")
     with claimed(script, force=options.force) as claim:
         tasks = plan_segments(source, output, options=options, asked=asked, on_event=sink)
         text = array_script(tasks.target, segments=tasks.segments, threads=tasks.threads, device=tasks.device)

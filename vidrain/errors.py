@@ -3,7 +3,8 @@
     VidrainError                     exit_code
     ├── UsageError                       2      the call contradicts itself or names something unknown
     ├── InputError                       3      the source cannot be read, or holds no video we can clean
-    │   └── StallError                   3      it gave nothing for too long; may do better another time
+    │   ├── StallError                   3      it gave nothing for too long; may do better another time
+    │   └── SourceLost                   3      it went away while it was read; may be back another time
     ├── OutputError                      5      the target cannot be written, or did not verify
     ├── BusyError                        6      another run is writing the same output
     └── ModelError                       7      weights or model cannot be used
@@ -41,6 +42,10 @@ class InputError(VidrainError):
 
 class StallError(InputError):
     """The source gave nothing for longer than it was allowed."""
+
+
+class SourceLost(InputError):
+    """The source went away while it was read: its disk, its share or its name."""
 
 
 class OutputError(VidrainError):

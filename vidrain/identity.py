@@ -6,6 +6,7 @@ from stat import S_ISFIFO
 from typing import NamedTuple
 
 from vidrain.errors import InputError
+from vidrain.video.lost import lost
 
 _COMPARED = 1 << 16  # bytes at both ends
 
@@ -18,8 +19,8 @@ class Identity(NamedTuple):
     ends: str
 
 
-def identity_of(path: Path, then: str = "nothing was kept") -> Identity:
-    """What is at `path` now; InputError if nothing is. then: what comes of it, in words."""
+def identity_of(path: Path, then: str = "give the same command again when it is back") -> Identity:
+    """What is at `path` now; SourceLost if nothing is, InputError if it may not be read. then: what comes of it."""
     try:
         stat = path.stat()
         if S_ISFIFO(stat.st_mode):
@@ -28,6 +29,8 @@ def identity_of(path: Path, then: str = "nothing was kept") -> Identity:
             ends = file.read(_COMPARED)
             file.seek(max(stat.st_size - _COMPARED, 0))
             ends += file.read(_COMPARED)
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read ({error.strerror}); check its permissions") from error
     except OSError as error:
-        raise InputError(f"{path}: went away while it was read ({error.strerror}); {then}") from error
+        raise lost(path, error, then) from error
     return Identity(stat.st_size, stat.st_mtime_ns, hashlib.sha256(ends).hexdigest())

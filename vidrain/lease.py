@@ -12,13 +12,14 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from vidrain import leftovers
-from vidrain.errors import BusyError
+from vidrain.errors import BusyError, OutputError
 from vidrain.outputs import held, written
 
 LEASE_S = 60.0  # without a beat, after which a holder on another host, whose lock we may not see, counts as dead
@@ -44,7 +45,7 @@ def leased(lease: Path, target: Path) -> Iterator[None]:
         _refuse_elsewhere(lease, target)
         with written(lease):
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
+            os.pwrite(descriptor, json.dumps(_ourselves()._asdict()).encode(), 0)
         leftovers.files.add(lease)
         over = threading.Event()
         beat = threading.Thread(target=_beat, args=(lease, over), name="vidrain-lease", daemon=True)
@@ -55,8 +56,31 @@ def leased(lease: Path, target: Path) -> Iterator[None]:
             over.set()
             beat.join()
             leftovers.files.discard(lease)
-            if _is_at(descriptor, lease):
+            if _is_at(descriptor, lease) and is_ours(lease):
                 lease.unlink(missing_ok=True)
+
+
+def is_ours(lease: Path) -> bool:
+    """Whether it is still this process that holds `lease`."""
+    return owner_of(lease) == _ourselves()
+
+
+def refuse_lost(lease: Path, target: Path) -> None:
+    """Before what is done under `lease` is put down: BusyError where our beats came too late and another has it now.
+
+    OutputError where it is gone, and what lay beside it perhaps.
+    """
+    if (owner := owner_of(lease)) is None:
+        raise OutputError(f"{target}: {lease} went away while this ran; give the same command again")
+    if not is_ours(lease):
+        raise BusyError(
+            f"{target}: gave no sign of life for {LEASE_S:.0f} s, process {owner.pid} on {owner.host} has taken it "
+            "over; wait for that, or choose another -o"
+        )
+
+
+def _ourselves() -> Owner:
+    return Owner(socket.gethostname(), os.getpid())
 
 
 def refuse_held(lease: Path, target: Path) -> None:
@@ -112,15 +136,20 @@ def _is_locked(lease: Path) -> bool:
 
 
 def _age(lease: Path) -> float:
-    """Seconds since its last beat, by the clock of the file system, which made that, and not by ours."""
+    """Seconds since its last beat, by the clock of the file system, which made that; by ours where we may not write."""
     probe = lease.with_name(f".now-{socket.gethostname()}-{os.getpid()}")
     try:
-        probe.touch()
-        return probe.stat().st_mtime - lease.stat().st_mtime
+        beaten = lease.stat().st_mtime
     except FileNotFoundError:
         return LEASE_S
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - beaten
+    except OSError:
+        return time.time() - beaten
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -134,5 +163,7 @@ def _beat(lease: Path, over: threading.Event) -> None:
     while not over.wait(_BEAT_S):
         try:
             os.utime(lease)
-        except OSError:  # the folder went away: whoever writes there next says so
+        except FileNotFoundError:  # it is not ours any more: whoever writes there next says so
             return
+        except OSError:  # a share that does not answer may do so the next time
+            continue

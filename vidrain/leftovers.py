@@ -4,6 +4,7 @@ A registry of names alone, for an end without unwinding and for its last line; n
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 files: set[Path] = set()  # that no end of this process may leave behind
@@ -38,8 +39,12 @@ def what_is_left() -> str | None:
 
 
 def abandon() -> None:
-    """Remove what this process has half-made and cannot be gone on from: before it ends without unwinding."""
-    for folder in folders:  # before the files: these are locks, and whoever waits for one works in the folder
+    """Remove what this process has half-made and cannot be gone on from: before it ends without unwinding.
+
+    Other threads may be at work meanwhile. What cannot be removed stays, and keeps nothing else from going.
+    """
+    for folder in tuple(folders):  # before the files: these are locks, and whoever waits for one works in the folder
         shutil.rmtree(folder, ignore_errors=True)
-    for file in files:
-        file.unlink(missing_ok=True)
+    for file in tuple(files):
+        with suppress(OSError):
+            file.unlink()

@@ -9,7 +9,6 @@ partial file left by a kill is simply taken over. POSIX only (flock). Knows noth
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -20,10 +19,9 @@ from pathlib import Path
 
 from vidrain import leftovers
 from vidrain.errors import BusyError, OutputError, UsageError
+from vidrain.naming import LONGEST_NAME, partial_of
 
 _LOCK = ".lock"  # of a folder that fills; holds the mark of its kind
-_LONGEST_NAME = 255  # bytes, on every common file system
-_DIGITS = 12  # of a hash that tells shortened names apart
 _past_return: set[Path] = set()  # targets of this process that have, or are about to get, their final name
 _receipts: list[Path] = []  # where it is put down, the last one counts, which files get names
 
@@ -121,7 +119,7 @@ def refuse_clashes(source: Path, targets: Iterable[Path], named: str = "the sour
     origin = _found(source)
     seen = {source.resolve(): named}
     for target in targets:
-        for path in (target, _partial_of(target)):
+        for path in (target, partial_of(target)):
             found = _found(path)
             same = found is not None and origin is not None and os.path.samestat(found, origin)
             other = named if same else seen.get(path.resolve())
@@ -139,7 +137,7 @@ def refuse_within(source: Path, folder: Path) -> None:
 
 @contextmanager
 def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
-    """Claim `target`; what was not published is removed at the end.
+    """Claim `target`; what was not published is removed at the end, but for what another host may have written there.
 
     Raises OutputError where the target exists (without `force`) or its folder takes no file, BusyError where
     another process holds the claim.
@@ -149,14 +147,22 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
         raise OutputError(f"{target}: is a folder; name the file to write")
     if found is not None and not force:
         raise OutputError(f"{target}: exists already; use --force to replace it, or another -o")
-    partial = _partial_of(target)
+    partial = partial_of(target)
     lock = _locked(partial, target)
+    if os.fstat(lock).st_size:  # who was taken for dead may write on: not into ours
+        partial.unlink(missing_ok=True)
+        os.close(lock)
+        lock = _locked(partial, target)
     _past_return.clear()  # a new job
     leftovers.files.add(partial)
+    is_theirs = False
     try:
         yield Claim(target, partial, force=force)
+    except BusyError:
+        is_theirs = os.fstat(lock).st_size > 0
+        raise
     finally:
-        if _same_file(lock, partial):
+        if not is_theirs and _same_file(lock, partial):
             partial.unlink(missing_ok=True)
         leftovers.files.discard(partial)
         os.close(lock)
@@ -169,7 +175,7 @@ class FolderClaim:
     """
 
     def __init__(self, target: Path, *, mark: str, force: bool) -> None:
-        self.target, self.partial = target, _partial_of(target, suffix="")
+        self.target, self.partial = target, partial_of(target, suffix="")
         self._mark, self._force = mark, force
         self.is_published = False
 
@@ -264,7 +270,7 @@ def claimed_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderCl
     _past_return.clear()
     try:
         with written(target):
-            begun = os.pread(lock, _LONGEST_NAME, 0).decode(errors="replace")
+            begun = os.pread(lock, LONGEST_NAME, 0).decode(errors="replace")
             if begun != mark:
                 claim.refuse_begun(begun)
                 os.ftruncate(lock, 0)
@@ -323,27 +329,6 @@ def _is_line(made_by: object) -> bool:
 def _leads_elsewhere(target: Path) -> bool:
     """Whether a target is a link, or a name such as `.`, beside which nothing can be put."""
     return target.is_symlink() or target.name in ("", "..")
-
-
-def _partial_of(target: Path, suffix: str | None = None) -> Path:
-    """Where `target` is written until it is finished: hidden, beside it. suffix: by default that of the target."""
-    name = f".{target.name}.partial{target.suffix if suffix is None else suffix}"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.partial"
-    return target.with_name(name)
-
-
-def beside(source: Path, ending: str) -> Path:
-    """`NAME` and `ending` beside `source`, NAME being its own without suffix.
-
-    Where no file could be called so, NAME is shortened and ends with a hash, so that two of them differ.
-    """
-    name = source.stem + ending
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        ending = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGITS]}{ending}"
-        room = _LONGEST_NAME - len(os.fsencode(ending))
-        name = os.fsencode(source.stem)[:room].decode(errors="ignore") + ending
-    return source.with_name(name)
 
 
 def _found(target: Path) -> os.stat_result | None:

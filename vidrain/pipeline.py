@@ -33,6 +33,7 @@ from vidrain.video.decode import Video, open_video
 from vidrain.video.encoder import container_of
 from vidrain.video.ffmpeg import render_comparison
 from vidrain.video.index import video_tracks
+from vidrain.video.lost import lost_if_gone
 from vidrain.video.mux import StreamCopy, retime
 from vidrain.video.verify import Expected, UntrueError, verify
 from vidrain.watchdog import Watchdog
@@ -62,6 +63,7 @@ def clean(
     decomposers: list[Decomposer] = [
         load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl) for job in jobs
     ]
+    Unfinished(jobs[0].clean.target).refuse_busy()
     with ExitStack() as stack:
         claims = {
             role: stack.enter_context(claimed(target, force=options.force)) for role, target in jobs[0].targets.items()
@@ -70,6 +72,7 @@ def clean(
         if len(jobs) > 1:
             partials["spare"] = stack.enter_context(claimed(spare_for(claims["clean"].target), force=True)).partial
         work = stack.enter_context(unfinished(claims["clean"].target))
+        stack.enter_context(lost_if_gone(path))
         facts, total = facts_of(jobs, before, options), sum(job.frames for job in jobs)
         said = work.begin(facts, total=total, threads=torch.get_num_threads(), fresh=options.fresh)
         stack.enter_context(computing_with(work.threads))
@@ -80,17 +83,17 @@ def clean(
             if "adapted" in claims:
                 claims["adapted"].write(adapted.content)
         on_event(plan_event(jobs))
-        own = adapted.notices if adapted is not None else ()
-        notices = list(dict.fromkeys((*said, *own, *(notice for job in jobs for notice in job.notices))))
+        said += adapted.notices if adapted is not None else ()
+        notices = list(dict.fromkeys((*said, *(notice for job in jobs for notice in job.notices))))
         notices += _restarts(jobs, decomposers)
         for notice in notices:
             on_event(notice)
         if work.frames:
             on_event(Resumed(frames=work.frames, total=total))
         done = _passes(jobs, partials, decomposers, options, work, on_event)
-        if jobs[0].watchdog.opened(lambda _: identity_of(path)) != before:
-            raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
+        _refuse_changed(jobs[0].watchdog, before)
         finished = _finished(claims, done)
+        work.refuse_lost()
         publish_all(finished.values())
     late = list(dict.fromkeys(notice for each in done for notice in each.notices()))
     late += [_stale(claim.target) for role, claim in claims.items() if role not in finished and claim.target.exists()]
@@ -101,6 +104,13 @@ def clean(
     report = report_of(done, outputs, (*notices, *late), adaptation=outcome, seconds=monotonic() - began)
     on_event(done_event(report))
     return report
+
+
+def _refuse_changed(watchdog: Watchdog, before: Identity) -> None:
+    """InputError where the source is not what it was before it was read."""
+    path = watchdog.path
+    if watchdog.opened(lambda _: identity_of(path)) != before:
+        raise InputError(f"{path}: changed while it was read; nothing was kept, try again")
 
 
 def _finished(claims: Mapping[str, Claim], done: Sequence[Pass]) -> dict[str, Claim]:
@@ -125,7 +135,8 @@ def jobs_for(source: Path, output: Path | None, options: CleanOptions) -> tuple[
             refuse_missing(source, missing_in_file(video.source, job.kept))
         return job
 
-    jobs = [job_for(track) for track in watchdog.opened(lambda _: chosen_tracks(source, options.video))]
+    with lost_if_gone(source):
+        jobs = [job_for(track) for track in watchdog.opened(lambda _: chosen_tracks(source, options.video))]
     refuse_what_needs_one(jobs, options)
     return jobs, before
 

@@ -19,7 +19,12 @@ from tests import ffmpeg_says
 from tests.batches import write_card, written
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_gate import constant_gate
+from vidrain.batch.inputs import items_in
 from vidrain.batch.journal import FOLDER, Journal
+from vidrain.batch.plan import files_of
+from vidrain.batch.run import BatchOptions, run_batch
+from vidrain.config import load_clean
+from vidrain.events import BatchPlan, Event
 
 CHEAP = ("baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "-e", "preset=ultrafast")
 INLINE = ("--engine", "inline")
@@ -282,6 +287,38 @@ def test_a_partial_file_is_listed_and_says_what_is_missing(
         ran = vidrain("batch", "run", tmp_path / "cut.mkv", "-o", out, *INLINE, *CHEAP)
         assert ran.code == 4
         assert "partial 4    cut.mkv missing: " in ran.err
+
+
+@pytest.mark.proves("batch retry")
+def test_a_retry_knows_of_the_partial_files_of_the_run(
+    samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    film, card = tmp_path / "whole.mkv", tmp_path / "card"
+    card.mkdir()
+    ffmpeg_says.quietly("-i", samples / "street.mp4", "-t", "0.6", "-an", "-c:v", "mjpeg", film)
+    (card / "cut.mkv").write_bytes(film.read_bytes()[: film.stat().st_size * 2 // 3])
+    (card / "other.mkv").write_text("no video")
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
+    (card / "other.mkv").write_bytes(film.read_bytes())
+    assert vidrain("batch", "retry", out).code == 4
+    assert vidrain("batch", "status", out).code == 4
+
+
+@pytest.mark.fault(34)
+@pytest.mark.proves("batch run")
+def test_a_card_that_is_away_for_a_moment_marks_no_file_for_good(card: Path, out: Path) -> None:
+    (card / "text.mp4").unlink()
+    files = files_of(items_in([str(card)], out), lambda own: load_clean(None, [*own, *CHEAP[:3]], {}), ())
+
+    def pull_out(event: Event) -> None:
+        if isinstance(event, BatchPlan):
+            card.rename(card.with_name("away"))
+
+    done = run_batch(files, out, BatchOptions(engine="inline"), on_event=pull_out)
+    assert (done.failed, {end.code for end in done.troubles}) == (2, {3})
+    card.with_name("away").rename(card)
+    done = run_batch(files, out, BatchOptions(engine="inline"))
+    assert (done.done, done.failed) == (2, 0)
 
 
 @pytest.mark.proves("batch run --json")

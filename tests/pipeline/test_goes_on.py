@@ -19,10 +19,12 @@ from tests import ffmpeg_says
 from tests.broken import wiped
 from tests.pipeline.conftest import Ran, Vidrain, in_time
 from tests.pipeline.test_exits import events_until, started
-from vidrain.errors import OutputError
-from vidrain.events import Event, Progress, Resumed
+from vidrain.config import plain
+from vidrain.errors import BusyError, OutputError
+from vidrain.events import Event, Notice, Plan, Progress, Resumed
 from vidrain.job import CleanOptions
 from vidrain.segments import plan
+from vidrain.segments.alone import make_segment, plan_segments
 from vidrain.segments.folder import folder_of
 from vidrain.video.encoder import EncodeOptions
 
@@ -196,7 +198,7 @@ def test_what_a_kill_left_of_a_folder_that_was_being_removed_is_ours(name: str, 
 
 @pytest.mark.fault(25)
 @pytest.mark.proves("clean")
-@pytest.mark.parametrize("spoilt", ["flip", "gone", "record"])
+@pytest.mark.parametrize("spoilt", ["flip", "gone", "record", "list"])
 def test_a_segment_that_is_not_what_was_written_is_made_again(spoilt: str, clip: Path, out: Path) -> None:
     """The disk, or who looked after it, changed what lay there."""
     package.clean(clip, out)
@@ -212,11 +214,33 @@ def test_a_segment_that_is_not_what_was_written_is_made_again(spoilt: str, clip:
             part.unlink()
         case "record":
             part.with_suffix(".json").write_bytes(b"{")
+        case "list":
+            part.with_suffix(".json").write_bytes(b'{"parts": []}')
     told: list[Event] = []
     package.clean(clip, out, on_event=told.append)
     assert [event for event in told if isinstance(event, Resumed)] == [Resumed(frames=12, total=28)]
+    said = [event.message for event in told if isinstance(event, Notice) and event.code == "segments"]
+    assert said == [f"1 segment in {folder_of(out)} could not be read, and will be made again"]
     assert out.read_bytes() == due
     assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.proves("clean --fresh")
+@pytest.mark.parametrize("record", ["{", "[]", '{"parts": {}, "untouched": [], "seen": null, "rain": []}'])
+def test_segments_that_cannot_be_read_are_not_discarded_unasked(
+    record: str, clip: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """Such as those of another version of vidrain, which writes its records otherwise."""
+    stopped_at(14, clip, out, CleanOptions())
+    for path in folder_of(out).glob("0-*.json"):
+        path.write_text(record)
+    left = outputs(folder_of(out))
+    ran = vidrain("clean", clip, "-o", out, "--crf", "30")
+    assert (ran.code, "holds 2 segments of another job (other " in ran.err) == (5, True)
+    assert outputs(folder_of(out)) == left
+    ran = vidrain("clean", clip, "-o", out, "--crf", "30", "--fresh", "--json")
+    said = [event["message"] for event in ran.events if event["event"] == "warning" and event["code"] == "fresh"]
+    assert (ran.code, said) == (0, [f"--fresh: 2 segments in {folder_of(out)} are discarded"])
 
 
 @pytest.mark.fault(27)
@@ -347,3 +371,50 @@ def test_a_batch_goes_on_inside_of_a_file(clip: Path, out: Path, vidrain: Vidrai
         assert (ran.code, bool(fresh), bool(resumed(ran))) == (0, discarded, not discarded)
         assert (made.read_bytes() == due) == ("encode.crf=30" not in more)
         assert not folder.exists()
+
+
+def of_elsewhere(out: Path) -> dict[str, bytes]:
+    """A run of another host takes over what lies beside `out`; what is there then."""
+    folder_of(out).mkdir(exist_ok=True)
+    (folder_of(out) / "lease").write_text('{"host": "elsewhere", "pid": 7}')
+    (folder_of(out) / ".0-00004.clean.other").write_bytes(b"its own")
+    return outputs(folder_of(out))
+
+
+@pytest.mark.fault(31)
+@pytest.mark.proves("exit 6")
+@pytest.mark.parametrize("planned", [False, True])
+def test_what_a_run_on_another_host_writes_is_not_touched(
+    planned: bool, clip: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """Whose lock does not reach here: its partial file is as good as unlocked."""
+    partial = out.with_name(".out.mp4.partial.mp4")
+    partial.write_bytes(b"half of it")
+    before = partial.stat()
+    left = of_elsewhere(out)
+    ran = vidrain("clean", clip, "-o", out, *(["--slurm", out.parent.with_name("job.sh")] if planned else []))
+    assert (ran.code, "a run on elsewhere (process 7) was alive" in ran.err) == (6, True)
+    assert (partial.stat().st_ino, partial.read_bytes()) == (before.st_ino, b"half of it")
+    assert outputs(folder_of(out)) == left
+
+
+@pytest.mark.fault(31)
+@pytest.mark.proves("exit 6")
+@pytest.mark.parametrize("frames", [14, 0], ids=["segment", "publish"])
+def test_a_run_that_was_taken_over_puts_nothing_down(frames: int, clip: Path, out: Path) -> None:
+    """It was suspended for longer than a lease lasts: in the middle, or when all segments were there before."""
+    options, left = CleanOptions(), dict[str, bytes]()
+    if not frames:
+        asked = {"source": str(clip), "settings": plain(options)}
+        for number in range(plan_segments(clip, out, options=options, asked=asked).segments):
+            make_segment(clip, out, number, options=options)
+
+    def lose(event: Event) -> None:
+        if isinstance(event, Plan if not frames else Progress) and getattr(event, "frames", 0) >= frames and not left:
+            left.update(of_elsewhere(out))
+
+    with pytest.raises(BusyError, match="process 7 on elsewhere has taken it over"):
+        package.clean(clip, out, options=options, on_event=lose)
+    half = [name for name in left if name.startswith(".0-00002.clean.")]
+    assert outputs(folder_of(out)) == {name: data for name, data in left.items() if name not in half}
+    assert (len(half), out.exists()) == (bool(frames), False)

@@ -44,7 +44,7 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
-@pytest.mark.parametrize("change", [grow, touch, rewrite, remove])
+@pytest.mark.parametrize("change", [grow, touch, rewrite])
 def test_source_that_changes_meanwhile(change: Callable[[Path], None], source: Path, out: Path) -> None:
     def meddle(event: Event) -> None:
         if isinstance(event, Progress) and event.frames == 2:

@@ -76,6 +76,9 @@ def test_out_of_order_and_twice_they_are_the_file_of_one_run(clip: Path, out: Pa
     ran = vidrain(*command, "--json")
     assert (ran.code, resumed(ran)) == (0, [28])
     assert outputs(out.parent) == due
+    late = vidrain("segment", "run", out, "--index", "2")
+    assert (late.code, late.err) == (0, f"vidrain: note: {out}: is there already, and no segments of it are planned\n")
+    assert outputs(out.parent) == due
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -170,6 +173,37 @@ def test_what_depends_on_more_than_the_source_is_refused(
     ran = vidrain("clean", camera, "-o", out, "--slurm", script, "--video", "all")
     assert (ran.code, "one video is cleaned after the other" in ran.err) == (2, True)
     assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.proves("clean --slurm", "clean --fresh")
+def test_a_plan_for_tasks_is_not_replaced_unasked(clip: Path, out: Path, vidrain: Vidrain) -> None:
+    """Before any of its tasks is done: a thousand of them may stand in a queue."""
+    planned(clip, out, CleanOptions())
+    due = outputs(folder_of(out))
+    script = out.parent.with_name("job.sh")
+    for more in ((), ("--slurm", script)):
+        ran = vidrain("clean", clip, "-o", out, "--crf", "30", *more)
+        assert (ran.code, "holds the plan of another job (other " in ran.err, ran.err.count("\n")) == (5, True, 1)
+        assert outputs(folder_of(out)) == due
+    assert vidrain("clean", clip, "-o", out, "--slurm", script, "--fresh", "--crf", "30").code == 0
+    assert outputs(folder_of(out)) != due
+
+
+@pytest.mark.proves("clean --slurm")
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_script_among_the_segments_is_refused(
+    is_named: bool, clip: Path, out: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """All but segments is swept from there."""
+    source = tmp_path / "in.mp4"
+    source.write_bytes(clip.read_bytes())
+    target = out if is_named else tmp_path / "in.clean.mp4"
+    for _ in range(2):
+        script = folder_of(target) / "job.sh"
+        ran = vidrain("clean", source, *(["-o", out] if is_named else []), "--slurm", script)
+        assert (ran.code, "nothing but segments stays in" in ran.err, ran.err.count("\n")) == (2, True, 1)
+        planned(source, target, CleanOptions())
+        assert not script.exists()
 
 
 @pytest.mark.proves("segment run")

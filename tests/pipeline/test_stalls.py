@@ -17,8 +17,10 @@ import pytest
 import vidrain as package
 from tests import ffmpeg_says
 from tests.pipeline.conftest import Vidrain
+from vidrain.batch.task import clean_task, run_task
+from vidrain.config import plain
 from vidrain.errors import InputError
-from vidrain.events import Event, Plan, Progress, VerifyPlan
+from vidrain.events import Event, Plan, Progress, VerifyPlan, ignore
 from vidrain.inspection import inspect
 from vidrain.video import access, clips, facts, subtitles
 from vidrain.video.decode import Video
@@ -271,3 +273,11 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path, out: Path, vidrai
             assert (ran.code, ran.err.count("\n")) == (3, 1)
             assert "is a pipe or a device" in ran.err
     assert list(out.parent.iterdir()) == []
+
+
+@leases
+def test_a_batch_waits_for_it_once_more_and_no_oftener(source: Path, out: Path) -> None:
+    task = clean_task("7", source, out, plain(package.CleanOptions(stall_s=0.5)), replace=False)
+    with nobody_gets_in(source):
+        result = run_task(task, ignore)
+    assert (result["code"], result["transient"], result["tries"]) == (3, True, 2)

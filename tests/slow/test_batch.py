@@ -394,7 +394,7 @@ def test_a_lost_node_costs_its_running_segments_alone(
         resumed = until(job, "resumed", file=end["file"])
         assert LONGEST <= resumed["frames"] < resumed["total"]
         done = until(job, "batch_done")
-        assert job.wait(60) == 0, json.loads(status(out))["failures"]
+        assert job.wait(60) == 0, done["troubles"]
     assert (done["done"], done["failed"]) == (2, 0)
     assert ran(card, "-o", tmp_path / "here", *CHEAP)[0] == 0
     assert contents(out) == contents(tmp_path / "here")

@@ -28,6 +28,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "align",
                 "span",
                 "pace",
+                "naming",
                 "outputs",
                 "leftovers",
                 "lease",

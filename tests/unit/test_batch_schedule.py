@@ -138,3 +138,8 @@ def test_who_may_be_dead_on_another_host_is_waited_for(monkeypatch: pytest.Monke
     begun = [now[0] for step in steps if isinstance(step, Begun)]
     assert begun[0] == 0
     assert 40 <= begun[1] < 42
+
+
+def test_some_bad_luck_is_worth_fewer_tries() -> None:
+    engine = Scripted(1, a=[UNLUCKY | {"tries": 2}] * 9)
+    assert said(scheduled(tasks("a"), engine, fits=always, keep_going=True)) == "+a1 -a +a2 -a."

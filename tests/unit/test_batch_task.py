@@ -18,7 +18,7 @@ from tests import ffmpeg_says
 from vidrain.batch.processes import lost, messages, started, worker_environment
 from vidrain.batch.task import clean_task, is_full, is_transient, run_task
 from vidrain.config import plain
-from vidrain.errors import BusyError, InputError, ModelError, OutputError, StallError, UsageError
+from vidrain.errors import BusyError, InputError, ModelError, OutputError, SourceLost, StallError, UsageError
 from vidrain.events import ignore
 from vidrain.job import CleanOptions
 from vidrain.lease import LEASE_S
@@ -43,6 +43,7 @@ def because(error: Exception, cause: Exception) -> Exception:
         (because(ModelError("x"), OutOfMemoryError()), True),
         (BusyError("x"), True),
         (StallError("x"), True),
+        (SourceLost("x"), True),
         (because(OutputError("x"), OSError(errno.ENOSPC, "No space left on device")), True),
         (because(OutputError("x"), OSError(errno.EACCES, "Permission denied")), False),
         (InputError("x"), False),
@@ -154,3 +155,11 @@ def test_threads_are_shared_out() -> None:
     script = "import torch, cv2; print(torch.get_num_threads(), cv2.getNumThreads())"
     said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert said.stdout == "1 1\n"
+
+
+@pytest.mark.fault(25)
+def test_a_worker_ends_even_if_what_it_leaves_cannot_be_removed() -> None:
+    script = "from vidrain.batch import worker; worker._gone(object())"  # which has no leftovers to abandon
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, start_new_session=True, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr

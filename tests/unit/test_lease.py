@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Barrier, Thread
 
 import pytest
 
 from vidrain.batch.journal import FOLDER, Journal
-from vidrain.errors import BusyError
-from vidrain.lease import LEASE_S, holder_of, leased, owner_of, refuse_held
+from vidrain.errors import BusyError, OutputError
+from vidrain.lease import LEASE_S, holder_of, leased, owner_of, refuse_held, refuse_lost
 from vidrain.segments.folder import folder_of, unfinished
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,3 +140,53 @@ def test_never_two_however_often_they_come_and_go(lease: Path) -> None:
     for thread in threads:
         thread.join()
     assert most[0] == 1
+
+
+def test_a_beat_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share that does not answer for a moment: its folder is no folder then."""
+    monkeypatch.setattr("vidrain.lease._BEAT_S", 0.02)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with leased(folder / "lease", Path("out")):
+        folder.rename(tmp_path / "away")
+        folder.touch()
+        time.sleep(0.2)
+        folder.unlink()
+        (tmp_path / "away").rename(folder)
+        os.utime(folder / "lease", (1, 1))
+        until = time.monotonic() + 10
+        while (folder / "lease").stat().st_mtime < 100:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize(("age", "is_alive"), [(0, True), (LEASE_S * 1.5, False)])
+def test_who_may_only_read_is_told_who_is_at_work(age: float, is_alive: bool) -> None:
+    """Root may write everywhere, so another user asks where root runs the tests."""
+    user = os.geteuid()
+    with TemporaryDirectory() as name:
+        lease = Path(name) / "lease"
+        of_another_host(lease, age)
+        Path(name).chmod(0o555)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            assert (holder_of(lease) is not None) == is_alive
+        finally:
+            os.seteuid(user)
+            Path(name).chmod(0o755)
+
+
+@pytest.mark.fault(31)
+def test_a_lease_that_another_took_over_is_left_to_it(lease: Path) -> None:
+    with leased(lease, Path("out")):
+        refuse_lost(lease, Path("out"))
+        of_another_host(lease, 0)
+        with pytest.raises(BusyError, match="process 7 on elsewhere has taken it over"):
+            refuse_lost(lease, Path("out"))
+    assert owner_of(lease) == ("elsewhere", 7)
+    with leased(lease.with_name("other"), Path("out")):
+        lease.with_name("other").unlink()
+        with pytest.raises(OutputError, match="went away"):
+            refuse_lost(lease.with_name("other"), Path("out"))

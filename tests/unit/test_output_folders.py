@@ -296,3 +296,26 @@ def test_a_lock_goes_behind_what_it_guards(tmp_path: Path, monkeypatch: pytest.M
     abandon()
     assert locked == [True]
     assert list(tmp_path.iterdir()) == []
+
+
+class Adding(type(Path())):  # type: ignore[misc]
+    """A file that another thread follows with the next one while it is removed."""
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        leftovers.files.add(self.with_name("next"))
+        super().unlink(missing_ok)
+
+
+@pytest.mark.fault(25)
+def test_leftovers_go_while_others_are_added_and_one_that_cannot_go_keeps_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that ends a worker is not the one that works."""
+    files = [Adding(tmp_path / name) for name in "abc"]
+    for file in files:
+        file.touch()
+    (tmp_path / "folder").mkdir()  # cannot be removed as a file
+    monkeypatch.setattr(leftovers, "files", {tmp_path / "folder", tmp_path / "gone", *files})
+    monkeypatch.setattr(leftovers, "folders", set[Path]())
+    abandon()
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

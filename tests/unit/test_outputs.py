@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from vidrain.errors import BusyError, OutputError, UsageError
-from vidrain.outputs import Claim, beside, claimed, publish_all, refuse_clashes
+from vidrain.naming import beside
+from vidrain.outputs import Claim, claimed, publish_all, refuse_clashes
 
 HOLD = """
 import sys
@@ -305,3 +306,28 @@ def test_a_name_beside_a_source_is_always_one(letter: str, length: int, tmp_path
     assert found.name.endswith(".preview.html")
     if len(os.fsencode(stem)) <= 242:
         assert found.name == f"{stem}.preview.html"
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize("content", [b"", b"the other one's"])
+def test_what_another_host_writes_stays_when_we_find_it_busy(content: bytes, tmp_path: Path) -> None:
+    """Locks may not reach from host to host: the lease tells, when the file is open already."""
+    with pytest.raises(BusyError), claimed(tmp_path / "out.mp4", force=False) as claim:
+        claim.partial.write_bytes(content)
+        raise BusyError("a run on elsewhere")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == ([content] if content else [])
+
+
+@pytest.mark.fault(31)
+def test_who_was_taken_for_dead_writes_into_a_file_of_its_own(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with claimed(target, force=False) as claim:
+        partial = claim.partial
+    with partial.open("wb", buffering=0) as other:
+        other.write(b"half")
+        with claimed(target, force=False) as claim:
+            claim.partial.write_bytes(b"whole")
+            other.write(b"and more, for it woke up")
+            assert claim.partial.read_bytes() == b"whole"
+            claim.publish()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]

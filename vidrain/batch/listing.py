@@ -6,8 +6,7 @@ from typing import Any
 
 from vidrain.batch.journal import DONE, Journal
 from vidrain.batch.plan import File
-from vidrain.batch.run import Plan, end_of, is_over, states_of
-from vidrain.errors import OK, PARTIAL, SOME_FAILED
+from vidrain.batch.run import Plan, end_of, exit_code_of, is_over, states_of
 from vidrain.progress import readable
 
 _STATES = ("done", "partial", "failed", "waiting")
@@ -51,7 +50,6 @@ def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers:
         if (record := journal.last.get(file.output, {})).get("state") in ("partial", "failed")
     ]
     counts = {state: states[state] for state in _STATES}
-    code = SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
     spent = sum(journal.last[file.output].get("seconds", 0.0) for file in files if file.output in journal.last)
     return {
         "v": 1,
@@ -62,7 +60,7 @@ def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers:
         "seconds_left": _left(files, journal, workers),
         "running": owner._asdict() if (owner := journal.holder()) else None,
         "troubles": [vars(end) for end in ends],
-        "exit_code": code,
+        "exit_code": exit_code_of(files, journal),
     }
 
 

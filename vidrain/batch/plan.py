@@ -103,11 +103,7 @@ def files_of(
 
 def look_at(file: File, journal: Journal, out: Path) -> Look:
     """Compare a file with what the journal knows; a source that cannot be read is looked at as failed."""
-    size, identity = 0, tuple[object, ...]()
-    try:
-        size, *_ = identity = identity_of(file.source)
-    except InputError as error:
-        identity = (str(error),)  # the task itself says what is wrong, in its own words
+    size, identity = _seen(file.source)
     key = key_of(file, identity)
     if journal.is_done(file.output, key):
         return Look(file, "done", key, size)
@@ -115,6 +111,20 @@ def look_at(file: File, journal: Journal, out: Path) -> Look:
     if last.get("state") == "failed" and last["key"] == key and not last["transient"]:
         return Look(file, "failed", key, size, last["cause"])
     return Look(file, "to do", key, size)
+
+
+def looks_the_same(look: Look) -> bool:
+    """Whether the source still is, or still is not, what it was when it was looked at."""
+    return key_of(look.file, _seen(look.file.source)[1]) == look.key
+
+
+def _seen(source: Path) -> tuple[int, tuple[object, ...]]:
+    """Bytes of a source and what it is; 0 and why, for one that cannot be read: the task says that in its own words."""
+    try:
+        found = identity_of(source)
+    except InputError as error:
+        return 0, (str(error),)
+    return found.size, found
 
 
 def key_of(file: File, identity: tuple[object, ...]) -> str:

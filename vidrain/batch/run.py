@@ -15,7 +15,7 @@ from vidrain.batch.engine import Engine, Tell
 from vidrain.batch.estimate import Estimate, estimate, free_bytes
 from vidrain.batch.inline import Inline
 from vidrain.batch.journal import FOLDER, Journal, Record, receipt_of
-from vidrain.batch.plan import File, Look, is_free, look_at, mark_of, to_json
+from vidrain.batch.plan import File, Look, is_free, look_at, looks_the_same, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
 from vidrain.batch.wire import Result, Task, failed
@@ -224,8 +224,10 @@ class _Run:
         """Put one step of the schedule down, and tell of it."""
         look = self.looks[step.task["id"]]
         if isinstance(step, Over):
-            if not self._may_replace(look.file):
-                step.result["transient"] = True  # what stands in the way may be gone when the next run comes
+            if step.result["state"] == "failed" and not (self._may_replace(look.file) and looks_the_same(look)):
+                step.result["transient"] = (
+                    True  # what stands in the way may be gone when the next run comes, a card back
+                )
             self.over(look, step.result, is_last=step.is_last)
             return
         if step.attempt > 1:
@@ -312,10 +314,10 @@ def end_of(record: Record, source: str) -> FileEnd:
     )
 
 
-def exit_code_of(done: BatchDone) -> int:
+def exit_code_of(files: Sequence[File], journal: Journal) -> int:
     """Of a batch that came to its end: 1 where a file failed, 4 where one is partial, whichever run it was in."""
-    states = {end.state for end in done.troubles}
-    return SOME_FAILED if "failed" in states else PARTIAL if "partial" in states else OK
+    states = states_of(files, journal)
+    return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
 
 
 def workers_of(options: BatchOptions) -> int:

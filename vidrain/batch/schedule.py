@@ -61,7 +61,8 @@ def scheduled(tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: 
             continue
         for number, result in engine.poll(_POLL_S):
             task = running.pop(number)
-            again = goes_on and result["state"] == "failed" and result["transient"] and tries[number] < TRIES
+            is_due = tries[number] < result.get("tries", TRIES)
+            again = goes_on and result["state"] == "failed" and result["transient"] and is_due
             yield Over(task, result, is_last=not again)
             if again:
                 pause = max(_PAUSE_S * 4 ** (tries[number] - 1), result.get("free_in_s", 0.0))

@@ -13,13 +13,14 @@ from typing import Any
 from vidrain import __version__
 from vidrain.batch.wire import CRASHED, Result, Task, failed
 from vidrain.config import clean_from
-from vidrain.errors import OK, PARTIAL, BusyError, StallError, UsageError, VidrainError
+from vidrain.errors import OK, PARTIAL, BusyError, SourceLost, StallError, UsageError, VidrainError
 from vidrain.events import OnEvent
 from vidrain.outputs import receipt
 from vidrain.pipeline import clean
 
 _DIGITS = 6  # of rain over time: finer than any curve shows
-_TRANSIENT = (BusyError, StallError, MemoryError)
+_TRANSIENT = (BusyError, StallError, SourceLost, MemoryError)
+_TRIES_OF_A_STALL = 2  # each waits out the patience with a source, two minutes
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # By their names: torch is not imported for this. A device that was lost comes back with a fresh process.
 _OF_THE_DEVICE = ("OutOfMemoryError", "AcceleratorError")
@@ -33,6 +34,8 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
         return _KINDS[task["kind"]](task, on_event)
     except BusyError as error:
         return failed(error.exit_code, str(error), transient=True) | {"free_in_s": error.free_in_s}
+    except StallError as error:
+        return failed(error.exit_code, str(error), transient=True) | {"tries": _TRIES_OF_A_STALL}
     except VidrainError as error:
         return failed(error.exit_code, str(error), transient=is_transient(error)) | {"is_full": is_full(error)}
     except Exception as error:

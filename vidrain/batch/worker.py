@@ -54,11 +54,13 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _gone(outputs: object) -> None:
-    if outputs is not None:
-        outputs.leftovers.abandon()  # type: ignore[attr-defined]
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)
-    os._exit(TERMINATED)
+    try:
+        if outputs is not None:
+            outputs.leftovers.abandon()  # type: ignore[attr-defined]
+    finally:  # whatever became of that
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)
+        os._exit(TERMINATED)
 
 
 if __name__ == "__main__":

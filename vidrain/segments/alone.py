@@ -51,10 +51,11 @@ def plan_segments(
     jobs, before = jobs_for(source, output, options)
     job = jobs[0]
     _refuse_dependent(jobs, options)
+    work = Unfinished(job.clean.target)
+    work.refuse_busy()
     with ExitStack() as stack:
         for target in job.targets.values():
             stack.enter_context(claimed(target, force=options.force))
-        work = Unfinished(job.clean.target)
         stack.enter_context(work.held)
         facts, threads = facts_of(jobs, before, options), torch.get_num_threads()
         said = work.begin(facts, total=job.frames, threads=threads, fresh=options.fresh, asked=asked)

@@ -16,10 +16,11 @@ from typing import Any
 from uuid import uuid4
 
 from vidrain import leftovers
-from vidrain.errors import InputError, ModelError, OutputError, StallError, UsageError
+from vidrain.errors import InputError, ModelError, OutputError, SourceLost, StallError, UsageError
 from vidrain.events import Notice
-from vidrain.lease import leased, refuse_held
-from vidrain.outputs import beside, count_as_returned, forget_return, put, written
+from vidrain.lease import is_ours, leased, refuse_held, refuse_lost
+from vidrain.naming import beside
+from vidrain.outputs import count_as_returned, forget_return, put, written
 from vidrain.video.coded import Part
 from vidrain.video.verify import UntrueError
 
@@ -30,6 +31,7 @@ _RESTS = re.compile(
     r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors)\.new|adapted\.safetensors"
     r"|\.\d+-\d{5}\.\w+\.[0-9a-f]+|lease|\.now-.+"
 )
+_LATER = (StallError, SourceLost)  # of the errors below, those that it may mend
 _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try would do no better
 
 
@@ -74,6 +76,7 @@ class Unfinished:
         self._own, self._open = uuid4().hex[:8], set[Path]()  # no other process, whatever its host, writes there
         self._made: dict[tuple[int, int], Made] = {}
         self._is_ours = False
+        self._lease = self.path / _LEASE  # what we work under
 
     @property
     def adapted(self) -> Path:
@@ -103,13 +106,7 @@ class Unfinished:
             found = self._plan()
             self.path.mkdir(exist_ok=True)
             self._refuse_others()
-            done = self._recorded() if found is not None else {}
-            frames, notices = sum(made.frames for made in done.values()), []
-            if found is not None and frames and not fresh:
-                self._refuse_other(found, facts, f"{frames} of {found['frames']} frames")
-            if fresh and frames and found is not None:
-                message = f"--fresh: {frames} of {found['frames']} finished frames in {self.path} are discarded"
-                notices.append(Notice(code="fresh", message=message))
+            done, notices = ({}, []) if found is None else self._taken_up(found, facts, fresh=fresh)
             goes_on = found is not None and found["facts"] == facts and not fresh
             self._is_ours, self._total = True, total
             self.threads = found["threads"] if found is not None and goes_on else threads
@@ -124,6 +121,22 @@ class Unfinished:
                 put(self.path / _PLAN, json.dumps(plan).encode())
         return notices
 
+    def _taken_up(
+        self, found: Mapping[str, Any], facts: Mapping[str, Any], *, fresh: bool
+    ) -> tuple[dict[tuple[int, int], Made], list[Notice]]:
+        """The segments that lie here under a plan, and what there is to say of them; OutputError for other `facts`."""
+        done = self._recorded()
+        frames, unread = sum(made.frames for made in done.values()), len(self._records()) - len(done)
+        spoilt = f"{unread} segment{'s' * (unread > 1)}"
+        what = f"{frames} of {found['frames']} frames" if frames else spoilt if unread else "the plan"
+        if fresh and (frames or unread):
+            what = f"{frames} of {found['frames']} finished frames" if frames else spoilt
+            return done, [Notice(code="fresh", message=f"--fresh: {what} in {self.path} are discarded")]
+        if not fresh and (done or unread or found["asked"] is not None):
+            self._refuse_other(found, facts, what)
+        message = f"{spoilt} in {self.path} could not be read, and will be made again"
+        return done, [Notice(code="segments", message=message)] if unread else []
+
     def _refuse_other(self, found: Mapping[str, Any], facts: Mapping[str, Any], what: str) -> None:
         """OutputError where what lies here was made, or is to be, by other facts."""
         if other := [name for name in facts if found["facts"].get(name) != facts[name]]:
@@ -137,6 +150,19 @@ class Unfinished:
         self.held.enter_context(leased(self.path / _LEASE, self.target))
         for lease in self.path.glob(f"*.{_LEASE}"):
             refuse_held(lease, self.target)
+
+    def refuse_busy(self) -> None:
+        """BusyError where another run is at work here: before anything is opened that may be its own."""
+        refuse_held(self.path / _LEASE, self.target)
+
+    def refuse_lost(self) -> None:
+        """BusyError where another run or task has taken over what this one does; OutputError where that went away."""
+        refuse_lost(self._lease, self.target)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the output is there and nothing is planned for it any more."""
+        return self.target.is_file() and not (self.path / _PLAN).exists()
 
     def take_task(self) -> dict[str, Any]:
         """What a task is to know, and the threads it computes with; UsageError where no tasks are planned here."""
@@ -157,7 +183,7 @@ class Unfinished:
         found = self._plan()
         if found is not None:
             self._refuse_other(found, facts, "the plan")
-        lease = self.path_of(place, number, _LEASE)
+        self._lease = lease = self.path_of(place, number, _LEASE)
         with leased(lease, self.target):
             refuse_held(self.path / _LEASE, self.target)  # whoever holds that looks for our lease when it has its own
             self._made = self._recorded(lease.stem)
@@ -171,7 +197,7 @@ class Unfinished:
     def _plan(self) -> dict[str, Any] | None:
         """What was begun here; None where nothing was. OutputError where something else lies here."""
         path = self.path / _PLAN
-        with suppress(ValueError, LookupError, TypeError):
+        with suppress(ValueError, LookupError, TypeError, AttributeError):
             if path.exists():
                 found = json.loads(path.read_bytes())
                 return {name: found[name] for name in ("facts", "frames", "threads")} | {"asked": found.get("asked")}
@@ -182,8 +208,8 @@ class Unfinished:
     def _recorded(self, which: str = "*-*") -> dict[tuple[int, int], Made]:
         """Segments whose files are what their records say."""
         found = {}
-        for path in sorted(self.path.glob(f"{which}{_RECORD}")):
-            with suppress(ValueError, LookupError, TypeError):
+        for path in self._records(which):
+            with suppress(ValueError, LookupError, TypeError, AttributeError):
                 place, number = map(int, path.stem.split("-"))
                 record = json.loads(path.read_bytes())
                 parts = {
@@ -192,9 +218,13 @@ class Unfinished:
                 }
                 seen, before = (tuple(each) if each else None for each in (record["seen"], record.get("before")))
                 made = Made(parts, tuple(record["untouched"]), seen, tuple(record["rain"]), before)
-                if all(part.is_whole for part in parts.values()):
+                if "clean" in parts and all(part.is_whole for part in parts.values()):
                     found[place, number] = made
         return found
+
+    def _records(self, which: str = "*-*") -> list[Path]:
+        """Where segments are said to be finished."""
+        return sorted(self.path.glob(f"{which}{_RECORD}"))
 
     def made(self, place: int) -> dict[int, Made]:
         """Number of a segment of that pass -> the segment, of those that are finished."""
@@ -214,6 +244,7 @@ class Unfinished:
 
     def note(self, place: int, number: int, made: Made) -> Made:
         """A segment is finished, its files are on the disk; returns it as it lies there for good."""
+        self.refuse_lost()
         with written(self.target):
             moved = {role: part.path.replace(self.path_of(place, number, role)) for role, part in made.parts.items()}
             made = replace(made, parts={role: replace(part, path=moved[role]) for role, part in made.parts.items()})
@@ -252,7 +283,9 @@ class Unfinished:
         """Leave what another run can go on from, if that is wanted and there is any; else nothing."""
         if not self._is_ours:
             return
-        if keep and (self._made or self.asked):
+        if not is_ours(self._lease):  # another run goes on with what lies there
+            self._forget_open()
+        elif keep and (self._made or self.asked):
             with suppress(OSError):
                 self._sweep(with_adapted=False)
         else:
@@ -270,6 +303,6 @@ def unfinished(target: Path) -> Iterator[Unfinished]:
         try:
             yield work
         except BaseException as error:
-            work.close(keep=isinstance(error, StallError) or not isinstance(error, _FOR_GOOD))
+            work.close(keep=isinstance(error, _LATER) or not isinstance(error, _FOR_GOOD))
             raise
         work.close(keep=False)

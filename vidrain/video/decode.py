@@ -25,7 +25,8 @@ from av.video.stream import VideoStream
 
 from vidrain.errors import InputError
 from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
-from vidrain.video.index import Source, open_input, probe, video_stream
+from vidrain.video.index import Source, open_input, probe, unbroken, video_stream
+from vidrain.video.lost import refuse_lost
 from vidrain.video.stated import stated
 
 _SEEK_ATTEMPTS = 3  # earlier key frames to aim for before decoding from the beginning
@@ -126,7 +127,8 @@ class Video:
                         return chain((packet,), packets)
                     if packet.is_keyframe and packet.pts is not None and packet.pts > start:
                         break
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                refuse_lost(self.info.path, error)
                 return None
         return None
 
@@ -161,14 +163,7 @@ class Video:
         return int(before[-1]) if len(before) else None
 
     def _pictures(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError:  # the container breaks off here: what was read stays good
-                self.decoded.damaged_packets += 1
-                return
-            if packet is None:
-                return
+        for packet in unbroken(packets, self.info.path, self._breaks_off):
             try:
                 pictures = packet.decode()
             except av.error.FFmpegError:
@@ -182,6 +177,9 @@ class Video:
                     if self.index.orderly:  # else frames are counted, and one left out would shift all behind it
                         continue
                 yield picture
+
+    def _breaks_off(self) -> None:
+        self.decoded.damaged_packets += 1
 
     def _frame(self, picture: VideoFrame, index: int) -> Frame:
         info = self.info

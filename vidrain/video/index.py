@@ -10,11 +10,11 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import av
 import numpy as np
@@ -30,7 +30,10 @@ from av.video.stream import VideoStream
 from vidrain.errors import InputError, UsageError
 from vidrain.types import ColorTags, Damage, Family, FrameIndex, PixelLayout, Structure, VideoInfo
 from vidrain.video.hdr import is_half_a_picture, static_hdr
+from vidrain.video.lost import refuse_lost
 from vidrain.video.structure import examine
+
+AnyPacket = TypeVar("AnyPacket", bound="Packet[Any]")
 
 _FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp")
 PLANAR = {
@@ -109,6 +112,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     except PermissionError as error:
         raise InputError(f"{path}: may not be read ({error.strerror}); check its permissions") from error
     except (av.error.FFmpegError, OSError) as error:
+        refuse_lost(path, error)
         raise InputError(f"{path}: {_why_not(path, error)}") from error
     with container:
         yield container
@@ -123,10 +127,12 @@ def _not_there(path: Path) -> str:
 
 
 def _why_not(path: Path, error: Exception) -> str:
-    """Why a file cannot be opened: what is broken in it says more than FFmpeg."""
-    with suppress(OSError):
+    """Why a file cannot be opened: what is broken in it says more than FFmpeg. SourceLost where it cannot be read."""
+    try:
         for damage in examine(path).damages:
             return f"{damage.what}; a good file of the same camera may let a repair program (untrunc) rebuild it"
+    except OSError as unread:
+        refuse_lost(path, unread)
     return f"is no video file that can be opened ({_reason(error)})"
 
 
@@ -171,13 +177,13 @@ def probe(path: Path, track: int = 0, beat: Callable[[], None] = lambda: None) -
     """
     with open_input(path) as container:
         stream = video_stream(container, path, track)
-        first = _first_frame(_packets(container, stream, beat), stream, path)
+        first = _first_frame(_packets(container, stream, path, beat), stream, path)
         info = _info(path, stream, first, track)
     with open_input(path) as container:
         stream = video_stream(container, path, track)
         structure = _examined(path, beat)
         timed = "avi" not in container.format.name.split(",")
-        index, extent = _index(_packets(container, stream, beat), info, first.dts, timed=timed)
+        index, extent = _index(_packets(container, stream, path, beat), info, first.dts, timed=timed)
         structure = _steady(_counted(structure, stream, index.count), index, info)
         dated = replace(structure, damages=tuple(_dated(damage, extent, info) for damage in structure.damages))
         end, complete_to = extent.end * info.time_base, extent.complete_to * info.time_base
@@ -188,6 +194,7 @@ def _examined(path: Path, beat: Callable[[], None]) -> Structure:
     try:
         return examine(path, beat)
     except OSError as error:
+        refuse_lost(path, error)
         raise InputError(f"{path}: cannot be read ({error.strerror}); copy it to another disk first") from error
 
 
@@ -206,12 +213,28 @@ def _first_frame(packets: Iterator[Packet[VideoStream]], stream: VideoStream, pa
     raise InputError(f"{path}: no frame of its {stream.codec_context.name} video can be decoded")
 
 
-def _packets(container: InputContainer, stream: VideoStream, beat: Callable[[], None]) -> Iterator[Packet[VideoStream]]:
+def _packets(
+    container: InputContainer, stream: VideoStream, path: Path, beat: Callable[[], None]
+) -> Iterator[Packet[VideoStream]]:
     """Packets up to the end, or to where the container breaks off; the last one is empty and flushes the decoder."""
-    with suppress(av.error.FFmpegError):
-        for packet in container.demux(stream):
-            beat()
+    for packet in unbroken(container.demux(stream), path):
+        beat()
+        yield packet
+
+
+def unbroken(packets: Iterable[AnyPacket], path: Path, broke: Callable[[], None] = lambda: None) -> Iterator[AnyPacket]:
+    """Packets of `path` up to where the container breaks off: what came before that is good.
+
+    broke: called where it does. SourceLost where it is the source that went away, and not the container that ends.
+    """
+    place = 0
+    try:
+        for packet in packets:
+            place = max(place, packet.pos or 0)
             yield packet
+    except av.error.FFmpegError as error:
+        refuse_lost(path, error, place)
+        broke()
 
 
 def _known(code: int, known: set[int]) -> int:

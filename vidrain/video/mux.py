@@ -8,7 +8,7 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from heapq import merge
@@ -23,10 +23,10 @@ from av.stream import Discard, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
-from vidrain.errors import InputError, OutputError
+from vidrain.errors import OutputError, StallError
 from vidrain.types import VideoInfo
 from vidrain.video.carried import CopyPlan, add_converted, add_like, described, is_cover, stream_metadata
-from vidrain.video.index import as_file, open_input
+from vidrain.video.index import as_file, open_input, unbroken
 from vidrain.video.subtitles import TICK, converted, text_to_convert
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class StreamCopy:
             if stream.index not in self._plan.kept or stream.index not in self._targets:
                 stream.discard = Discard.all  # the demuxer then skips their bytes
         streams = [self._source.streams[index] for index in self._targets if index in self._plan.kept]
-        self._copied = self._ahead(self._unbroken(self._source.demux(streams))) if streams else iter(())
+        self._copied = self._ahead(unbroken(self._source.demux(streams), self._info.path)) if streams else iter(())
         self._packets = merge(self._copied, *texts, key=_decoded_at)
         return video
 
@@ -242,12 +242,6 @@ class StreamCopy:
         for packet in packets:
             packet.stream = stream  # as if it was read from there
         return iter(packets)
-
-    @staticmethod
-    def _unbroken(packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-        """Packets up to where the container breaks off: what came before that is kept."""
-        with suppress(av.error.FFmpegError):
-            yield from packets
 
     def write_until(self, seconds: Fraction) -> None:
         """Copy packets that begin up to `seconds` on the clock of the output."""
@@ -268,7 +262,7 @@ class StreamCopy:
         while self._held is None:
             try:
                 packet = next(self._packets, None)
-            except InputError:  # it stalls: its handle cannot be closed while the other thread waits inside of it
+            except StallError:  # its handle cannot be closed while the other thread waits inside of it
                 _left_open.append(self._stack.pop_all())
                 raise
             if packet is None:

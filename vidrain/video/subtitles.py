@@ -24,6 +24,7 @@ from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from vidrain.errors import InputError, OutputError
 from vidrain.video.index import open_input
+from vidrain.video.lost import refuse_lost
 
 _TEXTS = ("subrip", "srt", "ass", "ssa", "webvtt", "text", "mov_text")  # names of FFmpeg's decoders
 _WRITTEN_AS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
@@ -105,6 +106,7 @@ def lines_of(path: Path, index: int, beat: Callable[[], None] = lambda: None) ->
             packets = _packets_of(stream, source.demux(), beat)
             found = sorted(_lines(stream, packets), key=lambda line: line.start)
         except (av.error.FFmpegError, ValueError) as error:
+            refuse_lost(path, error)
             raise InputError(f"{path}: subtitles of stream {index} cannot be read ({error})") from error
         return list(one_at_a_time(found))
 

@@ -14,7 +14,8 @@ from vidrain.batch.plan import File, from_json
 from vidrain.batch.run import end_of, is_over, states_of
 from vidrain.errors import UsageError, VidrainError
 from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
-from vidrain.outputs import beside, claimed, refuse_clashes
+from vidrain.naming import beside
+from vidrain.outputs import claimed, refuse_clashes
 from vidrain.progress import readable
 from vidrain.video.decode import open_video
 from vidrain.viewer.overview import Row, overview_of

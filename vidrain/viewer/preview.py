@@ -16,7 +16,8 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
 from vidrain.job import CleanOptions
 from vidrain.missing import Missing
-from vidrain.outputs import beside, claimed, refuse_clashes
+from vidrain.naming import beside
+from vidrain.outputs import claimed, refuse_clashes
 from vidrain.part import Part, plan_part
 from vidrain.types import Frame
 from vidrain.video.color import conversion_for

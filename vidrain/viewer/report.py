@@ -14,7 +14,8 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Meter, Notice, OnEvent, PageDone, PagePlan, ignore
 from vidrain.job import CleanOptions, default_outputs, pace_of, span_of
 from vidrain.listing import made_by_in
-from vidrain.outputs import beside, claimed, refuse_clashes
+from vidrain.naming import beside
+from vidrain.outputs import claimed, refuse_clashes
 from vidrain.pairing import due_of
 from vidrain.progress import readable
 from vidrain.span import kept_frames
