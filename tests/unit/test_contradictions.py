@@ -86,6 +86,7 @@ def damages_of(change: Change, tmp_path: Path) -> tuple[Damage, ...]:
         (number(b"ctts", 12, 100), "unevenly"),
         (number(b"ctts", 36, 8192), "unevenly"),  # as if the frames in between had been cut
         (number(b"stsc", 4, -1), "samples by stsc"),
+        (number(b"stsc", 8, -1), "samples by stsc"),  # chunks are counted from 1
         (number(b"stsc", 12, 1), "samples by stsc"),
         (number(b"stsc", 16, 1 << 23), "of a description that there is not"),
         (number(b"stsc", 16, -1), "of a description that there is not"),

@@ -141,7 +141,7 @@ def chunks_of(file: BinaryIO, stbl: Box, size: int) -> tuple[Rows, Rows]:
     offsets = np.minimum(found.astype(np.uint64), 1 << 62).astype(np.int64)
     runs = table(file, stbl, b"stsc", size, row=">u4,>u4,>u4")
     first = np.clip(runs["f0"].astype(np.int64) - 1, 0, len(offsets))
-    if not len(runs) or first[0] != 0 or np.any(np.diff(first) < 0):
+    if not len(runs) or runs["f0"][0] != 1 or np.any(np.diff(first) < 0):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return offsets, np.repeat(runs["f1"].astype(np.int64), np.diff(first, append=len(offsets)))
 
