@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from tests import ffmpeg_says
 from vidrain.cli import main
+from vidrain.segments import plan
 
 
 def in_time(attempt: Callable[[], float], limit_s: float) -> None:
@@ -81,3 +82,16 @@ def verify(vidrain: Vidrain) -> Verify:
         return found
 
     return run
+
+
+LENGTH = 6  # frames of a segment, for tests
+
+
+@pytest.fixture
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "LONGEST", LENGTH)
+
+
+@pytest.fixture
+def clip(samples: Path) -> Path:
+    return samples / "full_range.mp4"  # 28 frames, five short segments

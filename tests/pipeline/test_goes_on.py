@@ -17,18 +17,16 @@ import pytest
 import vidrain as package
 from tests import ffmpeg_says
 from tests.broken import wiped
-from tests.pipeline.conftest import Ran, Vidrain, in_time
+from tests.pipeline.conftest import LENGTH, Ran, Vidrain, in_time
 from tests.pipeline.test_exits import events_until, started
 from vidrain.config import plain
 from vidrain.errors import BusyError, OutputError
 from vidrain.events import Event, Notice, Plan, Progress, Resumed
 from vidrain.job import CleanOptions
-from vidrain.segments import plan
 from vidrain.segments.alone import make_segment, plan_segments
 from vidrain.segments.folder import folder_of
 from vidrain.video.encoder import EncodeOptions
 
-LENGTH = 6  # frames of a segment, for tests
 SHORT = f"""
 import vidrain.segments.plan as plan
 plan.LONGEST = {LENGTH}
@@ -37,14 +35,7 @@ run()
 """
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "LONGEST", LENGTH)
-
-
-@pytest.fixture
-def clip(samples: Path) -> Path:
-    return samples / "full_range.mp4"  # 28 frames, five segments
+pytestmark = pytest.mark.usefixtures("short_segments")
 
 
 @contextmanager

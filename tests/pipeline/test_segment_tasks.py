@@ -16,29 +16,20 @@ import pytest
 import vidrain as package
 from tests import ffmpeg_says
 from tests.broken import wiped
-from tests.pipeline.conftest import Ran, Vidrain
+from tests.pipeline.conftest import LENGTH, Ran, Vidrain
 from tests.pipeline.test_exits import ROOT, events_until
-from tests.pipeline.test_goes_on import LENGTH, SHORT, VARIANTS, Stopped, outputs, resumed, running, stopped_at
+from tests.pipeline.test_goes_on import SHORT, VARIANTS, Stopped, outputs, resumed, running, stopped_at
 from vidrain.config import plain
 from vidrain.errors import BusyError
 from vidrain.events import Event, Progress, Resumed
 from vidrain.job import CleanOptions
 from vidrain.lease import leased
 from vidrain.outputs import claimed
-from vidrain.segments import plan
 from vidrain.segments.alone import make_segment, plan_segments
 from vidrain.segments.folder import folder_of
 from vidrain.segments.script import array_script
 
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "LONGEST", LENGTH)
-
-
-@pytest.fixture
-def clip(samples: Path) -> Path:
-    return samples / "full_range.mp4"  # 28 frames, five segments
+pytestmark = pytest.mark.usefixtures("short_segments")
 
 
 def planned(source: Path, out: Path, options: CleanOptions) -> int:

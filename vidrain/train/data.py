@@ -202,9 +202,9 @@ class Windows:
         options = self._options
         rendered = int(options.rendered_share * options.readings) if self._rendered else 0
         clean = int(options.clean_share * options.readings) if self._clean else 0
-        told, dry = (int(share * options.readings) for share in (options.settled_share, options.dry_share))
-        rainy = options.readings - rendered - told - dry - clean
-        return {"rendered": rendered, "settled": told, "dry": dry, "rainy": rainy, "clean": clean}
+        agreed, dry = (int(share * options.readings) for share in (options.settled_share, options.dry_share))
+        rainy = options.readings - rendered - agreed - dry - clean
+        return {"rendered": rendered, "settled": agreed, "dry": dry, "rainy": rainy, "clean": clean}
 
     def _kind(self, slot: int) -> _Kind:
         """Of which clips a slot holds a reading."""
