@@ -22,7 +22,7 @@ from vidrain.identity import identity_of
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.provenance import hash_of_content
 from vidrain.segments.folder import folder_of
-from vidrain.weights import load_model, packed_gate
+from vidrain.weights import hash_of, load_model, packed_gate
 
 SMALL = ("adapt.patch=48", "adapt.batch=4", "adapt.readings=3", "adapt.refresh=100", "adapt.rate=0.001")
 GATE = ("--model", "gate-s", "--weights")
@@ -72,6 +72,7 @@ def test_weights_are_fitted_to_clips(base: Path, samples: Path, out: Path, vidra
     assert sorted(out.parent.iterdir()) == [first, second]
     assert not same(first, base)
     found = said(first)
+    assert found["base"] == hash_of(load_model("gate-s", base).net.state_dict())  # type: ignore[union-attr]
     assert found["frames"] == [44, 36]
     assert found["outcome"]["kept_steps"] == 7  # type: ignore[index]
     assert found["settings"]["patch"] == 48  # type: ignore[index]
