@@ -1,6 +1,7 @@
 """Frames in, layers out: the straight line from observed frames to B and R, for any decomposer.
 
-picture -> judge the step from the frame before -> window -> witnesses -> align -> decompose -> quantise. A decomposer
+picture -> judge the step from the frame before -> window -> witnesses -> align -> decompose -> quantise. Most see the
+luma alone: a streak is as bright in all colours, and what of the colour goes with it follows (`chroma`). A decomposer
 of two passes has the pictures dried by its first one before they become witnesses. A frame's layers depend on what
 lies within `context_of` it alone, so a part of a video gives the same layers as the whole; a decomposer that keeps
 something for the length of a shot (`nlcl` with frozen statistics) is the exception.
@@ -17,14 +18,15 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Picture, guide_of
+from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
+from vidrain.chroma import chroma_removal, colours_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.layers import subtract
 from vidrain.shots import ShotOptions, Step, choose_witnesses, step_between
 from vidrain.stream import Window, sliding_windows
-from vidrain.types import Aligned, Decomposer, Frame, Layers, VideoInfo
-from vidrain.video.color import Conversion, conversion_for, stored, to_codes, to_rgb, upright
+from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
+from vidrain.video.color import Conversion, conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
 
 _MOST_FAILED = Fraction(1, 100)  # of all frames
 _MOST_SHOWN = 8
@@ -54,6 +56,23 @@ class Judged(NamedTuple, Generic[Source]):
     shot: int
 
 
+class Taken(NamedTuple, Generic[Source]):
+    """What a decomposer takes from the centre of a window, and from what it saw that.
+
+    rain: as the pixels of the picture, on the CPU. witnesses: the chosen ones, with the ways to them.
+    """
+
+    rain: Tensor
+    aligned: Aligned
+    witnesses: list[Judged[Source]]
+    ways: list[Way]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it is made of numbers."""
+        return bool(torch.isfinite(self.rain.sum()))  # NaN and infinity survive every sum
+
+
 def reach_of(radius: int) -> int:
     """Frames of context on each side: twice the radius, so that single repeats leave witnesses enough."""
     return 2 * radius
@@ -81,7 +100,8 @@ def decompose(
     """
     conversion = conversion_for(info)
     aligner = Aligner(options.align)
-    pictures = ((frame, _picture(frame, info, conversion, options)) for frame in frames)
+    sight = decomposer.sees
+    pictures = ((frame, _picture(frame, info, conversion, options, sight)) for frame in frames)
     seen = judged(pictures, options.shots)
     if decomposer.first is not None:
         seen = dried(seen, decomposer.first, options)
@@ -90,11 +110,13 @@ def decompose(
         if wanted is not None and frame.index not in wanted:
             continue
         with torch.inference_mode():  # not around the yield: it would hold for the consumer's code too
-            rain = _rain_of(window, decomposer, aligner, options.device)
-            if bool(torch.isfinite(rain.sum())):  # NaN and infinity survive every sum
-                layers = quantised(frame, rain, info, conversion)
-            else:
+            taken = taken_from(window, decomposer, aligner, options.device)
+            if not taken.is_finite:
                 layers = Layers(frame, frame.planes, is_untouched=True)
+            elif sight == "rgb":
+                layers = _less(frame, to_codes(stored(taken.rain, info.display_matrix), conversion), info)
+            else:
+                layers = less_rain(frame, taken, info, conversion)
         yield layers
 
 
@@ -127,18 +149,22 @@ def dry(
     """The centre of a window, to bear witness as `first` leaves it; as it was where that fails."""
     picture = window.center.picture
     with torch.inference_mode():
-        rain = _rain_of(window, first, aligner, options.device)
-        rgb = (picture.rgb - rain).contiguous() if bool(torch.isfinite(rain.sum())) else picture.rgb
-    guide = guide_of(rgb, options.align)
-    return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, rgb, guide))
+        taken = taken_from(window, first, aligner, options.device)
+        pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
+    guide = guide_of(pixels, options.align)
+    return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
 
 
-def aligned_at(window: Window[Judged[Source]], radius: int, aligner: Aligner) -> Aligned:
-    """The centre of a window, observed, and its nearest `radius` witnesses on each side warped onto it."""
+def taken_from(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Aligner, device: str) -> Taken[Source]:
+    """What `decomposer` takes from the centre of a window, seen among its nearest witnesses on each side."""
     steps = [item.step for item in window.items[1:]]
-    chosen = choose_witnesses(steps, window.position, radius)
-    aligned = aligner.align(window.center.picture, [window.items[place].witness for place in chosen])
-    return replace(aligned, shot=window.center.shot)
+    chosen = choose_witnesses(steps, window.position, decomposer.radius)
+    center, witnesses = window.center, [window.items[place] for place in chosen]
+    pictures = [each.witness for each in witnesses]
+    ways = aligner.ways(center.picture, pictures, wants_error=decomposer.wants_error)
+    aligned = replace(aligned_along(ways, center.picture, pictures), shot=center.shot)
+    rain = _checked(decomposer(_on(torch.device(device), aligned)).cpu(), aligned)
+    return Taken(rain, aligned, witnesses, ways)
 
 
 def tolerated(layers: Iterable[Layers], total: int, untouched: list[int]) -> Iterator[Layers]:
@@ -173,9 +199,23 @@ def failed_frames(untouched: Sequence[int]) -> list[Notice]:
     return [Notice(code="model", message=message)]
 
 
-def quantised(frame: Frame, rain: Tensor, info: VideoInfo, conversion: Conversion) -> Layers:
-    """Take upright float `rain` [3, H, W] to the stored planes, round it once, and subtract it from O."""
-    removal = to_codes(stored(rain, info.display_matrix), conversion)
+def less_rain(frame: Frame, taken: Taken[Frame], info: VideoInfo, conversion: Conversion) -> Layers:
+    """Take rain of the luma to the stored planes, the colours with it, round once, and subtract it from O."""
+    rain, matrix = taken.rain[0], info.display_matrix
+    if not bool(rain.any()):
+        return Layers(frame, frame.planes)
+    first = 0 if info.layout.family == "gbrp" else 1  # of the planes that are not luma
+    removal = [rounded(stored(rain, matrix) * conversion.scale[0])][:first]
+    if frame.planes[first:]:
+        observed, *others = (
+            colours_of(each.planes[first:], matrix) for each in (frame, *(item.source for item in taken.witnesses))
+        )
+        colours = chroma_removal(observed, others, taken.ways, rain, taken.aligned)
+        removal += [rounded(plane) for plane in stored(colours, matrix)]
+    return _less(frame, tuple(removal), info)
+
+
+def _less(frame: Frame, removal: RainPlanes, info: VideoInfo) -> Layers:
     return Layers(frame, subtract(frame.planes, removal, info.layout.depth))
 
 
@@ -187,14 +227,10 @@ def _checked(rain: Tensor, aligned: Aligned) -> Tensor:
     return rain
 
 
-def _picture(frame: Frame, info: VideoInfo, conversion: Conversion, options: DecomposeOptions) -> Picture:
-    rgb = upright(to_rgb(frame.planes, conversion), info.display_matrix)
-    return Picture(frame.index, rgb, guide_of(rgb, options.align))
-
-
-def _rain_of(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Aligner, device: str) -> Tensor:
-    aligned = aligned_at(window, decomposer.radius, aligner)
-    return _checked(decomposer(_on(torch.device(device), aligned)).cpu(), aligned)
+def _picture(frame: Frame, info: VideoInfo, conversion: Conversion, options: DecomposeOptions, sight: Sight) -> Picture:
+    seen = to_luma if sight == "luma" else to_rgb
+    pixels = upright(seen(frame.planes, conversion), info.display_matrix)
+    return Picture(frame.index, pixels, guide_of(pixels, options.align))
 
 
 def _on(device: torch.device, aligned: Aligned) -> Aligned:

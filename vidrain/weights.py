@@ -31,7 +31,7 @@ PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "gate-s"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
 _SHIPPED = Path(__file__).with_name("shipped")
-_VERSION = "4"  # of `model.planes.look` and `Gate` together: other planes make other weights
+_VERSION = "5"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
 @overload

@@ -30,11 +30,11 @@ def equal(first: Batch, second: Batch) -> bool:
 def test_shapes_and_ranges(samples: Path) -> None:
     batch = windows(samples / "street.mp4").batch(0)
     assert [tuple(part.shape) for part in batch[:8]] == [
-        (3, 3, 48, 48),
-        (3, 4, 3, 48, 48),
+        (3, 1, 48, 48),
+        (3, 4, 1, 48, 48),
         (3, 4, 48, 48),
-        (3, 3, 48, 48),
-        (3, 3, 48, 48),
+        (3, 1, 48, 48),
+        (3, 1, 48, 48),
         (3, 1, 48, 48),
         (3,),
         (3,),
@@ -213,7 +213,7 @@ def test_without_decord_clips_are_read_in_order(samples: Path, monkeypatch: pyte
     heard: list[Notice] = []
     clip = open_footage(samples / "rotated.mp4", heard.append)
     assert "needs decord" in heard[0].message
-    assert clip.read([2, 5])[0].shape == (3, 256, 192)  # upright
+    assert clip.read([2, 5])[0].shape == (1, 256, 192)  # upright
 
 
 def test_folders_stand_for_their_videos(tmp_path: Path, samples: Path) -> None:

@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
-from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, judge, look, median
+from vidrain.model.planes import PLANES, judge, look, ranked
 from vidrain.model.streaks import Doubts, share_of_rain
 from vidrain.train.data import _at_size
 from vidrain.train.window import Window, look_at
@@ -26,8 +26,8 @@ from vidrain.weights import hash_of, load_model, packed_gate, read_header
 
 def window(seed: int, *, witnesses: int = 4, size: tuple[int, int] = (24, 32)) -> Aligned:
     random = torch.Generator().manual_seed(seed)
-    observed = torch.rand(3, *size, generator=random)
-    others = torch.rand(witnesses, 3, *size, generator=random)
+    observed = torch.rand(1, *size, generator=random)
+    others = torch.rand(witnesses, 1, *size, generator=random)
     error = torch.rand(witnesses, *size, generator=random) * 3
     error[torch.rand(witnesses, *size, generator=random) < 0.1] = torch.inf
     return Aligned(observed, others, error)
@@ -69,7 +69,7 @@ def test_sizes(name: str, least: int, most: int) -> None:
 def test_rain_is_bounded_whatever_was_learned(seed: int, name: str, witnesses: int, size: tuple[int, int]) -> None:
     aligned = window(seed, witnesses=witnesses, size=size)
     rain = GateDecomposer(gate(name, seed, wild=True), first=None)(aligned)
-    assert rain.shape == (3, *size)
+    assert rain.shape == (1, *size)
     assert rain.min() >= 0
     assert torch.all(rain <= removable(aligned) + 1e-6)
 
@@ -131,21 +131,21 @@ def test_the_radius_is_that_of_the_config() -> None:
 
 
 def test_luma_decides_for_all_channels_or_each_for_itself() -> None:
-    assert gate("gate-s")(torch.rand(2, LUMA_PLANES, 7, 9)).shape == (2, 2, 7, 9)
+    assert gate("gate-s")(torch.rand(2, PLANES, 7, 9)).shape == (2, 2, 7, 9)
     assert gate("gate-m")(torch.rand(2, CHANNEL_PLANES, 7, 9)).shape == (2, 6, 7, 9)
 
 
 def test_training_sees_a_linear_gate() -> None:
     """A clamped gate would have no gradient where it is wrong the most."""
     net = gate(wild=True)
-    found = net(torch.randn(1, LUMA_PLANES, 16, 16))
+    found = net(torch.randn(1, PLANES, 16, 16))
     assert found.min() < 0
     assert found.max() > 1
 
 
 def test_far_away_changes_nothing() -> None:
     """No norm over the picture: tiles with a margin are the picture."""
-    net, planes = gate(), torch.randn(1, LUMA_PLANES, 256, 256)
+    net, planes = gate(), torch.randn(1, PLANES, 256, 256)
     changed = planes.clone()
     changed[..., 160:, 160:] += 5
     assert not torch.equal(net(planes)[..., :80, :80], net(changed)[..., :80, :80])  # its surroundings count
@@ -195,7 +195,7 @@ def test_the_order_of_witnesses_does_not_count() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
 def test_median(count: int) -> None:
     values = torch.rand(count, 5, 6)
-    torch.testing.assert_close(median(list(values)), values.quantile(0.5, dim=0))
+    torch.testing.assert_close(ranked(list(values)).middle, values.quantile(0.5, dim=0))
 
 
 @pytest.fixture
