@@ -182,7 +182,8 @@ class Aligner:
 def forward_backward_error(forth: Flow, back: Flow) -> Grey:
     """How far a pixel lands from where it began when it follows `forth` and then `back`. [h, w] in pixels"""
     missed = forth + _fetched(back, forth + _grid(forth.shape[1], forth.shape[0]))
-    return cast(Grey, cv2.magnitude(*cv2.split(missed)))
+    across, down = cv2.split(missed)
+    return cast(Grey, np.sqrt(across * across + down * down))  # cv2.magnitude depends on where arrays lie in memory
 
 
 def flow_between(start: Guide, end: Guide) -> Flow:

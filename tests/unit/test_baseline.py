@@ -75,17 +75,21 @@ def test_what_is_darker_than_its_neighbours_stays() -> None:
     assert removed(aligned, BaselineOptions()) == 0.0
 
 
-def test_a_witness_from_outside_the_picture_has_no_say() -> None:
+def left_out(aligned: Aligned, places: Tensor) -> Aligned:
+    """As `align.warp` leaves a window whose witnesses lie outside of the picture at `places` [K, H, W]."""
+    witnesses = torch.where(places[:, None], aligned.observed, aligned.witnesses)
+    return replace(aligned, witnesses=witnesses, error=aligned.error.masked_fill(places, torch.inf))
+
+
+def test_a_witness_from_outside_the_picture_votes_for_the_observation() -> None:
     aligned = brightened(scene())
-    options = BaselineOptions()
-    lost = replace(aligned, error=torch.full_like(aligned.error, torch.inf))
-    assert not Baseline(options)(lost).any()
-    black = aligned.witnesses.clone()
-    black[3] = 0
-    error = torch.zeros_like(aligned.error)
-    error[3] = torch.inf
-    dry = replace(scene(), witnesses=black, error=error)
-    assert float(Baseline(options)(dry).max()) < 0.01
+    outside = torch.zeros(4, HEIGHT, WIDTH, dtype=torch.bool)
+    outside[3] = True
+    assert removed(left_out(aligned, outside), BaselineOptions()) > 0.12
+    outside[2] = True  # two against two
+    assert 0.02 < removed(left_out(aligned, outside), BaselineOptions()) < 0.08
+    outside[:] = True
+    assert not Baseline(BaselineOptions())(left_out(aligned, outside)).any()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 7), (2, 65), (721, 33), (545, 541)])
@@ -187,30 +191,28 @@ def test_radius_is_the_options_own() -> None:
 def test_rain_is_between_zero_and_the_excess(seed: int, witnesses: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     pictures = torch.from_numpy(rng.normal(0.5, 0.4, (witnesses + 1, 1, height, width)).astype(np.float32))
-    error = torch.where(torch.from_numpy(rng.random((witnesses, height, width))) < 0.1, torch.inf, 0.5)
-    aligned = Aligned(pictures[0].clone(), pictures[1:].clone(), error)
+    outside = torch.from_numpy(rng.random((witnesses, height, width)) < 0.1)
+    aligned = left_out(Aligned(pictures[0].clone(), pictures[1:].clone(), torch.full(outside.shape, 0.5)), outside)
+    shown = aligned.witnesses.clone()
     rain = Baseline(BaselineOptions())(aligned)
     assert torch.equal(aligned.observed, pictures[0]), "the input was written to"
-    assert torch.equal(aligned.witnesses, pictures[1:]), "the input was written to"
+    assert torch.equal(aligned.witnesses, shown), "the input was written to"
     if not witnesses:
         assert not rain.any()
         return
-    votes = torch.where(error[:, None].isinf(), pictures[:1], pictures[1:]).numpy()
-    excess = np.clip(pictures[0].numpy() - np.median(votes, axis=0), 0, None)
+    excess = np.clip(pictures[0].numpy() - np.median(shown.numpy(), axis=0), 0, None)
     assert float(rain.min()) >= 0
     assert bool((rain.numpy() <= excess + 1e-5).all())
 
 
 @given(st.integers(1, 7).flatmap(lambda n: arrays(np.float32, (n, 5), elements=st.floats(-1, 2, width=32))))
-def test_median_is_the_median(values: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_ranked_is_least_median_and_most(values: np.ndarray) -> None:  # type: ignore[type-arg]
     inputs: list[Tensor] = [torch.from_numpy(row.copy()) for row in values]
-    np.testing.assert_allclose(ranked(inputs).middle.numpy(), np.median(values, axis=0), atol=1e-6)
+    found = ranked(inputs)
+    np.testing.assert_array_equal(found.least.numpy(), values.min(0))
+    np.testing.assert_allclose(found.middle.numpy(), np.median(values, axis=0), atol=1e-6)
+    np.testing.assert_array_equal(found.most.numpy(), values.max(0))
     assert all(np.array_equal(tensor.numpy(), row) for tensor, row in zip(inputs, values, strict=True))
-
-
-def test_luma_weighs_the_channels_as_bt601() -> None:
-    rgb = torch.tensor([1.0, 0.5, 0.25])[:, None, None]
-    assert float(luma(rgb)) == pytest.approx(0.299 + 0.587 / 2 + 0.114 / 4, abs=1e-6)
 
 
 def test_a_witness_whose_flow_does_not_lead_back_has_no_say_if_asked() -> None:
