@@ -218,7 +218,9 @@ def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Pict
     """Every witness warped onto `center` along its way; with no witnesses the result has K = 0."""
     channels, height, width = center.pixels.shape
     warped = torch.empty((len(witnesses), channels, height, width), dtype=torch.float32)
-    error = torch.zeros((len(witnesses), height, width), dtype=torch.float32)
+    error = torch.zeros(()).expand(len(witnesses), height, width)  # no memory, where nothing has to be said
+    if any(way.error is not None or way.outside is not None for way in ways):
+        error = error.contiguous()
     for k, (witness, way) in enumerate(zip(witnesses, ways, strict=True)):
         warp(witness.pixels, way, center.pixels, picture=warped[k], error=error[k])
     return Aligned(observed=center.pixels, witnesses=warped, error=error)

@@ -56,16 +56,19 @@ class Judged(NamedTuple, Generic[Source]):
     shot: int
 
 
-class Taken(NamedTuple, Generic[Source]):
-    """What a decomposer takes from the centre of a window, and from what it saw that.
+class Followed(NamedTuple, Generic[Source]):
+    """A picture and its nearest different ones on each side, with the ways to them."""
 
-    rain: as the pixels of the picture, on the CPU. witnesses: the chosen ones, with the ways to them.
-    """
+    center: Judged[Source]
+    witnesses: list[Judged[Source]]
+    ways: list[Way]
+
+
+class Taken(NamedTuple):
+    """What a decomposer takes from a picture, as its pixels, on the CPU; and what it saw that."""
 
     rain: Tensor
     aligned: Aligned
-    witnesses: list[Judged[Source]]
-    ways: list[Way]
 
     @property
     def is_finite(self) -> bool:
@@ -98,25 +101,52 @@ def decompose(
     A frame for which the decomposer gives NaN or infinity goes through as it is and is marked. Raises ModelError for
     rain of another shape.
     """
-    conversion = conversion_for(info)
-    aligner = Aligner(options.align)
-    sight = decomposer.sees
+    return parted(
+        followed(witnessed(frames, info, decomposer, options), decomposer, options, wanted), info, decomposer, options
+    )
+
+
+# The stages of that, for whoever has a thread for each.
+
+
+def witnessed(
+    frames: Iterable[Frame], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
+) -> Iterator[Judged[Frame]]:
+    """Frames as the decomposer sees them, ready to bear witness."""
+    conversion, sight = conversion_for(info), decomposer.sees
     pictures = ((frame, _picture(frame, info, conversion, options, sight)) for frame in frames)
     seen = judged(pictures, options.shots)
-    if decomposer.first is not None:
-        seen = dried(seen, decomposer.first, options)
+    return seen if decomposer.first is None else dried(seen, decomposer.first, options)
+
+
+def followed(
+    seen: Iterable[Judged[Frame]],
+    decomposer: Decomposer,
+    options: DecomposeOptions,
+    wanted: Container[int] | None = None,
+) -> Iterator[Followed[Frame]]:
+    """The wanted ones with their witnesses, and how these have moved."""
+    aligner = Aligner(options.align)
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
-        frame = window.center.source
-        if wanted is not None and frame.index not in wanted:
-            continue
+        if wanted is None or window.center.source.index in wanted:
+            yield follow(window, decomposer, aligner)
+
+
+def parted(
+    seen: Iterable[Followed[Frame]], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
+) -> Iterator[Layers]:
+    """Their layers."""
+    conversion = conversion_for(info)
+    for item in seen:
+        frame = item.center.source
         with torch.inference_mode():  # not around the yield: it would hold for the consumer's code too
-            taken = taken_from(window, decomposer, aligner, options.device)
+            taken = taken_from(item, decomposer, options.device)
             if not taken.is_finite:
                 layers = Layers(frame, frame.planes, is_untouched=True)
-            elif sight == "rgb":
+            elif decomposer.sees == "rgb":
                 layers = _less(frame, to_codes(stored(taken.rain, info.display_matrix), conversion), info)
             else:
-                layers = less_rain(frame, taken, info, conversion)
+                layers = less_rain(item, taken, info, conversion)
         yield layers
 
 
@@ -149,22 +179,26 @@ def dry(
     """The centre of a window, to bear witness as `first` leaves it; as it was where that fails."""
     picture = window.center.picture
     with torch.inference_mode():
-        taken = taken_from(window, first, aligner, options.device)
+        taken = taken_from(follow(window, first, aligner), first, options.device)
         pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
     return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
 
 
-def taken_from(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Aligner, device: str) -> Taken[Source]:
-    """What `decomposer` takes from the centre of a window, seen among its nearest witnesses on each side."""
+def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Aligner) -> Followed[Source]:
+    """The centre of a window, and its nearest witnesses on each side, as many as `decomposer` wants."""
     steps = [item.step for item in window.items[1:]]
     chosen = choose_witnesses(steps, window.position, decomposer.radius)
     center, witnesses = window.center, [window.items[place] for place in chosen]
-    pictures = [each.witness for each in witnesses]
-    ways = aligner.ways(center.picture, pictures, wants_error=decomposer.wants_error)
-    aligned = replace(aligned_along(ways, center.picture, pictures), shot=center.shot)
-    rain = _checked(decomposer(_on(torch.device(device), aligned)).cpu(), aligned)
-    return Taken(rain, aligned, witnesses, ways)
+    ways = aligner.ways(center.picture, [each.witness for each in witnesses], wants_error=decomposer.wants_error)
+    return Followed(center, witnesses, ways)
+
+
+def taken_from(seen: Followed[Source], decomposer: Decomposer, device: str) -> Taken:
+    """What `decomposer` takes from a picture, seen among its witnesses."""
+    aligned = aligned_along(seen.ways, seen.center.picture, [each.witness for each in seen.witnesses])
+    aligned = replace(aligned, shot=seen.center.shot)
+    return Taken(_checked(decomposer(_on(torch.device(device), aligned)).cpu(), aligned), aligned)
 
 
 def tolerated(layers: Iterable[Layers], total: int, untouched: list[int]) -> Iterator[Layers]:
@@ -199,18 +233,20 @@ def failed_frames(untouched: Sequence[int]) -> list[Notice]:
     return [Notice(code="model", message=message)]
 
 
-def less_rain(frame: Frame, taken: Taken[Frame], info: VideoInfo, conversion: Conversion) -> Layers:
+def less_rain(seen: Followed[Frame], taken: Taken, info: VideoInfo, conversion: Conversion) -> Layers:
     """Take rain of the luma to the stored planes, the colours with it, round once, and subtract it from O."""
-    rain, matrix = taken.rain[0], info.display_matrix
+    frame, rain, matrix = seen.center.source, taken.rain[0], info.display_matrix
     if not bool(rain.any()):
         return Layers(frame, frame.planes)
+    if not seen.witnesses:  # nothing that the colour could differ from
+        return _less(frame, to_codes(stored(taken.rain.expand(3, -1, -1), matrix), conversion), info)
     first = 0 if info.layout.family == "gbrp" else 1  # of the planes that are not luma
     removal = [rounded(stored(rain, matrix) * conversion.scale[0])][:first]
     if frame.planes[first:]:
         observed, *others = (
-            colours_of(each.planes[first:], matrix) for each in (frame, *(item.source for item in taken.witnesses))
+            colours_of(each.planes[first:], matrix) for each in (frame, *(witness.source for witness in seen.witnesses))
         )
-        colours = chroma_removal(observed, others, taken.ways, rain, taken.aligned)
+        colours = chroma_removal(observed, others, seen.ways, rain, taken.aligned)
         removal += [rounded(plane) for plane in stored(colours, matrix)]
     return _less(frame, tuple(removal), info)
 

@@ -63,11 +63,15 @@ def load_model(
     if name == "nlcl":
         return _load_nlcl(path, statistics)
     if name in CONFIGS:
-        return GateDecomposer(_load_gate(name, path), first=Baseline(BaselineOptions()))
+        return _decomposer(_load_gate(name, path))
     if path is not None:
         made_for = read_header(path).get("model", "an unnamed model")
         raise ModelError(f"{path}: holds weights of {made_for}, but {name} takes none; leave --weights out")
     return Baseline(baseline or BaselineOptions())
+
+
+def _decomposer(net: Gate) -> GateDecomposer:
+    return GateDecomposer(net, first=Baseline(BaselineOptions()) if net.config.is_dried else None)
 
 
 def load_decomposer(name: str, weights: Path | None, *, baseline: BaselineOptions, nlcl: NlclOptions) -> Decomposer:

@@ -35,11 +35,12 @@ _REACHES = (1, 2, 4)  # dilations of its convolutions
 
 @dataclass(frozen=True, kw_only=True)
 class GateConfig:
-    """Size of a gate. radius: neighbours on each side."""
+    """Size of a gate. radius: neighbours on each side; is_dried: whether the baseline takes their rain off beforehand."""
 
     width: int
     blocks: int
     radius: int = 2
+    is_dried: bool = True
 
 
 CONFIGS = {

@@ -82,20 +82,22 @@ class Cut:
     """What a batch is: windows of `radius` neighbours on each side, `patch` pixels square, `batch` of them.
 
     views: 1: the windows alone. 2: with each comes one of its neighbours as it was filmed. 3: and the window of the
-    frame before it, at the same place of the picture, whatever has moved.
+    frame before it, at the same place of the picture, whatever has moved. is_dried: whether the baseline takes its rain
+    off the neighbours beforehand.
     """
 
     radius: int
     patch: int
     batch: int
     views: int = 1
+    is_dried: bool = True
 
 
 class Batch(NamedTuple):
     """Aligned windows side by side, K witnesses each.
 
     observed: [N, 1, P, P]; witnesses: [N, K, 1, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
-    The witnesses are what the baseline left of the frames, as a gate will see them.
+    The witnesses are as a gate will see them: frames as observed, or what the baseline left of them.
     rain: [N, 1, P, P], what the baseline takes away, judged on the whole picture. truth: [N, 1, P, P], the observation
     without rain where that is told (rendered, settled, or there was none), itself elsewhere; known: [N, 1, P, P], 1
     where it is told, else 0. is_clean, is_told: [N] bool, whether there is no rain, and whether the truth is told.
@@ -253,7 +255,7 @@ class Windows:
         around = range(place % stride, length, stride)  # the frames of this stride through the place
         position = (place - around.start) // stride
         before, options = Baseline(BaselineOptions()), DecomposeOptions()
-        context = reach_of(radius) + reach_of(before.radius)
+        context = reach_of(radius) + reach_of(before.radius) * self._cut.is_dried
         first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
         read = zip(indices, map(_at_size, clip.read(indices)), strict=True)
@@ -270,9 +272,11 @@ class Windows:
         chosen = [choose_witnesses(steps, center, radius) for center in centers]
         if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + wants_beside:
             return ()
-        aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
-        dried = {i: dry(windows[i], before, aligner, options) for i in sorted({*centers, *chosen[0], *chosen[-1]})}
-        views = [[dried[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
+        if self._cut.is_dried:
+            aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
+            for i in sorted({*centers, *chosen[0], *chosen[-1]}):
+                seen[i] = dry(windows[i], before, aligner, options)
+        views = [[seen[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
         return self._pictures(views, neighbour, self._truth(clip, place, kind))
 
     def _truth(self, clip: Footage, place: int, kind: _Kind) -> Truth | None:

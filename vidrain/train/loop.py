@@ -235,7 +235,8 @@ def learn(
 def cut_of(config: TrainConfig, net: Gate) -> Cut:
     """The windows that a step learns from: of the size of `net`, and in as many views as the terms look at."""
     views = views_of(config.weights, config.contrast)
-    return Cut(radius=net.config.radius, patch=config.patch, batch=config.batch, views=views)
+    size = net.config
+    return Cut(radius=size.radius, is_dried=size.is_dried, patch=config.patch, batch=config.batch, views=views)
 
 
 def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
