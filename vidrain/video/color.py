@@ -118,7 +118,7 @@ def to_luma(planes: Planes, conversion: Conversion, device: torch.device | None 
     if conversion.layout.family == "gbrp":
         red, green, blue = to_rgb(planes, conversion, device)
         kr, kb = conversion.kr, conversion.kb
-        luma: Tensor = (red * kr).add_(green, alpha=1.0 - kr - kb)
+        luma: Tensor = (red * kr).add_(green, alpha=1.0 - kr - kb).add_(blue, alpha=kb)
         return luma[None]
     samples = torch.from_numpy(np.ascontiguousarray(planes[0])).to(device).float()
     return samples.sub_(conversion.offset[0]).div_(conversion.scale[0])[None]
