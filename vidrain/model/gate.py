@@ -45,8 +45,8 @@ class GateConfig:
 
 CONFIGS = {
     "gate-s": GateConfig(width=24, blocks=3),  # 60 k parameters
-    "gate-m": GateConfig(width=32, blocks=4),  # 131 k
-    "gate-l": GateConfig(width=64, blocks=5, radius=3),  # 556 k
+    "gate-m": GateConfig(width=32, blocks=4),  # 121 k
+    "gate-l": GateConfig(width=64, blocks=5, radius=3),  # 538 k
 }
 
 
