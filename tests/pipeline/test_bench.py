@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -59,6 +61,7 @@ def test_whole_jobs_are_compared_with_passthrough(vidrain: Vidrain, tmp_path: Pa
     assert {each["size"] for each in facts["records"]} == {"96x64"}
     assert min(job["peak_mib"] for job in jobs.values()) > 60  # torch alone takes more
     assert all(job["cpu_s"] > 0 for job in jobs.values())
+    assert all(0.1 < job["first_s"] < job["seconds"] for job in jobs.values())
     rows = {row["method"]: row for row in facts["summary"]["jobs"]}
     assert rows["one"]["to_passthrough"]["median"] == pytest.approx(
         jobs["one"]["seconds"] / jobs["passthrough"]["seconds"]
@@ -211,6 +214,7 @@ def test_a_process_is_measured_from_outside(tmp_path: Path) -> None:
     [
         ("import sys; sys.exit('vidrain: it broke')", "ended with 1: vidrain: it broke"),
         ("import os; os.abort()", "ended with -6"),
+        (f"{DONE}; raise SystemExit(9)", "ended with 9: it said nothing"),
     ],
 )
 def test_a_job_that_breaks_says_so(tmp_path: Path, code: str, said: str) -> None:
@@ -234,6 +238,25 @@ def test_a_job_ends_with_the_benchmark(tmp_path: Path) -> None:
             os.kill(int(note.read_text()), 0)
             time.sleep(0.01)
     assert not (tmp_path / "result").exists()
+
+
+def test_a_benchmark_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    """No folder, and no job that runs on."""
+    out = tmp_path / "speed"
+    arguments = ("--method", "passthrough", "--size", "64x48", "--frames", "40", "--repeats", "1000")
+    command = [sys.executable, "-m", "vidrain", "bench", *arguments, "-o", str(out), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while json.loads(process.stdout.readline())["event"] != "bench_run":
+            pass
+        started = []
+        while not started:  # the job of the next turn
+            started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert not alive
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_other_programs_do_is_counted(tmp_path: Path) -> None:

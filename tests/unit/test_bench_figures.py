@@ -97,6 +97,7 @@ def job(seconds: float, frames: int, *, steady: float | None = None, peak: float
         "others": 0.0,
         "frames": frames,
         "steady_ms": steady,
+        "first_s": None,
     }
 
 

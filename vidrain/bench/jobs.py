@@ -33,6 +33,7 @@ class JobRun:
     """One job. frames: that went out; peak_mib: most memory; others: cores that other programs kept busy meanwhile.
 
     steady_ms: milliseconds a frame after the first `SETTLED`, None where too few came after them.
+    first_s: seconds until frames were told of, which is up to half a second after the first.
     """
 
     seconds: float
@@ -41,6 +42,7 @@ class JobRun:
     others: float | None
     frames: int
     steady_ms: float | None
+    first_s: float | None
 
 
 def command_for(method: Method, source: Path, target: Path, weights: Path | None) -> list[str]:
@@ -71,23 +73,34 @@ def run_job(arguments: list[str], folder: Path) -> JobRun:
         raise JobFailed(f"the job was not measured: {_last_line(said)}")
     found = json.loads(result.read_text(encoding="utf-8"))
     events = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
-    code = found.pop("code")
+    code, began = found.pop("code"), found.pop("began")
     if code or not events or events[-1]["event"] != "file_done":
         raise JobFailed(f"the job ended with {code}: {_last_line(said)}")
-    return JobRun(**found, frames=events[-1]["frames_out"], steady_ms=steady_ms(events))
+    first = next((_moment(event) for event in events if event["event"] == "progress" and event["frames"]), None)
+    return JobRun(
+        **found,
+        frames=events[-1]["frames_out"],
+        steady_ms=steady_ms(events),
+        first_s=None if first is None else first - began,
+    )
 
 
 def steady_ms(events: Iterable[Mapping[str, Any]]) -> float | None:
     """Milliseconds a frame between the first progress beyond `SETTLED` frames and the last; None without two such."""
-    seen = {
-        event["frames"]: datetime.fromisoformat(event["ts"])
+    seen: dict[int, float] = {
+        event["frames"]: _moment(event)
         for event in events
         if event["event"] == "progress" and event["frames"] >= SETTLED
     }
     if len(seen) < 2:
         return None
     first, last = min(seen), max(seen)
-    return float((seen[last] - seen[first]).total_seconds() * 1000 / (last - first))
+    return (seen[last] - seen[first]) * 1000 / (last - first)
+
+
+def _moment(event: Mapping[str, Any]) -> float:
+    """When an event was told, in seconds since 1970."""
+    return datetime.fromisoformat(event["ts"]).timestamp()
 
 
 def _last_line(path: Path) -> str:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 _IDLE = (3, 4)  # columns of /proc/stat: idle, waiting for a disk
 _COUNTED = 8  # columns; the rest is in them already
@@ -20,7 +20,7 @@ _COUNTED = 8  # columns; the rest is in them already
 def main() -> None:
     """Run the command, and write a JSON object to RESULT."""
     result, *command = sys.argv[1:]
-    busy, began = busy_seconds(), monotonic()
+    busy, began, at = busy_seconds(), monotonic(), time()
     job = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     threading.Thread(target=_end_with_parent, args=(job,), daemon=True).start()
     _, status, used = os.wait4(job.pid, 0)
@@ -30,6 +30,7 @@ def main() -> None:
     others = None if busy is None else max(0.0, (busy_seconds() or busy) - busy - own) / seconds
     found = {
         "code": job.returncode,
+        "began": at,
         "seconds": seconds,
         "cpu_s": own,
         "peak_mib": used.ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20),

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidrain.align import Aligner, Picture, guide_of
 from vidrain.bench.passthrough import ENCODE
-from vidrain.decompose import DecomposeOptions, decompose, quantised
+from vidrain.decompose import DecomposeOptions, context_of, decompose, quantised
 from vidrain.model.nlcl import Nlcl
 from vidrain.shots import step_between
 from vidrain.types import Aligned, Decomposer, Frame, Layers
@@ -32,7 +32,7 @@ from vidrain.video.verify import Expected, verify
 CODEC = ("open", "decode", "encode", "verify")
 FIRST = "first "  # before the name of a stage: of the pass before, which dries the neighbours
 MODEL = ("to rgb", "guide", f"{FIRST}align", f"{FIRST}network", "align", "network", "quantise", "line")
-_MOST_FRAMES = 60
+_MOST_FRAMES, _LEAST_FRAMES = 60, 16
 _MOST_BYTES = 400 << 20  # of frames that are held
 _LIMIT_S = 8.0  # after which no further frame of a slow method is begun
 
@@ -82,7 +82,7 @@ def codec_stages(source: Path, target: Path) -> dict[str, float]:
 def held_frames(video: Video) -> list[Frame]:
     """The first frames of a video, as many as are measured on."""
     per_frame = prod((video.info.width, video.info.height, 2))
-    most = max(8, min(_MOST_FRAMES, _MOST_BYTES // per_frame))
+    most = max(_LEAST_FRAMES, min(_MOST_FRAMES, _MOST_BYTES // per_frame))
     with closing(video.frames()) as frames:  # type: ignore[type-var]  # a generator
         return list(islice(frames, most))
 
@@ -103,12 +103,20 @@ def model_stages(source: Path, decomposer: Decomposer, options: DecomposeOptions
     for _ in layers_by_stages(frames, video, decomposer, options, watch):
         if sum(watch.seconds.values()) > _LIMIT_S:
             break
+    return watch.means_ms() | _line(frames, video, decomposer, options)
+
+
+def _line(frames: list[Frame], video: Video, decomposer: Decomposer, options: DecomposeOptions) -> dict[str, float]:
+    """Milliseconds a frame of `decompose`, while each frame that leaves it makes room for one that comes in."""
+    steady = max(1, len(frames) - 1 - context_of(decomposer))
+    layers = decompose(iter(frames), video.info, decomposer, options=options)
+    next(layers)
     began, made = perf_counter(), 0
-    for _ in decompose(iter(frames), video.info, decomposer, options=options):
+    for _ in islice(layers, steady):
         made += 1
         if perf_counter() - began > _LIMIT_S:
             break
-    return watch.means_ms() | {"line": 1000 * (perf_counter() - began) / max(made, 1)}
+    return {"line": 1000 * (perf_counter() - began) / made} if made else {}
 
 
 def layers_by_stages(

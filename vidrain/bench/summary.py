@@ -47,6 +47,7 @@ def _jobs(records: Sequence[Record]) -> Iterator[Figures]:
             "ms_per_frame": _spread(per_frame),
             "cpu_ms_per_frame": _spread(1000 * job["cpu_s"] / job["frames"] for job in found.values()),
             "steady_ms": _spread(job["steady_ms"] for job in found.values()),
+            "first_s": _spread(job["first_s"] for job in found.values()),
             "besides_s": _spread(_besides(job) for job in found.values()),
             "to_passthrough": _spread(_ratios(seconds, limit)),
             "peak_mib": max(job["peak_mib"] for job in found.values()),
