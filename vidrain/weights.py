@@ -106,6 +106,11 @@ def packed_gate(name: str, tensors: Mapping[str, Tensor], said: Mapping[str, str
     return _in_order(save(held, head))
 
 
+def packed_nlcl(back: Mapping[str, Tensor]) -> bytes:
+    """The content of a file of weights of nlcl with these tensors as its background network."""
+    return _in_order(save({f"back.{name}": tensor.contiguous() for name, tensor in back.items()}, {"model": "nlcl"}))
+
+
 def hash_of(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and values, in the order of the names."""
     digest = hashlib.sha256()
