@@ -16,6 +16,7 @@ import click
 
 from vidrain import __version__
 from vidrain.cli_batch import batch
+from vidrain.cli_bench import bench
 from vidrain.cli_options import FILE, LAYERS_EXITS, STALL, clean_settings, keys_of
 from vidrain.cli_rain import rain
 from vidrain.cli_research import analyze, evaluate, export
@@ -308,6 +309,7 @@ def _named(page: Path, as_json: bool) -> None:
 main.add_command(export)
 main.add_command(analyze)
 main.add_command(evaluate)
+main.add_command(bench)
 main.add_command(rain)
 main.add_command(batch)
 main.add_command(segment)

@@ -17,13 +17,14 @@ import yaml  # the reader inside OmegaConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from vidrain.bench import plan as bench_plan
 from vidrain.errors import UsageError
 from vidrain.evaluation.methods import INPUT, RESULTS, Method
 from vidrain.evaluation.plan import EvalOptions
 from vidrain.job import CleanOptions
 from vidrain.rain.plan import RainOptions
 from vidrain.train.loop import TrainConfig
-from vidrain.weights import PRESETS
+from vidrain.weights import MODELS, PRESETS
 
 _NULL = ("null", "~", "")
 _INTERPOLATION = "${"
@@ -97,14 +98,42 @@ def load_methods(texts: Sequence[str]) -> list[Method]:
     return [_method(text) for text in texts]
 
 
-def _method(text: str) -> Method:
+def load_bench_methods(texts: Sequence[str]) -> tuple[bench_plan.Method, ...]:
+    """Methods of a benchmark of speed: `[LABEL:]NAME[=WEIGHTS]`, settings of `vidrain clean` behind it.
+
+    NAME is passthrough, published, a preset or a model. Raises UsageError.
+    """
+    return tuple(_bench_method(text) for text in texts)
+
+
+def _bench_method(text: str) -> bench_plan.Method:
+    label, name, place, settings = _words(text, f"NAME[=WEIGHTS], {bench_plan.PASSTHROUGH} or {bench_plan.PUBLISHED}")
+    shown = label or " ".join([name, *settings])
+    if name in (bench_plan.PASSTHROUGH, bench_plan.PUBLISHED):
+        if settings or place:
+            raise UsageError(f"--method {text!r}: {name} has neither weights nor settings")
+        return bench_plan.Method(shown, name)
+    if name not in (*PRESETS, *MODELS):
+        allowed = ", ".join((*bench_plan.METHODS, bench_plan.PUBLISHED, *MODELS))
+        raise UsageError(f"--method {text!r}: {name} is not known; allowed: {allowed}")
+    chosen: dict[str, Any] = {"preset" if name in PRESETS else "model": name, "weights": Path(place) if place else None}
+    return bench_plan.Method(shown, name, load_clean(None, settings, chosen), tuple(settings))
+
+
+def _words(text: str, wanted: str) -> tuple[str | None, str, str, list[str]]:
+    """`[LABEL:]NAME[=PLACE] SETTING...` taken apart: label, name, place or "", settings. wanted: what it may be."""
     labelled = _LABEL.fullmatch(text)
     label, what = (labelled[1].strip(), labelled[2]) if labelled else (None, text)
     try:
         first, *settings = shlex.split(what)
     except ValueError as error:  # no word at all, or a quote without its end
-        raise UsageError(f"--method {text!r}: wants MODEL[=WEIGHTS], input or results=FOLDER") from error
+        raise UsageError(f"--method {text!r}: wants {wanted}") from error
     name, _, place = first.partition("=")
+    return label, name, place, settings
+
+
+def _method(text: str) -> Method:
+    label, name, place, settings = _words(text, "MODEL[=WEIGHTS], input or results=FOLDER")
     if name in (INPUT, RESULTS) and (settings or bool(place) != (name == RESULTS)):
         raise UsageError(f"--method {text!r}: wants input alone, or results=FOLDER")
     if name == INPUT:

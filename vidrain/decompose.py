@@ -26,7 +26,7 @@ from vidrain.layers import subtract
 from vidrain.shots import ShotOptions, Step, choose_witnesses, step_between
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
-from vidrain.video.color import Conversion, conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
+from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
 
 _MOST_FAILED = Fraction(1, 100)  # of all frames
 _MOST_SHOWN = 8
@@ -113,8 +113,7 @@ def witnessed(
     frames: Iterable[Frame], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
 ) -> Iterator[Judged[Frame]]:
     """Frames as the decomposer sees them, ready to bear witness."""
-    conversion, sight = conversion_for(info), decomposer.sees
-    pictures = ((frame, _picture(frame, info, conversion, options, sight)) for frame in frames)
+    pictures = ((frame, picture_of(frame, info, options, decomposer.sees)) for frame in frames)
     seen = judged(pictures, options.shots)
     return seen if decomposer.first is None else dried(seen, decomposer.first, options)
 
@@ -136,17 +135,9 @@ def parted(
     seen: Iterable[Followed[Frame]], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
 ) -> Iterator[Layers]:
     """Their layers."""
-    conversion = conversion_for(info)
     for item in seen:
-        frame = item.center.source
         with torch.inference_mode():  # not around the yield: it would hold for the consumer's code too
-            taken = taken_from(item, decomposer, options.device)
-            if not taken.is_finite:
-                layers = Layers(frame, frame.planes, is_untouched=True)
-            elif decomposer.sees == "rgb":
-                layers = _less(frame, to_codes(stored(taken.rain, info.display_matrix), conversion), info)
-            else:
-                layers = less_rain(item, taken, info, conversion)
+            layers = layers_of(item, taken_from(item, decomposer, options.device), info, decomposer.sees)
         yield layers
 
 
@@ -183,6 +174,13 @@ def dry(
         pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
     return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
+
+
+def picture_of(frame: Frame, info: VideoInfo, options: DecomposeOptions, sight: Sight) -> Picture:
+    """A frame ready for alignment, as a decomposer of that sight sees it."""
+    seen = to_luma if sight == "luma" else to_rgb
+    pixels = upright(seen(frame.planes, conversion_for(info)), info.display_matrix)
+    return Picture(frame.index, pixels, guide_of(pixels, options.align))
 
 
 def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Aligner) -> Followed[Source]:
@@ -233,26 +231,32 @@ def failed_frames(untouched: Sequence[int]) -> list[Notice]:
     return [Notice(code="model", message=message)]
 
 
-def less_rain(seen: Followed[Frame], taken: Taken, info: VideoInfo, conversion: Conversion) -> Layers:
-    """Take rain of the luma to the stored planes, the colours with it, round once, and subtract it from O."""
-    frame, rain, matrix = seen.center.source, taken.rain[0], info.display_matrix
-    if not bool(rain.any()):
+def layers_of(seen: Followed[Frame], taken: Taken, info: VideoInfo, sight: Sight) -> Layers:
+    """Take what was taken from a picture to the stored planes, round it once, and subtract it from O."""
+    frame = seen.center.source
+    if not taken.is_finite:
+        return Layers(frame, frame.planes, is_untouched=True)
+    if not bool(taken.rain.any()):
         return Layers(frame, frame.planes)
-    if not seen.witnesses:  # nothing that the colour could differ from
-        return _less(frame, to_codes(stored(taken.rain.expand(3, -1, -1), matrix), conversion), info)
+    if sight == "luma" and seen.witnesses:
+        removal = _with_colours(seen, taken, info)
+    else:  # of all colours; or of luma, without anything that the colour could differ from
+        removal = to_codes(stored(taken.rain.expand(3, -1, -1), info.display_matrix), conversion_for(info))
+    return Layers(frame, subtract(frame.planes, removal, info.layout.depth))
+
+
+def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainPlanes:
+    """Rain of the luma, and what of the colours goes with it, as stored planes."""
+    frame, rain, matrix = seen.center.source, taken.rain[0], info.display_matrix
     first = 0 if info.layout.family == "gbrp" else 1  # of the planes that are not luma
-    removal = [rounded(stored(rain, matrix) * conversion.scale[0])][:first]
+    removal = [rounded(stored(rain, matrix) * conversion_for(info).scale[0])][:first]
     if frame.planes[first:]:
         observed, *others = (
             colours_of(each.planes[first:], matrix) for each in (frame, *(witness.source for witness in seen.witnesses))
         )
         colours = chroma_removal(observed, others, seen.ways, rain, taken.aligned)
         removal += [rounded(plane) for plane in stored(colours, matrix)]
-    return _less(frame, tuple(removal), info)
-
-
-def _less(frame: Frame, removal: RainPlanes, info: VideoInfo) -> Layers:
-    return Layers(frame, subtract(frame.planes, removal, info.layout.depth))
+    return tuple(removal)
 
 
 def _checked(rain: Tensor, aligned: Aligned) -> Tensor:
@@ -261,12 +265,6 @@ def _checked(rain: Tensor, aligned: Aligned) -> Tensor:
         found, due = (f"{tuple(part.shape)} {part.dtype}" for part in (rain, aligned.observed))
         raise ModelError(f"the model gave {found} for a picture of {due}: it does not fit; take another --model")
     return rain
-
-
-def _picture(frame: Frame, info: VideoInfo, conversion: Conversion, options: DecomposeOptions, sight: Sight) -> Picture:
-    seen = to_luma if sight == "luma" else to_rgb
-    pixels = upright(seen(frame.planes, conversion), info.display_matrix)
-    return Picture(frame.index, pixels, guide_of(pixels, options.align))
 
 
 def _on(device: torch.device, aligned: Aligned) -> Aligned:

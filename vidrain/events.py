@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from vidrain.events_bench import Benching
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -371,6 +373,7 @@ Event = (
     | Exporting
     | Looking
     | Evaluating
+    | Benching
     | Training
     | Adaptation
     | Batch

@@ -17,7 +17,7 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vidrain import events
+from vidrain import events, events_bench
 
 _NAMES = {
     events.Plan: "plan",
@@ -36,6 +36,9 @@ _NAMES = {
     events.EvalStart: "eval_plan",
     events.EvalRow: "eval_row",
     events.EvalDone: "eval_done",
+    events_bench.BenchPlan: "bench_plan",
+    events_bench.BenchRun: "bench_run",
+    events_bench.BenchDone: "bench_done",
     events.TrainingPlan: "training_plan",
     events.TrainingStep: "training_step",
     events.TrainingDone: "training_done",
@@ -191,6 +194,10 @@ class Bar(AbstractContextManager["Bar"]):
                 self._task = self._bar.add_task("exporting", total=event.frames - event.resumed, rate="")
             case events.EvalStart() | events.EvalRow() | events.EvalDone():
                 self._evaluating(event)
+            case events_bench.BenchPlan():
+                self._task = self._bar.add_task("measuring", total=event.runs, rate="")
+            case events_bench.BenchRun() if self._task is not None:
+                self._bar.update(self._task, advance=1, rate=f"{event.method}, {event.size}: {event.seconds:.1f} s")
             case events.PagePlan():
                 self._say(f"{event.source}: {event.frames} frames to look at")
                 self._task = self._bar.add_task("looking", total=event.frames, rate="")

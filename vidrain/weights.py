@@ -27,7 +27,7 @@ from vidrain.model.nlcl import Generator, Nlcl, NlclDecomposer, NlclOptions, Sta
 from vidrain.types import Decomposer
 
 # What each preset stands for; it chooses the model and nothing else.
-PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "gate-s"}
+PRESETS = {"fast": "baseline", "balanced": "gate-s", "quality": "gate-l"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
 _SHIPPED = Path(__file__).with_name("shipped")
@@ -108,6 +108,11 @@ def packed_gate(name: str, tensors: Mapping[str, Tensor], said: Mapping[str, str
     held = {key: tensor.detach().cpu().contiguous() for key, tensor in sorted(tensors.items())}
     head = {"model": name, "config": _config_of(name), "version": _VERSION, "hash": hash_of(held), **(said or {})}
     return _in_order(save(held, head))
+
+
+def packed_nlcl(back: Mapping[str, Tensor]) -> bytes:
+    """The content of a file of weights of nlcl with these tensors as its background network."""
+    return _in_order(save({f"back.{name}": tensor.contiguous() for name, tensor in back.items()}, {"model": "nlcl"}))
 
 
 def hash_of(tensors: Mapping[str, Tensor]) -> str:

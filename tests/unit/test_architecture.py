@@ -33,6 +33,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "leftovers",
                 "lease",
                 "events",
+                "events_bench",
                 "missing",
             ),
             *("conceal", "watchdog", "provenance", "identity", "device", "video"),
@@ -53,12 +54,13 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"rain"}),
     frozenset({"export"}),
     frozenset({"evaluation"}),
+    frozenset({"bench"}),
     frozenset({"config", "progress", "listing", "rain_listing", "verdict"}),
     frozenset({"running"}),
     frozenset({"batch"}),
     frozenset({"viewer"}),
     frozenset({"cli_options"}),
-    frozenset({"cli_research", "cli_rain", "cli_batch", "cli_segment"}),
+    frozenset({"cli_research", "cli_rain", "cli_batch", "cli_segment", "cli_bench"}),
     frozenset({"cli"}),
 )
 # The package itself (its public door and its version) and the way in of `python -m vidrain`.
@@ -91,7 +93,15 @@ DOORS = {
         *("export/png_store.py", "viewer/thumbnail.py"),
     },
     "omegaconf": {"config.py"},
-    "click": {"cli.py", "cli_options.py", "cli_research.py", "cli_rain.py", "cli_batch.py", "cli_segment.py"},
+    "click": {
+        "cli.py",
+        "cli_options.py",
+        "cli_research.py",
+        "cli_rain.py",
+        "cli_batch.py",
+        "cli_segment.py",
+        "cli_bench.py",
+    },
     "rich": {"progress.py"},
     "safetensors": {"weights.py"},
     "pyarrow": {"tables.py"},
@@ -101,7 +111,21 @@ DOORS = {
     "OpenEXR": {"export/exr_store.py"},
     "ray": {"batch/ray_engine.py"},
 }
-LATE = ("torch", "av", "cv2", "decord", "omegaconf", "ffmpeg", "pyarrow", "zarr", "h5py", "tifffile", "OpenEXR", "ray")
+LATE = (
+    "torch",
+    "numpy",
+    "av",
+    "cv2",
+    "decord",
+    "omegaconf",
+    "ffmpeg",
+    "pyarrow",
+    "zarr",
+    "h5py",
+    "tifffile",
+    "OpenEXR",
+    "ray",
+)
 
 LONGEST_FILE, LONGEST_FUNCTION, MOST_ARGUMENTS = 400, 60, 6
 NAMELESS = {"utils.py", "util.py", "misc.py", "common.py", "helpers.py"}
@@ -260,6 +284,19 @@ def test_the_command_line_imports_late() -> None:
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == []
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """What is waited for, as it is called: within 0.4 s none of these can be imported, busy machine or not."""
+    code = (
+        "import runpy, sys, atexit; sys.argv = ['vidrain', '--help'];"
+        f"atexit.register(lambda: print('loaded:', *sorted({LATE!r} & sys.modules.keys())));"
+        "runpy.run_module('vidrain', run_name='__main__')"
+    ).replace(repr(LATE), repr({*LATE, "rich", "yaml", "safetensors"}))
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "Commands:" in result.stdout
+    assert result.stdout.splitlines()[-1] == "loaded:"
 
 
 def test_engines_load_nothing_of_the_work() -> None:

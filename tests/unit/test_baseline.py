@@ -215,6 +215,14 @@ def test_ranked_is_least_median_and_most(values: np.ndarray) -> None:  # type: i
     assert all(np.array_equal(tensor.numpy(), row) for tensor, row in zip(inputs, values, strict=True))
 
 
+def test_the_error_of_the_flow_is_asked_for_only_where_it_counts() -> None:
+    assert not Baseline(BaselineOptions()).wants_error
+    twice = Baseline(BaselineOptions(largest_error=4.0, passes=2))
+    assert twice.wants_error
+    assert twice.first is not None
+    assert twice.first.wants_error
+
+
 def test_a_witness_whose_flow_does_not_lead_back_has_no_say_if_asked() -> None:
     aligned = brightened(scene())
     astray = replace(aligned, error=torch.full_like(aligned.error, 9.0))

@@ -283,6 +283,15 @@ def test_the_error_is_measured_for_those_who_want_it() -> None:
     assert any(told.error[told.error.isfinite()].any() for told in asking.shown)
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_an_error_that_counts_reaches_every_pass(passes: int) -> None:
+    info, frames = small("vfr.mp4")
+    strict = BaselineOptions(largest_error=0.0, passes=passes)  # no witness comes back that exactly, but at rest
+    layers = run(frames[:5], info, Baseline(strict))
+    assert not any(plane.any() for item in layers for plane in item.rain)
+    assert any(plane.any() for item in run(frames[:5], info) for plane in item.rain)
+
+
 def test_who_wants_colours_is_shown_them() -> None:
     info, frames = small("vfr.mp4")
     recorder = Recorder(radius=1, sees="rgb")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.told import DONE, NOTICE, PLAN, lines_of, progress, shown_by_bar, until
 from vidrain.events import EvalDone, EvalRow, EvalStart, FileDone, Meter, Notice, Plan, Resumed, VerifyPlan
+from vidrain.events_bench import BenchPlan, BenchRun
 from vidrain.progress import Bar, Lines, Quiet, sink_for, summary
 
 VERIFY = VerifyPlan(output="out.mp4", source="in.mp4", frames=20)
@@ -184,6 +185,12 @@ class TestBar:
         assert re.search(r"measuring .* 12/60 5.0 frames/s", text)
         for line in ("out: 7 rows, 2 kept; input, it", "a / road / it  2.5 s", "OK out  7 rows, 5 computed"):
             assert line in text
+
+    def test_shows_how_far_a_benchmark_of_speed_is(self) -> None:
+        plan = BenchPlan(output="", methods=["fast"], sizes=["720p"], frames=[900], runs=12)
+        run = BenchRun(method="fast", size="720p", frames=900, repeat=1, seconds=41.27)
+        _, text = shown_by_bar(plan, run, run)
+        assert re.search(r"measuring .* 2/12 fast, 720p: 41.3 s", text)
 
     def test_failure_is_one_line(self) -> None:
         _, text = shown_by_bar(PLAN, failure="out.mp4: " + "long " * 60, width=40)
