@@ -137,7 +137,7 @@ def parted(
     """Their layers."""
     for item in seen:
         with torch.inference_mode():  # not around the yield: it would hold for the consumer's code too
-            layers = layers_of(item, taken_from(item, decomposer, options.device), info, decomposer.sees)
+            layers = layers_of(item, taken_from(aligned_of(item), decomposer, options.device), info, decomposer.sees)
         yield layers
 
 
@@ -170,7 +170,7 @@ def dry(
     """The centre of a window, to bear witness as `first` leaves it; as it was where that fails."""
     picture = window.center.picture
     with torch.inference_mode():
-        taken = taken_from(follow(window, first, aligner), first, options.device)
+        taken = taken_from(aligned_of(follow(window, first, aligner)), first, options.device)
         pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
     return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
@@ -192,10 +192,14 @@ def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Alig
     return Followed(center, witnesses, ways)
 
 
-def taken_from(seen: Followed[Source], decomposer: Decomposer, device: str) -> Taken:
-    """What `decomposer` takes from a picture, seen among its witnesses."""
+def aligned_of(seen: Followed[Source]) -> Aligned:
+    """A picture with its witnesses warped onto it."""
     aligned = aligned_along(seen.ways, seen.center.picture, [each.witness for each in seen.witnesses])
-    aligned = replace(aligned, shot=seen.center.shot)
+    return replace(aligned, shot=seen.center.shot)
+
+
+def taken_from(aligned: Aligned, decomposer: Decomposer, device: str) -> Taken:
+    """What `decomposer` takes from a picture, seen among its witnesses."""
     return Taken(_checked(decomposer(_on(torch.device(device), aligned)).cpu(), aligned), aligned)
 
 

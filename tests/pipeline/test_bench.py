@@ -70,7 +70,7 @@ def test_whole_jobs_are_compared_with_passthrough(vidrain: Vidrain, tmp_path: Pa
     assert f"| 96x64 | {FRAMES} | one | {jobs['one']['seconds']:.2f} (" in ran.out
     stages = {row["method"]: set(row["stages"]) for row in facts["summary"]["stages"]}
     assert stages["passthrough"] == {"open", "decode", "encode", "verify"}
-    assert stages["one"] == {"to rgb", "guide", "align", "network", "quantise", "line"}
+    assert stages["one"] == {"picture", "flow", "warp", "network", "quantise", "line"}
 
 
 @pytest.mark.proves("bench --seed")

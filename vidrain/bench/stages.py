@@ -22,6 +22,7 @@ from vidrain.decompose import (
     DecomposeOptions,
     Followed,
     Judged,
+    aligned_of,
     context_of,
     decompose,
     layers_of,
@@ -39,7 +40,8 @@ from vidrain.video.verify import Expected, verify
 
 CODEC = ("open", "decode", "encode", "verify")
 FIRST = "first "  # before the name of a stage: of the pass before, which dries the neighbours
-MODEL = ("picture", f"{FIRST}flow", f"{FIRST}network", "flow", "network", "quantise", "line")
+_PASS = ("flow", "warp", "network")
+MODEL = ("picture", *(f"{FIRST}{stage}" for stage in _PASS), *_PASS, "quantise", "line")
 _MOST_FRAMES, _LEAST_FRAMES = 60, 16
 _MOST_BYTES = 400 << 20  # of frames that are held
 _LIMIT_S = 8.0  # after which no further frame of a slow method is begun
@@ -149,7 +151,8 @@ def layers_by_stages(
                 continue
             for level in levels:
                 moved = clock.run(f"{level.before}flow", _followed, level, seen, radius)
-                taken = clock.run(f"{level.before}network", taken_from, moved, level.decomposer, options.device)
+                aligned = clock.run(f"{level.before}warp", aligned_of, moved)
+                taken = clock.run(f"{level.before}network", taken_from, aligned, level.decomposer, options.device)
             layers = clock.run("quantise", layers_of, moved, taken, info, sight)
         yield layers
 
