@@ -214,7 +214,11 @@ def open_video(path: str | Path, *, track: int = 0, beat: Callable[[], None] = l
     source = probe(Path(path), track, beat)
     said = stated(source.info.path, source.info.stream_index)
     interlaced = source.info.interlaced or said.field_order is not None
-    source = replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced))
+    return video_of(replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced)))
+
+
+def video_of(source: Source) -> Video:
+    """A source of which all is known, of which nothing is decoded yet."""
     return Video(source, Decoded(np.zeros(len(source.index.pts), np.bool_)))
 
 
