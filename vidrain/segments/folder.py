@@ -117,7 +117,7 @@ class Unfinished:
             self._made = done if goes_on else {}
             self._sweep(with_adapted=fresh)
             if self.asked is None:
-                leftovers.leave_nothing_of(self.path)
+                leftovers.leave_nothing_of(self.path, lambda: is_ours(self._lease))
             self._say()
             if not goes_on or asked is not None:
                 plan = {"v": 1, "facts": facts, "frames": total, "threads": self.threads, "asked": self.asked}
@@ -255,7 +255,7 @@ class Unfinished:
         due = self.path_of(place, number, role)
         path = due.with_name(f".{due.name}.{self._own}")
         self._open.add(path)
-        leftovers.files.add(path)
+        leftovers.files[path] = leftovers.always
         return path
 
     def note(self, place: int, number: int, made: Made) -> Made:
@@ -276,7 +276,7 @@ class Unfinished:
         """Nothing that is half-made stays."""
         for path in self._open:
             path.unlink(missing_ok=True)
-            leftovers.files.discard(path)
+            leftovers.files.pop(path, None)
         self._open.clear()
 
     def _say(self) -> None:
@@ -308,7 +308,8 @@ class Unfinished:
         else:
             shutil.rmtree(self.path, ignore_errors=True)
         leftovers.forget(self.path)
-        leftovers.files.difference_update(self._open)
+        for path in self._open:
+            leftovers.files.pop(path, None)
 
 
 def _head_of(source: Identity, index: bytes) -> bytes:
