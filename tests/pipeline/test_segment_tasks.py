@@ -18,7 +18,7 @@ from tests import ffmpeg_says
 from tests.broken import wiped
 from tests.pipeline.conftest import LENGTH, Ran, Vidrain
 from tests.pipeline.test_exits import ROOT, events_until
-from tests.pipeline.test_goes_on import SHORT, VARIANTS, Stopped, outputs, resumed, running, stopped_at
+from tests.stopped import SHORT, VARIANTS, Stopped, outputs, resumed, running, stopped_at
 from tools.bench_segments import measure
 from vidrain.config import plain
 from vidrain.errors import BusyError
