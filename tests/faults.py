@@ -60,7 +60,11 @@ FAULTS = {
     28: Fault(
         "a target that cannot be written or vanishes; a source that changes", "nothing is kept, the cause named", (3, 5)
     ),
-    29: Fault("a worker of a batch that is killed or crashes", "its file is tried again, then explained", (0, 1)),
+    29: Fault(
+        "memory that runs out, a device that is lost, a worker that is killed or crashes",
+        "one line, finished segments stay, the same command goes on; a batch tries the file again, then explains it",
+        (0, 1, 7),
+    ),
     30: Fault("weights that are cut, foreign or broken; a model that gives no numbers", "refused, or said", (0, 7)),
     31: Fault("two runs on one folder; the lock of a dead one", "the second is busy; a dead one is taken over", (0, 6)),
     32: Fault("names with spaces, new lines, a leading dash, 250 letters; output = input", "works, or refused", (0, 2)),

@@ -17,7 +17,15 @@ from typing import Any
 from uuid import uuid4
 
 from vidrain import __version__, leftovers
-from vidrain.errors import InputError, ModelError, OutputError, SourceLost, StallError, UsageError
+from vidrain.errors import (
+    DeviceError,
+    InputError,
+    ModelError,
+    OutputError,
+    SourceLost,
+    StallError,
+    UsageError,
+)
 from vidrain.events import Notice
 from vidrain.identity import Identity
 from vidrain.lease import is_ours, leased, refuse_held, refuse_lost
@@ -34,7 +42,7 @@ _RESTS = re.compile(
     r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors|index)\.new|adapted\.safetensors|index"
     r"|\.\d+-\d{5}\.\w+\.[0-9a-f]+|lease|\.now-.+"
 )
-_LATER = (StallError, SourceLost)  # of the errors below, those that it may mend
+_LATER = (StallError, SourceLost, DeviceError)  # of the errors below, those that it may mend
 _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try would do no better
 
 
