@@ -39,7 +39,11 @@ FAULTS = {
     15: Fault("a start other than zero, negative decoding times, edit lists", "sound and picture keep step", (0,)),
     16: Fault("times beyond 2^31, a transport stream whose 33-bit clock wraps", "times exact", (0,)),
     17: Fault("odd sizes, 2x2, strips of a pixel", "stored as 4:4:4 with a note, or padded on request", (0, 2)),
-    18: Fault("size or pixel format changes in mid-stream", "refused at the frame where it changes", (3,)),
+    18: Fault(
+        "size or pixel format changes in mid-stream",
+        "refused at the frame where it changes; what comes before is had with --end",
+        (0, 3),
+    ),
     19: Fault("HDR (PQ, HLG)", "kept: tags, depth and static metadata; nothing washed out", (0,)),
     20: Fault(
         "full range, BT.601, BT.709, BT.2020, untagged", "the right matrix both ways; what is assumed is said", (0,)

@@ -46,6 +46,14 @@ class InputError(VidrainError):
     exit_code = 3
 
 
+class OtherPicture(InputError):
+    """From frame `index` on pictures have another size or format than the first."""
+
+    def __init__(self, message: str, index: int = 0) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 class StallError(InputError):
     """The source gave nothing for longer than it was allowed."""
 

@@ -23,7 +23,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
-from vidrain.errors import InputError
+from vidrain.errors import InputError, OtherPicture
 from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
 from vidrain.video.index import Source, open_input, probe, unbroken, video_stream
 from vidrain.video.lost import refuse_lost
@@ -184,9 +184,11 @@ class Video:
     def _frame(self, picture: VideoFrame, index: int) -> Frame:
         info = self.info
         if (picture.width, picture.height, picture.format.name) != (info.width, info.height, info.pix_fmt):
-            raise InputError(
+            advice = f"clean what comes before with --end {index}, or " if index else ""
+            raise OtherPicture(
                 f"{info.path}: frame {index} is {picture.width}x{picture.height} {picture.format.name}, but the "
-                f"video began as {info.width}x{info.height} {info.pix_fmt}; split the file where it changes"
+                f"video began as {info.width}x{info.height} {info.pix_fmt}; {advice}split the file where it changes",
+                index,
             )
         ticks = 1 / (info.rate or 25) / info.time_base
         pts = picture.pts if self.index.timed else picture.dts
