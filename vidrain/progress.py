@@ -219,8 +219,8 @@ class Bar(AbstractContextManager["Bar"]):
             case events.BatchPlan():
                 self._say(batch_line(event))
                 self._task = self._bar.add_task("files", total=event.todo, rate="")
-                for _ in range(min(event.workers or 0, event.todo)):
-                    self._add_worker()
+                lines = range(1, min(event.workers or 0, event.todo) + 1)
+                self._workers = [self._bar.add_task(f"{line}  {_IDLE}", total=0, rate="") for line in lines]
             case events.FileStart():
                 self._started(event)
             case events.FileNews() if event.file in self._files:
@@ -235,15 +235,12 @@ class Bar(AbstractContextManager["Bar"]):
         """Last line of a run that failed."""
         self._say(_error_line(message))
 
-    def _add_worker(self) -> None:
-        self._workers.append(self._bar.add_task(f"{len(self._workers) + 1}  {_IDLE}", total=0, rate=""))
-
     def _started(self, start: events.FileStart) -> None:
         """The first line that is free; workers of a cluster come and go, and no plan knows their number."""
         busy = set(self._files.values())
         place = next(place for place in range(len(busy) + 1) if place not in busy)
         if place == len(self._workers):
-            self._add_worker()
+            self._workers.append(self._bar.add_task("", total=0, rate=""))
         self._files[start.file] = place
         self._bar.reset(self._workers[place], total=0, description=f"{place + 1}  {shortened(start.file)}", rate="")
 
