@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, guide_of
+from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.layers import subtract
@@ -193,8 +194,11 @@ def _picture(frame: Frame, info: VideoInfo, conversion: Conversion, options: Dec
 
 
 def _rain_of(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Aligner, device: str) -> Tensor:
-    aligned = aligned_at(window, decomposer.radius, aligner)
-    return _checked(decomposer(_on(torch.device(device), aligned)).cpu(), aligned)
+    height, width = window.center.picture.rgb.shape[-2:]
+    with short_of(device, f"a picture of {width}x{height}"):
+        aligned = aligned_at(window, decomposer.radius, aligner)
+        rain = decomposer(_on(torch.device(device), aligned)).cpu()
+    return _checked(rain, aligned)
 
 
 def _on(device: torch.device, aligned: Aligned) -> Aligned:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 import vidrain as library
-from tests.batches import write_card, written
+from tests.batches import CHEAP, INLINE, write_card, written
 from tests.pipeline.conftest import Vidrain
-from tests.pipeline.test_batch import CHEAP, INLINE
 from tests.pipeline.test_viewer import data_of
 from vidrain.batch.journal import Journal
 from vidrain.config import clean_from

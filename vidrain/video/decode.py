@@ -23,7 +23,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
-from vidrain.errors import InputError
+from vidrain.errors import InputError, OtherPicture
 from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
 from vidrain.video.index import Source, open_input, probe, unbroken, video_stream
 from vidrain.video.lost import refuse_lost
@@ -184,9 +184,11 @@ class Video:
     def _frame(self, picture: VideoFrame, index: int) -> Frame:
         info = self.info
         if (picture.width, picture.height, picture.format.name) != (info.width, info.height, info.pix_fmt):
-            raise InputError(
+            advice = f"clean what comes before with --end {index}, or " if index else ""
+            raise OtherPicture(
                 f"{info.path}: frame {index} is {picture.width}x{picture.height} {picture.format.name}, but the "
-                f"video began as {info.width}x{info.height} {info.pix_fmt}; split the file where it changes"
+                f"video began as {info.width}x{info.height} {info.pix_fmt}; {advice}split the file where it changes",
+                index,
             )
         ticks = 1 / (info.rate or 25) / info.time_base
         pts = picture.pts if self.index.timed else picture.dts
@@ -214,7 +216,11 @@ def open_video(path: str | Path, *, track: int = 0, beat: Callable[[], None] = l
     source = probe(Path(path), track, beat)
     said = stated(source.info.path, source.info.stream_index)
     interlaced = source.info.interlaced or said.field_order is not None
-    source = replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced))
+    return video_of(replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced)))
+
+
+def video_of(source: Source) -> Video:
+    """A source of which all is known, of which nothing is decoded yet."""
     return Video(source, Decoded(np.zeros(len(source.index.pts), np.bool_)))
 
 
