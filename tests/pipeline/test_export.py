@@ -185,6 +185,14 @@ def test_manifest_says_what_made_it(samples: Path, exported: Exported, monkeypat
     assert [array["axes"] for array in manifest["arrays"]] == ["tyxc"] * 3
 
 
+def test_manifest_names_the_weights_that_come_with_vidrain(exported: Exported) -> None:
+    folder = exported("odd.mp4", "--end", "1", "--rain", "--format", "npz", "preset=quality")
+    manifest = own_libraries.manifest_of(folder)
+    digest = hashlib.sha256((Path(library.__file__).parent / "shipped/gate-s.safetensors").read_bytes()).hexdigest()
+    assert manifest["model"] == {"name": "gate-s", "weights_sha256": digest}
+    assert f" weights={digest[:12]} " in manifest["made_by"]
+
+
 @pytest.mark.proves("export KEY=VALUE", "export --model", "export --weights", "export --json")
 def test_model_and_events(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     source = samples / "odd.mp4"
