@@ -22,6 +22,7 @@ from vidrain.part import Part, plan_part
 from vidrain.types import Frame
 from vidrain.video.color import conversion_for
 from vidrain.viewer.figures import Figures, luma_levels
+from vidrain.viewer.made import made_facts
 from vidrain.viewer.page import VIDEO_BYTES, Content, excerpt_of, facts_of, settings_text, write_page
 from vidrain.viewer.proxy import proxy, write_pair
 
@@ -104,8 +105,7 @@ def _content(part: Part, on_event: OnEvent) -> Content:
     return Content(
         title=f"Preview of {info.path.name}",
         facts=[
-            ("made by", f"vidrain {part.made_by}"),
-            ("model", part.model),
+            *made_facts(part.made_by),
             *facts_of(info),
             ("shown", f"frames {kept.start} to {kept.stop - 1} of {len(part.video.index.pts)}"),
         ],
