@@ -11,7 +11,7 @@ import pytest
 from tests.benchmarks import FAST, results
 from tests.benchmarks import clips as clips
 from tests.benchmarks import data as data
-from tests.pipeline.conftest import Vidrain
+from tests.pipeline.conftest import Ran, Vidrain
 
 
 def test_the_page_holds_all_figures_and_asks_for_nothing(vidrain: Vidrain, data: Path, tmp_path: Path) -> None:
@@ -58,3 +58,49 @@ def test_what_it_tells(vidrain: Vidrain, data: Path, tmp_path: Path, monkeypatch
     assert facts["machine"]["cores"] > 0
     assert len(facts["data"]["pairs/road"]["observed"]) == len(facts["data"]["pairs/road"]["truth"]) == 64
     assert facts["methods"][FAST]["made_by"].startswith("0.1.0 baseline weights=none config=")
+
+
+@pytest.mark.proves("eval --report")
+def test_the_page_is_written_to_another_place_as_well(vidrain: Vidrain, data: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "out", tmp_path / "pages" / "page.html"
+    page.parent.mkdir()
+
+    def ran(*more: str | Path) -> Ran:
+        sets = ("--set", "pairs", "--every", "13", "--method", FAST)
+        return vidrain("eval", "-c", tmp_path / "eval.yaml", "-o", out, *sets, *more)
+
+    done = ran("--report", page, "--json")
+    assert (done.code, done.err) == (0, "")
+    last = done.events[-1]
+    assert (last["event"], last["output"], last["size"]) == ("page_done", str(page), page.stat().st_size)
+    first = page.read_bytes()
+    assert first == (out / "results.html").read_bytes()
+    assert ran().code == 0
+    assert page.read_bytes() == first, "none was asked for"
+    assert ran("--report", page, "--method", f"again: {FAST}").code == 0, "one of the same folder is replaced"
+    assert b"again" in page.read_bytes()
+    assert page.read_bytes() == (out / "results.html").read_bytes()
+    (tmp_path / "other").mkdir()
+    other = vidrain("eval", "-c", tmp_path / "eval.yaml", "-o", tmp_path / "other", "--set", "harm", "--report", page)
+    assert (other.code, "is no page of" in other.err) == (5, True)
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.proves("eval --report")
+def test_a_page_that_could_not_be_written_is_refused_before_anything_is_measured(
+    vidrain: Vidrain, data: Path, tmp_path: Path
+) -> None:
+    out, clip = tmp_path / "out", data / "clean" / "cat.mp4"
+    before = clip.read_bytes()
+    for page, code, why in (
+        (clip, 5, "exists already, and is no page of"),
+        (tmp_path / "eval.yaml", 5, "exists already, and is no page of"),
+        (data, 5, "is a folder"),
+        (tmp_path / "no" / "page.html", 5, "does not exist"),
+        (out / "page.html", 2, "lies in"),
+        (out, 2, "lies in"),
+    ):
+        ran = vidrain("eval", "-c", tmp_path / "eval.yaml", "-o", out, "--set", "harm", "--report", page)
+        assert (ran.code, ran.out, ran.err.count("\n"), why in ran.err) == (code, "", 1, True), ran.err
+        assert not out.exists()
+    assert clip.read_bytes() == before

@@ -3,7 +3,6 @@
 write_batch_report(Path("clean"), Path("clean.report.html"), force=False)
 """
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from vidrain.outputs import claimed, refuse_clashes
 from vidrain.progress import readable
 from vidrain.video.decode import open_video
 from vidrain.viewer.overview import Made, Row, overview_of
-from vidrain.viewer.page import VIDEO_BYTES, settings_text
+from vidrain.viewer.page import VIDEO_BYTES, is_page_of, name_of, settings_text
 from vidrain.viewer.thumbnail import thumbnail
 
 _RAIN = "Rain: mean of what it added to luma, as a share of its range; the curves over time have one scale in common."
@@ -53,7 +52,7 @@ def write_batch_report(
         states = ", ".join(f"{number} {state}" for state, number in states_of(files, journal).items())
         note = f"{states}. {_RAIN}" if any(row.rain is not None for row in rows) else f"{states}."
         title = f"{folder.resolve().name}: {len(files)} files"
-        content = overview_of(title, note, rows, _made(files, journal), of=_name_of(folder))
+        content = overview_of(title, note, rows, _made(files, journal), of=name_of(folder))
         claim.write(content.encode())
         claim.publish()
     on_event(PageDone(output=str(target), size=target.stat().st_size))
@@ -72,19 +71,6 @@ def refuse_batch_page(page: Path, files: Sequence[File], out: Path, *, force: bo
         return  # the batch makes that folder
     with claimed(page, force=force or is_page_of(page, out)):
         pass
-
-
-def is_page_of(page: Path, out: Path) -> bool:
-    """Whether `page` is one of the batch in `out` already, which a newer one of it may replace."""
-    try:
-        return f'"of":"{_name_of(out)}"'.encode() in page.read_bytes()
-    except OSError:
-        return False
-
-
-def _name_of(folder: Path) -> str:
-    """Of a batch, in its page."""
-    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
 
 
 def _made(files: Sequence[File], journal: Journal) -> Made:
