@@ -93,6 +93,17 @@ def test_preview_lies_beside_the_clip_and_refuses_what_cannot_be(
     assert err.endswith("; allowed: --at up to that one\n")
 
 
+def test_preview_of_more_frames_than_a_page_has_room_for_is_refused(tmp_path: Path, vidrain: Vidrain) -> None:
+    """Of a camera for slow motion."""
+    clip = tmp_path / "fast.mp4"
+    many = "testsrc2=s=32x32:r=240"
+    ffmpeg_says.quietly("-f", "lavfi", "-i", many, "-frames:v", "7300", "-c:v", "libx264", "-g", "600", clip)
+    ran = vidrain("preview", clip, "--seconds", "60")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "are 7300 frames there, a page shows 7200 at most; take --seconds 58.6" in ran.err
+    assert list(tmp_path.iterdir()) == [clip]
+
+
 @pytest.mark.proves("clean --report", "report", "report OUT", "report --output", "report --force", "report --json")
 def test_report_tells_what_changed_and_what_was_kept(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     source = Path(shutil.copy(samples / "full_range.mp4", tmp_path / "in.mp4"))
