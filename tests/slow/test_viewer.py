@@ -247,3 +247,24 @@ def test_plays_and_stops(preview: Path) -> None:
         page.keyboard.press("2")
         assert painted(page) == browser.frame_of(page)
         assert wrong == []
+
+
+SILENT = """<script>
+const tell = HTMLVideoElement.prototype.requestVideoFrameCallback;
+let told = 0;
+HTMLVideoElement.prototype.requestVideoFrameCallback = function (call) {
+  return tell.call(this, (...values) => { if (told++ < 1) call(...values); });
+};
+</script></head>"""
+
+
+def test_a_browser_that_stops_telling_of_frames_shows_them_all_the_same(preview: Path, tmp_path: Path) -> None:
+    """As one does that has much else to do."""
+    (tmp_path / "page.html").write_text(preview.read_text().replace("</head>", SILENT, 1))
+    with browser.opened(tmp_path / "page.html") as (page, wrong):
+        page.keyboard.press("2")
+        for key, frame in (("End", 35), ("Home", 0), ("ArrowRight", 1)):
+            page.keyboard.press(key)
+            browser.settled(page, frame)
+            assert painted(page) == frame
+        assert wrong == []
