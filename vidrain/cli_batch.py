@@ -167,6 +167,7 @@ def _planned(journal: Any, output: Path) -> dict[str, Any]:
 
 def _write_page(page: Path, output: Path, sink: "Sink", *, force: bool) -> None:
     """The page of all files of the batch, not of this run alone."""
-    from vidrain.viewer.batch_report import is_page_of, write_batch_report
+    from vidrain.viewer.batch_report import write_batch_report
+    from vidrain.viewer.page import is_page_of
 
     write_batch_report(output, page, force=force or is_page_of(page, output), on_event=sink)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,10 @@ def test_a_folder_of_outputs_is_a_page_as_well(samples: Path, tmp_path: Path, vi
     )
     assert done["rain"] == alone.rain > 0
     assert done["rain_over_time"] == pytest.approx(alone.rain_over_time, abs=1e-6)
+    data = data_of(page)
+    assert data["made"] == [[f"vidrain {alone.made_by}", 2]]
+    ((text, count),) = data["settings"]
+    assert (count, json.loads(text)["baseline"]["radius"]) == (3, 1)
     assert written(out).keys() == {"a.mp4", "sub/b.MP4"}, "nothing new in OUT"
     assert vidrain("report", out).code == 5
     for refused in (("--against", card), ("--cfr", "25"), ("--video", "1")):

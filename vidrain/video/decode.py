@@ -10,6 +10,7 @@ Sequential and bounded. Damage is read past, packet by packet; what decoded is m
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -68,7 +69,15 @@ class Video:
 
         Raises InputError when the picture size or format changes, or the times run backwards for good.
         """
-        numbered = self._numbered(first)
+        return self._repaired(self._numbered(first), first)
+
+    @contextmanager
+    def held_open(self) -> Iterator[Callable[[int], Iterator[Frame]]]:
+        """What does as `frames` by one file handle for all calls, one after the other: for frames here and there."""
+        with open_input(self.info.path) as container:
+            yield lambda first: self._repaired(self._numbered(first, "SLICE", container), first)
+
+    def _repaired(self, numbered: Iterator[Frame], first: int) -> Iterator[Frame]:
         return (frame for frame in repaired(numbered, self.decoded) if frame.index >= first)
 
     def frame(self, index: int) -> Frame:
@@ -83,13 +92,16 @@ class Video:
             raise InputError(f"{self.info.path}: frame {index} cannot be decoded")
         return found
 
-    def _numbered(self, first: int, threads: str = "AUTO") -> Iterator[Frame]:
-        """Decoded frames with the times the decoder reports, from the last safe seek point before `first`."""
-        following = first
-        with open_input(self.info.path) as container:
+    def _numbered(self, first: int, threads: str = "AUTO", held: InputContainer | None = None) -> Iterator[Frame]:
+        """Decoded frames with the times the decoder reports, from the last safe seek point before `first`.
+
+        held: the file, opened before; not used where no seek would bring it back to where these frames begin.
+        """
+        following, start = first, self._seek_point(first)
+        with open_input(self.info.path) if held is None or start is None else nullcontext(held) as container:
             stream = video_stream(container, self.info.path, self.info.track)
-            stream.thread_type = threads  # by default frame threads: half as fast again as slices
-            start = self._seek_point(first)
+            if not stream.codec_context.is_open:
+                stream.thread_type = threads  # by default frame threads: half as fast again as slices
             packets = container.demux(stream) if start is None else self._from_key(container, stream, start)
             if packets is None:
                 yield from self._numbered(0, threads)
