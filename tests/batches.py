@@ -1,9 +1,13 @@
 """Clips for a batch, and what lies in a folder of its outputs."""
 
 from pathlib import Path
+from typing import Any
 
 from tests import ffmpeg_says
 from vidrain.batch.journal import FOLDER
+
+CHEAP = ("baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "-e", "preset=ultrafast")
+INLINE = ("--engine", "inline")
 
 
 def written(out: Path) -> dict[str, int]:
@@ -20,3 +24,8 @@ def write_card(folder: Path, samples: Path) -> Path:
     (folder / "text.mp4").write_text("no video")
     (folder / "notes.txt").write_text("of no interest")
     return folder
+
+
+def of(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The events of that name."""
+    return [event for event in events if event["event"] == name]

@@ -82,3 +82,31 @@ def picture(page: Page) -> npt.NDArray[np.uint8]:
 def frame_of(page: Page) -> int:
     """The frame that the page names."""
     return int(page.inner_text("#where").split()[1])
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of `rgb(r, g, b)`: WCAG 2.2."""
+    parts = [int(part) / 255 for part in color.partition("(")[2].rstrip(")").split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+COLORS = """() => Array.from(document.querySelectorAll('h1,h2,p,td,th,dt,dd,button,kbd,output,select')).filter(
+  (node) => node.offsetParent && node.textContent.trim()).map((node) => {
+  let under = node;
+  while (getComputedStyle(under).backgroundColor === 'rgba(0, 0, 0, 0)') under = under.parentElement || document.body;
+  return [node.tagName + ' ' + node.textContent.trim().slice(0, 20), getComputedStyle(node).color,
+          getComputedStyle(under).backgroundColor]; })"""
+
+LETTERS = "() => Array.from(document.querySelectorAll('svg text')).map((text) => text.getBoundingClientRect().height)"
+
+NAMELESS = """() => Array.from(document.querySelectorAll('button,input,select,th,[tabindex="0"],.scroll')).filter(
+  (node) =>
+  node.matches('.scroll:not([tabindex="0"][role=region]),.scroll:not([aria-label],[aria-labelledby])') ||
+  !(node.getAttribute('aria-label') || node.textContent.trim() || (node.labels && node.labels.length))).map(
+  (node) => node.outerHTML)"""

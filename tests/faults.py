@@ -39,7 +39,11 @@ FAULTS = {
     15: Fault("a start other than zero, negative decoding times, edit lists", "sound and picture keep step", (0,)),
     16: Fault("times beyond 2^31, a transport stream whose 33-bit clock wraps", "times exact", (0,)),
     17: Fault("odd sizes, 2x2, strips of a pixel", "stored as 4:4:4 with a note, or padded on request", (0, 2)),
-    18: Fault("size or pixel format changes in mid-stream", "refused at the frame where it changes", (3,)),
+    18: Fault(
+        "size or pixel format changes in mid-stream",
+        "refused at the frame where it changes; what comes before is had with --end",
+        (0, 3),
+    ),
     19: Fault("HDR (PQ, HLG)", "kept: tags, depth and static metadata; nothing washed out", (0,)),
     20: Fault(
         "full range, BT.601, BT.709, BT.2020, untagged", "the right matrix both ways; what is assumed is said", (0,)
@@ -60,7 +64,11 @@ FAULTS = {
     28: Fault(
         "a target that cannot be written or vanishes; a source that changes", "nothing is kept, the cause named", (3, 5)
     ),
-    29: Fault("a worker of a batch that is killed or crashes", "its file is tried again, then explained", (0, 1)),
+    29: Fault(
+        "memory that runs out, a device that is lost, a worker that is killed or crashes",
+        "one line, finished segments stay, the same command goes on; a batch tries the file again, then explains it",
+        (0, 1, 7),
+    ),
     30: Fault("weights that are cut, foreign or broken; a model that gives no numbers", "refused, or said", (0, 7)),
     31: Fault("two runs on one folder; the lock of a dead one", "the second is busy; a dead one is taken over", (0, 6)),
     32: Fault("names with spaces, new lines, a leading dash, 250 letters; output = input", "works, or refused", (0, 2)),

@@ -22,6 +22,11 @@ _EXITS = (
 )
 _STATUS_EXITS = "Exit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial."
 _PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."
+_PROGRESS = click.option(
+    "--progress/--no-progress",
+    default=True,
+    help="Whether a terminal shows a line for every worker; in a pipe none is shown  [progress].",
+)
 _STOPPED = "what is finished stays, and the same command goes on"
 
 
@@ -50,9 +55,12 @@ def batch() -> None:
 @click.option("--report", "page", type=FILE, help=_PAGE)
 @click.option("--fresh", is_flag=True, help="Forget what earlier runs did in OUT, after saying what that is.")
 @clean_settings
+@_PROGRESS
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 @click.option("--force", is_flag=True, help="Replace files in OUT that no batch made there.")
-def run(arguments: tuple[str, ...], output: Path, *, dry_run: bool, as_json: bool, **given: Any) -> None:
+def run(
+    arguments: tuple[str, ...], output: Path, *, dry_run: bool, progress: bool, as_json: bool, **given: Any
+) -> None:
     """Clean every IN: files, folders with all below them, globs in quotes, or a manifest with columns input[, output].
 
     Files that are done already, by the same settings from the same source, are left as they are. KEY=VALUE sets any key
@@ -88,7 +96,7 @@ def run(arguments: tuple[str, ...], output: Path, *, dry_run: bool, as_json: boo
             _write_page(page, output, sink, force=options.force)
         return exit_code_of(files, Journal(output))
 
-    run_command(work, as_json, stopped=_STOPPED)
+    run_command(work, as_json, bar=progress, stopped=_STOPPED)
 
 
 @batch.command("status", epilog=_STATUS_EXITS)
@@ -116,8 +124,9 @@ def status(output: Path, *, as_json: bool) -> None:
 @batch.command("retry", epilog=_EXITS)
 @click.argument("output", metavar="OUT", type=FILE)
 @click.option("--report", "page", type=FILE, help=_PAGE)
+@_PROGRESS
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
-def retry(output: Path, page: Path | None, *, as_json: bool) -> None:
+def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> None:
     """Run again what failed in OUT, with the settings of its last run."""
 
     def work(sink: "Sink") -> int:
@@ -137,7 +146,7 @@ def retry(output: Path, page: Path | None, *, as_json: bool) -> None:
             _write_page(page, output, sink, force=False)
         return exit_code_of(files, Journal(output))
 
-    run_command(work, as_json, stopped=_STOPPED)
+    run_command(work, as_json, bar=progress, stopped=_STOPPED)
 
 
 def _told_apart(arguments: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -158,6 +167,7 @@ def _planned(journal: Any, output: Path) -> dict[str, Any]:
 
 def _write_page(page: Path, output: Path, sink: "Sink", *, force: bool) -> None:
     """The page of all files of the batch, not of this run alone."""
-    from vidrain.viewer.batch_report import is_page_of, write_batch_report
+    from vidrain.viewer.batch_report import write_batch_report
+    from vidrain.viewer.page import is_page_of
 
     write_batch_report(output, page, force=force or is_page_of(page, output), on_event=sink)

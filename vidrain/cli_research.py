@@ -28,6 +28,7 @@ _EVAL_EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 clips or results unusable, 5 no space or output not writable, 6 busy,\n"
     "7 model unusable, 130 Ctrl-C, 143 terminated."
 )
+_EVAL_PAGE = "Also write its HTML page, DIR/results.html, to another place; an older one of DIR is replaced."
 
 
 @click.command(epilog=LAYERS_EXITS)
@@ -89,6 +90,7 @@ def export(source: Path, pairs: tuple[str, ...], output: Path, as_json: bool, **
 )
 @click.option("--set", "use", metavar="NAME", multiple=True, help="This set alone; several: again  [all].")
 @click.option("--every", type=int, help="Score every Nth frame, where a set does not say  [1].")
+@click.option("--report", "page", type=FILE, help=_EVAL_PAGE)
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 def evaluate(pairs: tuple[str, ...], output: Path, config: Path | None, as_json: bool, **given: Any) -> None:
     """Measure methods against the truth, on clips without rain and on real rain; write tables, charts and pictures.
@@ -101,12 +103,16 @@ def evaluate(pairs: tuple[str, ...], output: Path, config: Path | None, as_json:
         from vidrain.config import load_eval, load_methods
         from vidrain.evaluation.run import TABLES
         from vidrain.evaluation.run import evaluate as run
-        from vidrain.viewer.benchmark import write_benchmark
+        from vidrain.viewer.benchmark import refuse_benchmark_page, write_benchmark
 
+        page = given.pop("page")
         lists = {name: list(given.pop(name)) or None for name in ("methods", "use")}
         options = load_eval(config, pairs, given | lists)
-        found = run(options, load_methods(options.methods), output, command=_command(), on_event=sink)
-        write_benchmark(found)
+        methods = load_methods(options.methods)
+        if page is not None:
+            refuse_benchmark_page(page, output)
+        found = run(options, methods, output, command=_command(), on_event=sink)
+        write_benchmark(found, page, on_event=sink)
         sink.finish()
         if not as_json:
             click.echo((found.folder / TABLES).read_text(encoding="utf-8"), nl=False)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
 from vidrain.chroma import chroma_removal, colours_of
+from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.layers import subtract
@@ -200,7 +201,10 @@ def aligned_of(seen: Followed[Source]) -> Aligned:
 
 def taken_from(aligned: Aligned, decomposer: Decomposer, device: str) -> Taken:
     """What `decomposer` takes from a picture, seen among its witnesses."""
-    return Taken(_checked(decomposer(_on(torch.device(device), aligned)).cpu(), aligned), aligned)
+    height, width = aligned.observed.shape[-2:]
+    with short_of(device, f"a picture of {width}x{height}"):
+        rain = decomposer(_on(torch.device(device), aligned)).cpu()
+    return Taken(_checked(rain, aligned), aligned)
 
 
 def tolerated(layers: Iterable[Layers], total: int, untouched: list[int]) -> Iterator[Layers]:

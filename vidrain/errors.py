@@ -2,12 +2,14 @@
 
     VidrainError                     exit_code
     ├── UsageError                       2      the call contradicts itself or names something unknown
+    │   └── NoDeviceError                2      the device that is asked for is not here; may be back another time
     ├── InputError                       3      the source cannot be read, or holds no video we can clean
     │   ├── StallError                   3      it gave nothing for too long; may do better another time
     │   └── SourceLost                   3      it went away while it was read; may be back another time
     ├── OutputError                      5      the target cannot be written, or did not verify
     ├── BusyError                        6      another run is writing the same output
     └── ModelError                       7      weights or model cannot be used
+        └── DeviceError                  7      the device has no memory left, or was lost; may do better another time
 
 Not errors: 0 (done), 1 (some files of a batch failed), 4 (done, but parts of the source were lost),
 130 and 143 (stopped by SIGINT or SIGTERM).
@@ -34,10 +36,22 @@ class UsageError(VidrainError):
     exit_code = 2
 
 
+class NoDeviceError(UsageError):
+    """The device that is asked for is not here."""
+
+
 class InputError(VidrainError):
     """The source cannot be opened, holds no usable video, or changed while it was read."""
 
     exit_code = 3
+
+
+class OtherPicture(InputError):
+    """From frame `index` on pictures have another size or format than the first."""
+
+    def __init__(self, message: str, index: int = 0) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class StallError(InputError):
@@ -68,3 +82,7 @@ class ModelError(VidrainError):
     """The model or its weights cannot be used."""
 
     exit_code = 7
+
+
+class DeviceError(ModelError):
+    """What a model computes on has no memory left, or does not answer any more."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vidrain.align import AlignOptions
 from vidrain.baseline import BaselineOptions
@@ -188,8 +188,7 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
     pace = pace_of(video, kept, options)
     encode = clean_encoding(options)
     is_part = bool(options.start or options.end)
-    settings = asdict(replace(options, encode=encode)) | {"model": model}
-    settings["kept"] = [kept.start, kept.stop] if is_part else None
+    settings = settings_of(options, model, kept)
     line = made_by(model, weights_of(model, options.weights), settings, adapted=adapted)
     shown = info if pace is None else pace.of(info)
     picked = _sized(background(shown, line), options)
@@ -219,6 +218,12 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
         on_bad_frame=options.on_bad_frame,
         watchdog=Watchdog(info.path, options.stall_s),
     )
+
+
+def settings_of(options: CleanOptions, model: str, kept: range) -> dict[str, Any]:
+    """All settings of a job, as its line of provenance counts them. kept: indices of the frames that go out."""
+    settings = asdict(replace(options, encode=clean_encoding(options))) | {"model": model}
+    return settings | {"kept": [kept.start, kept.stop] if options.start or options.end else None}
 
 
 def clean_encoding(options: CleanOptions) -> EncodeOptions:

@@ -46,7 +46,11 @@ def leased(lease: Path, target: Path) -> Iterator[None]:
         with written(lease):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(_ourselves()._asdict()).encode(), 0)
-        leftovers.files.add(lease)
+
+        def is_held() -> bool:
+            return _is_at(descriptor, lease) and is_ours(lease)
+
+        leftovers.files[lease] = is_held
         over = threading.Event()
         beat = threading.Thread(target=_beat, args=(lease, over), name="vidrain-lease", daemon=True)
         beat.start()
@@ -55,8 +59,8 @@ def leased(lease: Path, target: Path) -> Iterator[None]:
         finally:
             over.set()
             beat.join()
-            leftovers.files.discard(lease)
-            if _is_at(descriptor, lease) and is_ours(lease):
+            del leftovers.files[lease]
+            if is_held():
                 lease.unlink(missing_ok=True)
 
 

@@ -154,7 +154,7 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
         os.close(lock)
         lock = _locked(partial, target)
     _past_return.clear()  # a new job
-    leftovers.files.add(partial)
+    leftovers.files[partial] = lambda: _same_file(lock, partial)
     is_theirs = False
     try:
         yield Claim(target, partial, force=force)
@@ -164,7 +164,7 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
     finally:
         if not is_theirs and _same_file(lock, partial):
             partial.unlink(missing_ok=True)
-        leftovers.files.discard(partial)
+        del leftovers.files[partial]
         os.close(lock)
 
 
@@ -302,14 +302,14 @@ def forget_return() -> None:
 def fresh_folder(target: Path, *, force: bool, mark: str) -> Iterator[FolderClaim]:
     """Claim a folder that is filled in one go: it begins empty, and what was not published is removed at the end."""
     with claimed_folder(target, force=force, mark=mark) as claim:
-        leftovers.folders.add(claim.partial)
+        leftovers.leave_nothing_of(claim.partial, leftovers.always)
         try:
             claim.clear()
             yield claim
         finally:
             if not claim.is_published:
                 claim.discard()
-            leftovers.folders.discard(claim.partial)
+            leftovers.forget(claim.partial)
 
 
 def _is_ours(mark: Path) -> bool:

@@ -3,7 +3,7 @@
 report = clean("in.mp4", "out.mp4", options=CleanOptions(rain=Path("rain.mp4")))
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from vidrain.video.verify import Expected, UntrueError, verify
 from vidrain.watchdog import Watchdog
 from vidrain.weights import load_decomposer
 
+Known = Callable[[Identity], Video | None]
 Partials = Mapping[str, Path]  # role -> where it is written until it is finished
 
 _PACKETS_AHEAD = 8  # of the other streams: tens of kilobytes
@@ -119,17 +120,22 @@ def _finished(claims: Mapping[str, Claim], done: Sequence[Pass]) -> dict[str, Cl
     return {role: claim for role, claim in claims.items() if not (lost and role == "compare")}
 
 
-def jobs_for(source: Path, output: Path | None, options: CleanOptions) -> tuple[list[Job], Identity]:
+def jobs_for(
+    source: Path, output: Path | None, options: CleanOptions, known: Known = lambda _: None
+) -> tuple[list[Job], Identity]:
     """A plan for each video that is to be cleaned, and what the source looked like before it was read for them.
 
+    known: gives the video of a source that looks so where it was indexed before, which spares reading all of it.
     Raises VidrainError.
     """
     watchdog = Watchdog(source, options.stall_s)
     watchdog.opened(lambda _: video_tracks(source))  # says what is wrong with a file that cannot be opened
     before = watchdog.opened(lambda _: identity_of(source))  # and only then is it read: it may change meanwhile
+    found = known(before)
 
     def job_for(track: int) -> Job:
-        video = watchdog.opened(lambda pulse: open_video(source, track=track, beat=pulse.beat))
+        video = found if found is not None and found.info.track == track else None
+        video = video or watchdog.opened(lambda pulse: open_video(source, track=track, beat=pulse.beat))
         job = watchdog.opened(lambda _: plan_job(video, output, options))
         if options.on_bad_frame == "fail":
             refuse_missing(source, missing_in_file(video.source, job.kept))

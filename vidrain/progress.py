@@ -54,6 +54,7 @@ _NAMES = {
 # Plans of so many frames.
 _COUNTED = events.Plan | events.VerifyPlan | events.RainPlan | events.PagePlan | events.EvalStart
 _LONGEST_NAME = 40  # of a file in a line of its own
+_IDLE = "waits"  # a worker without a file
 
 
 class Lines(AbstractContextManager["Lines"]):
@@ -150,7 +151,8 @@ class Bar(AbstractContextManager["Bar"]):
             transient=True,
         )
         self._task: TaskID | None = None
-        self._files: dict[str, TaskID] = {}  # of a batch: a line for each that runs
+        self._workers: list[TaskID] = []  # of a batch: a line for each
+        self._files: dict[str, int] = {}  # those that run -> the place of their worker
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -224,8 +226,10 @@ class Bar(AbstractContextManager["Bar"]):
             case events.BatchPlan():
                 self._say(batch_line(event))
                 self._task = self._bar.add_task("files", total=event.todo, rate="")
+                lines = range(1, min(event.workers or 0, event.todo) + 1)
+                self._workers = [self._bar.add_task(f"{line}  {_IDLE}", total=0, rate="") for line in lines]
             case events.FileStart():
-                self._files[event.file] = self._bar.add_task(shortened(event.file), total=None, rate="")
+                self._started(event)
             case events.FileNews() if event.file in self._files:
                 self._news(event)
             case events.FileEnd():
@@ -238,18 +242,26 @@ class Bar(AbstractContextManager["Bar"]):
         """Last line of a run that failed."""
         self._say(_error_line(message))
 
+    def _started(self, start: events.FileStart) -> None:
+        """The first line that is free; workers of a cluster come and go, and no plan knows their number."""
+        busy = set(self._files.values())
+        place = next(place for place in range(len(busy) + 1) if place not in busy)
+        if place == len(self._workers):
+            self._workers.append(self._bar.add_task("", total=0, rate=""))
+        self._files[start.file] = place
+        self._bar.reset(self._workers[place], total=0, description=f"{place + 1}  {shortened(start.file)}", rate="")
+
     def _news(self, news: events.FileNews) -> None:
-        """One line per file that runs: its frames."""
-        fields = news.fields
+        """One line per worker: the frames of its file."""
+        line, fields = self._workers[self._files[news.file]], news.fields
         if news.event == "plan":
-            self._bar.update(self._files[news.file], total=fields["frames"])
+            self._bar.update(line, total=fields["frames"])
         elif news.event == "progress":
-            rate = f"{fields['fps']:.1f} frames/s"
-            self._bar.update(self._files[news.file], completed=fields["frames"], rate=rate)
+            self._bar.update(line, completed=fields["frames"], rate=f"{fields['fps']:.1f} frames/s")
 
     def _ended(self, end: events.FileEnd) -> None:
-        if (task := self._files.pop(end.file, None)) is not None:  # some fail before they begin
-            self._bar.remove_task(task)
+        if (place := self._files.pop(end.file, None)) is not None:  # some fail before they begin
+            self._bar.reset(self._workers[place], total=0, description=f"{place + 1}  {_IDLE}", rate="")
         if end.state != "done":
             self._say(trouble_line(end))
         if end.state != "again" and self._task is not None:

@@ -30,7 +30,7 @@ def made_by(model: str, weights: Path | None, options: Mapping[str, object], *, 
     adapted: `hash_of_content` of the weights that were made of `weights` for the footage, None if they are used as they
     are. Raises ModelError if the weights cannot be read.
     """
-    used = f"weights={_short(hash_of_file(weights))}" + (f" adapted={adapted}" if adapted else "")
+    used = f"weights={short_hash(weights)}" + (f" adapted={adapted}" if adapted else "")
     return f"{__version__} {model} {used} config={config_hash(options)}"
 
 
@@ -39,14 +39,20 @@ def hash_of_content(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:_DIGITS]
 
 
+def counted(options: Mapping[str, object]) -> dict[str, object]:
+    """What of `options` can change the result."""
+    return {key: value for key, value in options.items() if key not in _NOT_IN_RESULT}
+
+
 def config_hash(options: Mapping[str, object]) -> str:
     """Hash over what of `options` can change the result, whatever their order."""
-    counted = {key: value for key, value in options.items() if key not in _NOT_IN_RESULT}
-    text = json.dumps(counted, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(counted(options), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-def _short(digest: str | None) -> str:
+def short_hash(weights: Path | None) -> str:
+    """First digits of the SHA-256 of a file of weights, `none` for none. Raises ModelError if it cannot be read."""
+    digest = hash_of_file(weights)
     return "none" if digest is None else digest[:_DIGITS]
 
 

@@ -24,7 +24,8 @@ FRAMES: Columns = {
     "length": "float",
 }
 _BINS: Columns = {"from": "int", "to": "int", "streaks": "int"}
-_NONE = float("nan")  # in tables: no streaks in that frame
+_DIMENSIONS: Columns = {"side": "int", "patches": "int", "levina_bickel": "float", "two_nearest": "float"}
+_NONE = float("nan")  # in tables: no streaks in that frame, too few patches
 
 
 def rain_facts(found: RainAnalysis) -> dict[str, Any]:
@@ -86,6 +87,7 @@ def _fill(found: RainAnalysis, folder: Path) -> None:
         ("frames", FRAMES, list(_frame_rows(found))),
         ("directions", _BINS, facts["directions"]),
         ("lengths", _BINS, facts["lengths"]),
+        ("dimensions", _DIMENSIONS, [_with_nan(row) for row in facts["dimensions"]]),
     ]
     for name, columns, rows in tables:
         write_csv(rows, columns, folder / f"{name}.csv")
@@ -120,6 +122,10 @@ def _frame_rows(found: RainAnalysis) -> Iterator[Row]:
             "direction": _NONE if frame.direction is None else frame.direction,
             "length": _NONE if frame.length is None else frame.length,
         }
+
+
+def _with_nan(row: Row) -> Row:
+    return {name: _NONE if value is None else value for name, value in row.items()}
 
 
 def _bins(edges: tuple[int, ...], counts: tuple[int, ...]) -> list[dict[str, int]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from vidrain.decompose import DecomposeOptions, context_of, followed, parted, witnessed
+from vidrain.errors import OtherPicture
 from vidrain.stream import prefetch
 from vidrain.types import Decomposer, Frame, Layers
 from vidrain.video.decode import Video
@@ -48,8 +49,15 @@ def separated(
 
 
 def _context(video: Video, kept: range, reach: int) -> Iterator[Frame]:
-    """The frames that go out and `reach` more on each side, so that a range is cleaned as the whole would be."""
-    for frame in video.frames(max(kept.start - reach, 0)):
-        if frame.index >= kept.stop + reach:
-            return
-        yield frame
+    """The frames that go out and `reach` more on each side, so that a range is cleaned as the whole would be.
+
+    Pictures of another size or format behind the range bear no witness: there it ends as at the end of the video.
+    """
+    try:
+        for frame in video.frames(max(kept.start - reach, 0)):
+            if frame.index >= kept.stop + reach:
+                return
+            yield frame
+    except OtherPicture as change:
+        if change.index < kept.stop:
+            raise

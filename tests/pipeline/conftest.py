@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests import ffmpeg_says
+from tests.batches import write_card
 from vidrain.cli import main
 from vidrain.segments import plan
 
@@ -95,3 +96,9 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def clip(samples: Path) -> Path:
     return samples / "full_range.mp4"  # 28 frames, five short segments
+
+
+@pytest.fixture
+def card(samples: Path, tmp_path: Path) -> Path:
+    """A folder for a batch: two clips, and a text that calls itself a video."""
+    return write_card(tmp_path / "card", samples)

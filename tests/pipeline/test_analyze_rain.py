@@ -41,6 +41,12 @@ def test_streaks_of_a_known_slant(tmp_path: Path, vidrain: Vidrain) -> None:
     assert table["rain"] == [float(row["rain"]) for row in rows]
     assert np.mean(table["rain"]) == pytest.approx(found["rain"])
     assert table["rain"].index(max(table["rain"])) + 2 == found["worst_frame"]
+    for name in ("directions", "lengths", "dimensions"):
+        table = pyarrow.parquet.read_table(out / f"{name}.parquet").to_pylist()
+        assert table == [{key: row[key] for key in table[0]} for row in found[name]]
+        with (out / f"{name}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [{key: float(value) for key, value in row.items()} for row in rows] == table
     for name in ("amount", "directions", "lengths"):
         tree.fromstring((out / f"{name}.svg").read_text())
     whole = json.loads(vidrain("analyze", "rain", clip, "--json").out)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
 
 import vidrain as library
-from tests.batches import write_card, written
+from tests.batches import CHEAP, INLINE, write_card, written
 from tests.pipeline.conftest import Vidrain
-from tests.pipeline.test_batch import CHEAP, INLINE
 from tests.pipeline.test_viewer import data_of
 from vidrain.batch.journal import Journal
 from vidrain.config import clean_from
@@ -45,6 +45,10 @@ def test_a_folder_of_outputs_is_a_page_as_well(samples: Path, tmp_path: Path, vi
     )
     assert done["rain"] == alone.rain > 0
     assert done["rain_over_time"] == pytest.approx(alone.rain_over_time, abs=1e-6)
+    data = data_of(page)
+    assert data["made"] == [[f"vidrain {alone.made_by}", 2]]
+    ((text, count),) = data["settings"]
+    assert (count, json.loads(text)["baseline"]["radius"]) == (3, 1)
     assert written(out).keys() == {"a.mp4", "sub/b.MP4"}, "nothing new in OUT"
     assert vidrain("report", out).code == 5
     for refused in (("--against", card), ("--cfr", "25"), ("--video", "1")):

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -185,6 +186,14 @@ def test_manifest_says_what_made_it(samples: Path, exported: Exported, monkeypat
     assert [array["axes"] for array in manifest["arrays"]] == ["tyxc"] * 3
 
 
+def test_manifest_names_the_weights_that_come_with_vidrain(exported: Exported) -> None:
+    folder = exported("odd.mp4", "--end", "1", "--rain", "--format", "npz", "preset=quality")
+    manifest = own_libraries.manifest_of(folder)
+    digest = hashlib.sha256((Path(library.__file__).parent / "shipped/gate-s.safetensors").read_bytes()).hexdigest()
+    assert manifest["model"] == {"name": "gate-s", "weights_sha256": digest}
+    assert f" weights={digest[:12]} " in manifest["made_by"]
+
+
 @pytest.mark.proves("export KEY=VALUE", "export --model", "export --weights", "export --json")
 def test_model_and_events(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     source = samples / "odd.mp4"
@@ -275,11 +284,18 @@ def blocks_of(page: Path) -> list[str]:
 def test_examples_of_the_docs_run(
     samples: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """README to the letter: its command in the checkout, then what it says to Python."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")  # no window
-    assert vidrain("export", samples / "vfr.mp4", "-o", "vfr.export", "--end", "14").code == 0
-    readme = next(block for block in blocks_of(samples.parent / "README.md") if "open_export" in block)
-    exec(readme, {})
+    (tmp_path / "samples").symlink_to(samples)
+    research = (samples.parent / "README.md").read_text().partition("## For research")[2].partition("\n## ")[0]
+    install, command = re.findall(r"```\n(.*?)\n(.*?)\n```", research)[0]
+    program, *arguments = shlex.split(command, comments=True)
+    assert (program, vidrain(*arguments).code) == (".venv/bin/vidrain", 0)
+    extra = re.search(r"-e '\.\[(\w+)\]'", install)
+    assert extra is not None and f"\n{extra[1]} = [" in (samples.parent / "pyproject.toml").read_text()
+    (python,) = re.findall(r"```python\n(.*?)```", research, re.DOTALL)
+    exec(python, {})
     load, plot, without = blocks_of(samples.parent / "docs" / "exports.md")
     names: dict[str, object] = {}
     exec(load, names)

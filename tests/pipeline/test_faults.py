@@ -220,6 +220,35 @@ def test_a_picture_that_changes_on_the_way(
     assert list(out.parent.iterdir()) == []
 
 
+@pytest.mark.fault(18)
+@pytest.mark.parametrize(("size", "pix_fmt"), [("96x128", "yuv420p"), ("128x96", "yuv422p")])
+def test_what_comes_before_such_a_change_can_be_had(
+    size: str, pix_fmt: str, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """To its last frame, though those behind it would bear witness: as if the video ended there."""
+    coded = []
+    for name, which, form in (("first", "128x96", "yuv420p"), ("second", size, pix_fmt)):
+        part = tmp_path / f"{name}.h264"
+        made = ("-f", "lavfi", "-i", f"testsrc2=s={which}:r=25", "-frames:v", "5", "-c:v", "libx264", "-bf", "0")
+        ffmpeg_says.quietly(*made, "-pix_fmt", form, part)
+        coded.append(part.read_bytes())
+    whole, before = tmp_path / "whole.ts", tmp_path / "before.ts"
+    for target, parts in ((whole, coded), (before, coded[:1])):
+        joined = target.with_suffix(".h264")
+        joined.write_bytes(b"".join(parts))
+        ffmpeg_says.quietly("-r", "25", "-i", joined, "-c", "copy", target)
+    ran = vidrain("clean", whole, "-o", out)
+    assert (ran.code, "clean what comes before with --end 5, or split the file" in ran.err) == (3, True), ran.err
+    assert vidrain("clean", whole, "-o", out, "--end", "6").code == 3
+    ran = vidrain("clean", whole, "-o", out, "--end", "5", "--archive")
+    assert ran.code == 0, ran.err
+    alone = out.with_name("alone.mp4")
+    assert vidrain("clean", before, "-o", alone, "--archive").code == 0
+    pictures, due = (ffmpeg_says.quietly("-i", path, "-f", "rawvideo", "-") for path in (out, alone))
+    assert len(due) == 5 * 128 * 96 * 3 // 2
+    assert pictures == due
+
+
 CODECS = {
     "libx264": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le"),
     "libx265": ("yuv420p", "yuv420p10le"),

@@ -13,8 +13,8 @@ import av
 import pytest
 
 import vidrain as package
-from tests.pipeline.conftest import Vidrain
-from tests.pipeline.test_goes_on import LENGTH, outputs
+from tests.pipeline.conftest import LENGTH, Vidrain
+from tests.stopped import outputs
 from vidrain.errors import InputError, SourceLost
 from vidrain.events import Event, Progress, Resumed
 from vidrain.segments import plan

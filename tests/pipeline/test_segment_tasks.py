@@ -18,7 +18,8 @@ from tests import ffmpeg_says
 from tests.broken import wiped
 from tests.pipeline.conftest import LENGTH, Ran, Vidrain
 from tests.pipeline.test_exits import ROOT, events_until
-from tests.pipeline.test_goes_on import SHORT, VARIANTS, Stopped, outputs, resumed, running, stopped_at
+from tests.stopped import SHORT, VARIANTS, Stopped, outputs, resumed, running, stopped_at
+from tools.bench_segments import measure
 from vidrain.config import plain
 from vidrain.errors import BusyError
 from vidrain.events import Event, Progress, Resumed
@@ -63,7 +64,7 @@ def test_out_of_order_and_twice_they_are_the_file_of_one_run(clip: Path, out: Pa
         assert (done["event"], done["index"], done["was_made"]) == ("segment_done", number, was_made)
         assert done["frames"] == (4 if number == 4 else LENGTH)
     kept = {path.name for path in folder_of(out).iterdir()}
-    assert kept == {"plan.json", *(f"0-0000{n}.{end}" for n in range(5) for end in ("clean", "rain", "json"))}
+    assert kept == {"plan.json", "index", *(f"0-0000{n}.{end}" for n in range(5) for end in ("clean", "rain", "json"))}
     ran = vidrain(*command, "--json")
     assert (ran.code, resumed(ran)) == (0, [28])
     assert outputs(out.parent) == due
@@ -124,6 +125,30 @@ def test_frames_that_do_not_decode_are_left_to_clean(samples: Path, out: Path, v
     report = package.clean(broken, out, on_event=told.append)
     assert sum(isinstance(event, Progress) for event in told) == 28 - LENGTH * codes.index(4)
     assert (report.status, report.frames_repeated, out.read_bytes() == due) == ("partial", 3, True)
+
+
+@pytest.mark.proves("segment run")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_task_reads_its_own_part_of_the_source(suffix: str, samples: Path, tmp_path: Path) -> None:
+    """Planning reads all of it, once; without what that put down every task would."""
+    read = measure(samples / "street.mp4", 39, suffix, tmp_path)
+    assert read.task < read.source / 5
+    assert min(read.planning, read.task_without) > read.source
+
+
+@pytest.mark.proves("segment run")
+@pytest.mark.parametrize("index", [b"", b"[]", b"{}\n{}", None], ids=repr)
+def test_an_index_that_is_spoilt_is_no_index(index: bytes | None, clip: Path, out: Path) -> None:
+    package.clean(clip, out)
+    due = out.read_bytes()
+    out.unlink()
+    options = CleanOptions()
+    planned(clip, out, options)
+    path = folder_of(out) / "index"
+    path.write_bytes(path.read_bytes()[:-1] if index is None else index)
+    make_segment(clip, out, 2, options=options)
+    package.clean(clip, out)
+    assert outputs(out.parent) == {out.name: due}
 
 
 @pytest.mark.proves("segment run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vidrain as package
 from tests import ffmpeg_says
 from tests.broken import cut, index_in_front, wiped
 from tests.painted import read_index
@@ -89,6 +91,17 @@ def test_preview_lies_beside_the_clip_and_refuses_what_cannot_be(
         assert "--start" not in ran.err and "--end" not in ran.err, "a preview has no such options"
     assert "--at 9:59: no frame lies there" in (err := vidrain("preview", clip, "--at", "9:59").err)
     assert err.endswith("; allowed: --at up to that one\n")
+
+
+def test_preview_of_more_frames_than_a_page_has_room_for_is_refused(tmp_path: Path, vidrain: Vidrain) -> None:
+    """Of a camera for slow motion."""
+    clip = tmp_path / "fast.mp4"
+    many = "testsrc2=s=32x32:r=240"
+    ffmpeg_says.quietly("-f", "lavfi", "-i", many, "-frames:v", "7300", "-c:v", "libx264", "-g", "600", clip)
+    ran = vidrain("preview", clip, "--seconds", "60")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "are 7300 frames there, a page shows 7200 at most; take --seconds 58.6" in ran.err
+    assert list(tmp_path.iterdir()) == [clip]
 
 
 @pytest.mark.proves("clean --report", "report", "report OUT", "report --output", "report --force", "report --json")
@@ -306,3 +319,44 @@ def test_pages_of_the_longest_names(name: str, samples: Path, tmp_path: Path, vi
     (page,) = (path for path in tmp_path.iterdir() if path != clip)
     assert page.name.startswith(name[:100])
     assert page.name.endswith(".preview.html")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((), ()),
+        (("--archive",), ()),
+        (("--pad", "--preset", "quality"), ()),
+        (("--start", "1", "--keep-pts"), ("--start", "1", "--keep-pts")),
+    ],
+    ids=["defaults", "archive", "pad", "part"],
+)
+def test_report_shows_the_settings_whose_hash_the_file_holds(
+    given: tuple[str, ...], told: tuple[str, ...], samples: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    """As far as they are defaults, or seen in the file itself."""
+    made, source = tmp_path / "made.mp4", samples / "odd.mp4"
+    assert vidrain("clean", source, "-o", made, "--end", "4", *given).code == 0
+    assert vidrain("report", made, "--against", source, "--end", "4", *told).code == 0
+    data = data_of(tmp_path / "made.report.html")
+    line = dict(data["facts"])["made by"]
+    settings = json.loads(data["config"])
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    assert line.endswith(f" config={hashlib.sha256(text.encode()).hexdigest()[:12]}")
+    assert (settings["pad"], settings["keep_pts"]) == ("--pad" in given, "--keep-pts" in given)
+    assert settings["encode"]["codec"] == ("ffv1" if "--archive" in given else None)
+    own = hashlib.sha256((Path(package.__file__).parent / "shipped/gate-s.safetensors").read_bytes()).hexdigest()[:12]
+    due = ("gate-s", f"SHA-256 {own}..., which come with vidrain"), ("baseline", "none: it needs no weights")
+    assert [dict(data["facts"])[name] for name in ("model", "weights")] == list(due["--pad" not in given])
+
+
+def test_report_says_what_of_the_settings_is_not_known(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    source, page = Path(shutil.copy(samples / "odd.mp4", tmp_path / "in.mp4")), tmp_path / "in.clean.report.html"
+    assert vidrain("clean", source, "--crf", "20").code == 0
+    assert vidrain("report", tmp_path / "in.clean.mp4").code == 0
+    config = dict(data_of(page)["facts"])["made by"].partition("config=")[2]
+    assert f"(config={config}), and they are not the defaults" in data_of(page)["config"]
+    plain = ffmpeg_says.remux(tmp_path / "in.clean.mp4", tmp_path / "plain.mp4", "-map_metadata", "-1")
+    assert vidrain("report", plain, "--against", source).code == 0
+    data = data_of(tmp_path / "plain.report.html")
+    assert (dict(data["facts"])["made by"], data["config"]) == ("not said in the file", "The file does not say.")

@@ -13,20 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests import ffmpeg_says
 from vidrain.batch.processes import lost, messages, started, worker_environment
 from vidrain.batch.task import clean_task, is_full, is_transient, run_task
 from vidrain.config import plain
-from vidrain.errors import BusyError, InputError, ModelError, OutputError, SourceLost, StallError, UsageError
+from vidrain.errors import (
+    BusyError,
+    DeviceError,
+    InputError,
+    ModelError,
+    NoDeviceError,
+    OutputError,
+    SourceLost,
+    StallError,
+    UsageError,
+)
 from vidrain.events import ignore
 from vidrain.job import CleanOptions
 from vidrain.lease import LEASE_S
 from vidrain.segments.folder import folder_of
-
-
-class OutOfMemoryError(RuntimeError):
-    """By name the one of torch.cuda."""
 
 
 def because(error: Exception, cause: Exception) -> Exception:
@@ -37,10 +44,10 @@ def because(error: Exception, cause: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "again"),
     [
-        (MemoryError(), True),
-        (OutOfMemoryError("CUDA out of memory"), True),
-        (RuntimeError("CUDA error: unspecified launch failure"), True),
-        (because(ModelError("x"), OutOfMemoryError()), True),
+        (because(ModelError("x"), torch.OutOfMemoryError("CUDA out of memory.")), True),
+        (because(ModelError("x"), RuntimeError("a fault of ours")), False),
+        (DeviceError("x"), True),
+        (NoDeviceError("x"), True),
         (BusyError("x"), True),
         (StallError("x"), True),
         (SourceLost("x"), True),

@@ -18,12 +18,15 @@ import pytest
 from vidrain.batch.journal import FOLDER, Journal
 from vidrain.errors import BusyError, OutputError
 from vidrain.lease import LEASE_S, holder_of, leased, owner_of, refuse_held, refuse_lost
+from vidrain.leftovers import abandon
+from vidrain.outputs import claimed
 from vidrain.segments.folder import folder_of, unfinished
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys
 from pathlib import Path
+from vidrain.leftovers import abandon
 from vidrain.lease import leased
 with leased(Path(sys.argv[1]), Path("out")):
     print("held", flush=True)
@@ -190,3 +193,23 @@ def test_a_lease_that_another_took_over_is_left_to_it(lease: Path) -> None:
         lease.with_name("other").unlink()
         with pytest.raises(OutputError, match="went away"):
             refuse_lost(lease.with_name("other"), Path("out"))
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_an_end_without_unwinding_leaves_alone_what_another_took_over(is_lost: bool, tmp_path: Path) -> None:
+    """Before the first segment is finished, when all would go; the other has files of its own under the same names."""
+    out = tmp_path / "out.mp4"
+    folder = folder_of(out)
+    with suppress(BusyError), claimed(out, force=False) as claim, unfinished(out) as work:
+        work.begin({}, total=1, threads=1, fresh=False)
+        half = work.open_path(0, 0, "clean")
+        half.touch()
+        if is_lost:
+            of_another_host(folder / "lease", 0)
+            (folder / "0-00000.clean").touch()
+            claim.partial.unlink()
+            claim.partial.touch()
+        before = {path for path in tmp_path.rglob("*") if path != half}
+        abandon()
+        assert set(tmp_path.rglob("*")) == (before if is_lost else set())

@@ -283,8 +283,8 @@ def test_a_lock_goes_behind_what_it_guards(tmp_path: Path, monkeypatch: pytest.M
     lock, folder = tmp_path / "lock", tmp_path / "folder"
     lock.touch()
     folder.mkdir()
-    monkeypatch.setattr(leftovers, "files", {lock})
-    monkeypatch.setattr(leftovers, "folders", {folder})
+    monkeypatch.setattr(leftovers, "files", {lock: leftovers.always})
+    monkeypatch.setattr(leftovers, "folders", {folder: leftovers.always})
     locked: list[bool] = []
     remove = shutil.rmtree
 
@@ -302,7 +302,7 @@ class Adding(type(Path())):  # type: ignore[misc]
     """A file that another thread follows with the next one while it is removed."""
 
     def unlink(self, missing_ok: bool = False) -> None:
-        leftovers.files.add(self.with_name("next"))
+        leftovers.files[self.with_name("next")] = leftovers.always
         super().unlink(missing_ok)
 
 
@@ -315,7 +315,8 @@ def test_leftovers_go_while_others_are_added_and_one_that_cannot_go_keeps_none(
     for file in files:
         file.touch()
     (tmp_path / "folder").mkdir()  # cannot be removed as a file
-    monkeypatch.setattr(leftovers, "files", {tmp_path / "folder", tmp_path / "gone", *files})
-    monkeypatch.setattr(leftovers, "folders", set[Path]())
+    mine = dict.fromkeys([tmp_path / "folder", tmp_path / "gone", *files], leftovers.always)
+    monkeypatch.setattr(leftovers, "files", mine)
+    monkeypatch.setattr(leftovers, "folders", {})
     abandon()
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -46,7 +46,7 @@ TABLE = [
 ]
 
 
-def test_shows_a_line_for_every_file_that_runs_and_one_for_all() -> None:
+def test_shows_a_line_for_every_worker_and_one_for_all() -> None:
     frames: dict[str, Any] = {"frames": 7, "total": 20, "fps": 5.0, "eta_s": 2.6}
     told = [BATCH, start("x.mp4"), start(long := "a/" * 30 + "y.mp4"), start("[red]z.mp4")]
     told += [FileNews(file="x.mp4", event="plan", fields={"frames": 20})]
@@ -60,6 +60,24 @@ def test_shows_a_line_for_every_file_that_runs_and_one_for_all() -> None:
     assert f"AGAIN {long}: 137: killed" in last
     assert re.search(r"files .* 1/3", last), "what will be tried again is not over"
     assert "x.mp4" not in re.split(r"1/3", last)[-1]
+
+
+def lines_of_workers(text: str) -> list[str]:
+    """What the last picture says of each: number, and file or that it waits."""
+    picture = re.split(r"[\r\n]+", text.rpartition("files")[2])
+    return [found[0] for line in picture if (found := re.match(r"\d  \S+", line))]
+
+
+def test_a_worker_keeps_its_line() -> None:
+    told = [BATCH, start("a.mp4"), start("b.mp4")]
+    assert lines_of_workers(shown_by_bar(*told[:2])[1]) == ["1  a.mp4", "2  waits"]
+    assert lines_of_workers(shown_by_bar(*told)[1]) == ["1  a.mp4", "2  b.mp4"]
+    told += [end("a.mp4", "done")]
+    assert lines_of_workers(shown_by_bar(*told)[1]) == ["1  waits", "2  b.mp4"]
+    told += [start("c.mp4")]
+    assert lines_of_workers(shown_by_bar(*told)[1]) == ["1  c.mp4", "2  b.mp4"]
+    told += [start("of a third, on a node that came")]
+    assert lines_of_workers(shown_by_bar(*told)[1]) == ["1  c.mp4", "2  b.mp4", "3  of"]
 
 
 def test_lists_what_went_wrong_with_many_files() -> None:

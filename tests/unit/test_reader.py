@@ -1,6 +1,9 @@
 """Arrays of an export against numpy: whatever index is given, the same comes back, or an IndexError."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -18,9 +21,13 @@ from tests import ffmpeg_says
 from vidrain.errors import InputError
 from vidrain.export.formats import format_named
 from vidrain.export.names import FormatName
+from vidrain.export.plan import ExportOptions
 from vidrain.export.reader import FrameArray
+from vidrain.export.run import export_clip
 from vidrain.export.space import Array, Samples, Space
 from vidrain.export.stores import Shard, Times, ToRead, ToWrite
+from vidrain.job import CleanOptions
+from vidrain.video import decode
 from vidrain.video.decode import Video, open_video
 
 SHAPE, PER_SHARD = (7, 4, 5, 3), 3
@@ -88,7 +95,7 @@ def nine_arrays(form: FormatName, folder: Path, source: Path) -> tuple[dict[str,
 
 @pytest.mark.parametrize(
     ("form", "owner", "name", "due"),
-    [("npz", np, "load", 9 * 3), ("hdf5", h5py, "File", 9 * 3), ("ffv1", Video, "frames", 3 * 3)],
+    [("npz", np, "load", 9 * 3), ("hdf5", h5py, "File", 9 * 3), ("ffv1", Video, "_numbered", 3 * 3)],
 )
 def test_reading_in_order_opens_a_shard_once(
     form: FormatName, owner: Any, name: str, due: int, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +119,44 @@ def test_frames_by_their_numbers_unpack_an_archive_once(
     for place in range(7):
         assert all(np.array_equal(array[place], whole[name][place]) for name, array in arrays.items())
     assert counted.calls == 9 * 3
+
+
+def test_frames_of_a_video_here_and_there_are_those_in_order_and_open_it_once(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By several threads, too: what one seeks, another would find."""
+    arrays, whole = nine_arrays("ffv1", tmp_path, samples / "odd.mp4")
+    counted = Counted(decode.open_input)
+    monkeypatch.setattr(decode, "open_input", counted.instead())
+    asked = [(name, place) for place in (5, 1, 6, 3, 2, 6, 1, 4) for name in ("observed.y", "rain.v", "background.u")]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda each: arrays[each[0]][each[1]], asked * 5))
+    for (name, place), frame in zip(asked * 5, found, strict=True):
+        assert np.array_equal(frame, whole[name][place]), (name, place)
+    assert counted.calls == 3
+    assert len(open_video(tmp_path / "rain.mp4").index.keys) == 7, "else one frame would be decoded after others"
+
+
+CHILDREN = """
+import os, sys, numpy as np, vidrain
+rain = vidrain.open_export(sys.argv[1])["rain"]
+whole, places = np.asarray(rain), np.random.default_rng(0).integers(1, len(rain), 60)
+rain[3]
+child = os.fork()
+same = all(np.array_equal(rain[int(place)], whole[place]) for place in (places if child else places[::-1]))
+if not child:
+    os._exit(not same)
+sys.exit(bool(os.waitpid(child, 0)[1]) or not same)
+"""
+
+
+def test_a_child_opens_a_video_of_its_own(samples: Path, tmp_path: Path) -> None:
+    """As loaders of training data do: both would move one place in the file that they share."""
+    options = ExportOptions(layers=("rain",), format="ffv1", clean=CleanOptions(end="8"))
+    export_clip(samples / "street.mp4", tmp_path / "out", options=options)
+    script = [sys.executable, "-c", CHILDREN, tmp_path / "out"]
+    ran = subprocess.run(script, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_video_that_lacks_frames_is_refused(samples: Path, tmp_path: Path) -> None:

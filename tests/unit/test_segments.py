@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.backgrounds import Recording
 from tests.round_trip import SAMPLES
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.job import CleanOptions, plan_job
@@ -23,8 +22,6 @@ from vidrain.report import Tally
 from vidrain.segments.fill import Filling
 from vidrain.segments.folder import Unfinished
 from vidrain.segments.plan import Segment, cut, planned, runs
-from vidrain.types import Layers
-from vidrain.video.coded import Part
 from vidrain.video.decode import open_video
 
 BOUNDS = st.integers(0, 300), st.integers(1, 300), st.integers(1, 130)
@@ -59,41 +56,6 @@ def test_items_fall_into_their_segments(items: list[int], longest: int) -> None:
     assert [inside for _, inside in found] == [[i for i in items if i in segment.frames] for segment in segments]
 
 
-class Recording:
-    """Takes the place of an export: keeps a digest of every background, before any encoder."""
-
-    def __init__(self) -> None:
-        self.seen: dict[int, str] = {}
-
-    def part(self, path: Path) -> RecordedPart:
-        return RecordedPart(self.seen, path)
-
-
-class RecordedPart:
-    def __init__(self, seen: dict[int, str], path: Path) -> None:
-        self._seen, self._path, self._pts = seen, path, list[int]()
-
-    def write(self, layers: Layers) -> None:
-        digest = hashlib.sha256()
-        for plane in layers.background:
-            digest.update(plane.tobytes())
-        assert layers.frame.index not in self._seen, "made twice"
-        self._seen[layers.frame.index] = digest.hexdigest()
-        self._pts.append(layers.frame.pts)
-
-    def finish(self) -> Part:
-        self._path.write_bytes(b"")
-        return Part(self._path, tuple(self._pts), hashlib.sha256().hexdigest())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
 def backgrounds(
     name: str, segments: Sequence[Segment], *, passes: int = 1, done: frozenset[int] = frozenset()
 ) -> dict[int, str]:
@@ -116,6 +78,7 @@ def backgrounds(
         parts = filling.all(cast("dict[str, VideoExport]", {"clean": recording}), decomposer, Tally())
         assert [pts for part in parts["clean"] for pts in part.pts] == job.video.index.pts.tolist()
         work.close(keep=False)
+        work.held.close()
     return recording.seen
 
 

@@ -25,8 +25,8 @@ Also = Literal["rain", "rain_preview", "compare"]
 ALSO: tuple[Also, ...] = ("rain", "rain_preview", "compare")
 State = Literal["done", "failed", "to do"]
 
-_OF_ONE_FILE = (*ALSO, "keep_adapted")
-_NOT_IN_RESULT = {"preset", "device", "force", "fresh", "stall_s", "weights", "model", *_OF_ONE_FILE}
+OF_ONE_FILE = (*ALSO, "keep_adapted")  # paths
+_NOT_IN_RESULT = {"preset", "device", "force", "fresh", "stall_s", "weights", "model", *OF_ONE_FILE}
 _DIGITS = 16  # of SHA-256, in hexadecimal
 
 
@@ -83,7 +83,7 @@ def files_of(
     @cache
     def settings(pairs: tuple[str, ...]) -> Settings:
         options = load(pairs)
-        for name in _OF_ONE_FILE:
+        for name in OF_ONE_FILE:
             if getattr(options, name) is not None:
                 hint = f"--also {name.replace('_', '-')}" if name in ALSO else "vidrain clean for one file"
                 raise UsageError(f"{name}: names one output, but there may be many; use {hint}")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from threading import Thread
-from time import sleep
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,6 +32,7 @@ except ImportError as error:
 _THREADS = 1  # of a task, which asks for one CPU: many files at a time make better use of cores than many threads
 _LOOK_S = 0.5  # between two looks at whether the node lives
 _PATIENCE_S = 0.8  # for workers that are to stop; a stop takes two seconds in all
+_LISTEN_S = 0.3  # to those that have something to tell still: they may be finished
 _LOG = "ray.log"
 _STORE = 100_000_000  # bytes of the object store of a cluster that we start; it holds a few lines of text
 _OURS = (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError)  # come back however often they are tried
@@ -59,7 +60,14 @@ class RayEngine:
 
     def poll(self, timeout_s: float) -> list[Ended]:
         """Tell what tasks told, and which of them ended."""
+        return self._heard(self._ready(timeout_s))
+
+    def _ready(self, timeout_s: float) -> list[Any]:
+        """Of the tasks one that has something to tell, as soon as there is one."""
         ready, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s, fetch_local=False)
+        return list(ready)
+
+    def _heard(self, ready: list[Any]) -> list[Ended]:
         ended = []
         for yielded in ready:
             number = self._running[yielded]
@@ -83,6 +91,9 @@ class RayEngine:
 
     def stop(self) -> list[Ended]:
         """Interrupt the workers, which end their processes and what is half-made; what does not obey Ray kills."""
+        until, finished = monotonic() + _LISTEN_S, list[Ended]()
+        while self._running and monotonic() < until and (ready := self._ready(0)):
+            finished += [each for each in self._heard(ready) if each.result["state"] != "failed"]
         for yielded in self._running:
             with suppress(exceptions.RayError, ValueError):
                 ray.cancel(yielded)
@@ -90,7 +101,7 @@ class RayEngine:
         if over:
             ray.wait(over, num_returns=len(over), timeout=_PATIENCE_S, fetch_local=False)
         self._running.clear()
-        return []
+        return finished
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)

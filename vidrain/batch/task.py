@@ -13,17 +13,26 @@ from typing import Any
 from vidrain import __version__
 from vidrain.batch.wire import CRASHED, Result, Task, failed
 from vidrain.config import clean_from
-from vidrain.errors import OK, PARTIAL, BusyError, SourceLost, StallError, UsageError, VidrainError
+from vidrain.device import shortage
+from vidrain.errors import (
+    OK,
+    PARTIAL,
+    BusyError,
+    DeviceError,
+    NoDeviceError,
+    SourceLost,
+    StallError,
+    UsageError,
+    VidrainError,
+)
 from vidrain.events import OnEvent
 from vidrain.outputs import receipt
 from vidrain.pipeline import clean
 
 _DIGITS = 6  # of rain over time: finer than any curve shows
-_TRANSIENT = (BusyError, StallError, SourceLost, MemoryError)
-_TRIES_OF_A_STALL = 2  # each waits out the patience with a source, two minutes
+_TRANSIENT = (BusyError, StallError, SourceLost, DeviceError, NoDeviceError)
+_FEW_TRIES = 2  # a stall waits out the patience with a source, two minutes; a device may not be in this machine at all
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# By their names: torch is not imported for this. A device that was lost comes back with a fresh process.
-_OF_THE_DEVICE = ("OutOfMemoryError", "AcceleratorError")
 
 
 def run_task(task: Task, on_event: OnEvent) -> Result:
@@ -34,8 +43,8 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
         return _KINDS[task["kind"]](task, on_event)
     except BusyError as error:
         return failed(error.exit_code, str(error), transient=True) | {"free_in_s": error.free_in_s}
-    except StallError as error:
-        return failed(error.exit_code, str(error), transient=True) | {"tries": _TRIES_OF_A_STALL}
+    except (StallError, NoDeviceError) as error:
+        return failed(error.exit_code, str(error), transient=True) | {"tries": _FEW_TRIES}
     except VidrainError as error:
         return failed(error.exit_code, str(error), transient=is_transient(error)) | {"is_full": is_full(error)}
     except Exception as error:
@@ -45,10 +54,7 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
 
 def is_transient(error: BaseException) -> bool:
     """Whether another try may do better: memory, space, a device or a disk was missing, not the source or the call."""
-    return is_full(error) or any(
-        isinstance(each, _TRANSIENT) or type(each).__name__ in _OF_THE_DEVICE or "CUDA error" in str(each)
-        for each in _causes(error)
-    )
+    return is_full(error) or any(isinstance(each, _TRANSIENT) or shortage(each) is not None for each in _causes(error))
 
 
 def is_full(error: BaseException) -> bool:

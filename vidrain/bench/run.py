@@ -118,12 +118,12 @@ def _folder(output: Path | None, force: bool) -> Iterator[tuple[Path, FolderClai
             yield work, claim
         return
     work = Path(mkdtemp(prefix="vidrain-"))
-    leftovers.folders.add(work)
+    leftovers.leave_nothing_of(work, leftovers.always)
     try:
         yield work, None
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        leftovers.folders.discard(work)
+        leftovers.forget(work)
 
 
 def _prepare(options: BenchOptions, work: Path, on_event: OnEvent) -> dict[str, str | None]:

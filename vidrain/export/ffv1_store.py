@@ -3,13 +3,17 @@
 Rain is stored as R + 2^(depth + 1) in two bits more, as `clean --rain` stores it.
 """
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from threading import Lock
+from weakref import finalize
 
 import numpy as np
 
@@ -18,7 +22,7 @@ from vidrain.export.names import Layer
 from vidrain.export.space import Array, Samples
 from vidrain.export.stores import Shard, Times, ToRead, ToWrite, array_named, shard_name
 from vidrain.layers import pack, rain_layout, unpack
-from vidrain.types import ColorTags, PixelLayout, Planes, StaticHdr, VideoInfo
+from vidrain.types import ColorTags, Frame, PixelLayout, Planes, StaticHdr, VideoInfo
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encode import VideoWriter
 from vidrain.video.encoder import EncodeOptions, plan_encoder
@@ -26,6 +30,7 @@ from vidrain.video.join import join
 
 _PARTS = ".parts"  # until they are joined
 _RATE = Fraction(25)  # of the parts, whose frames have no times yet
+_CODING = {"g": "1"}  # every frame a key frame: one is read by itself, for 2 % more bytes
 _RGB, _FULL_RANGE = 0, 2  # ISO/IEC 23091-2 and FFmpeg's AVCOL_RANGE
 _TO_PLANES = (1, 2, 0)  # channels of RGB as g, b, r
 
@@ -58,7 +63,7 @@ class Ffv1Writer:
         path = self._due.folder / _PARTS / layer / f"{shard_name(shard.first)}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         info = self._info(layer)
-        plan = plan_encoder(info, path, EncodeOptions(codec="ffv1"))
+        plan = plan_encoder(info, path, EncodeOptions(codec="ffv1", options=_CODING))
         with VideoWriter(path, plan, info) as writer:
             for place, planes in enumerate(self._planes(layer, shard)):
                 writer.write(planes, place, 1)
@@ -88,30 +93,46 @@ class Ffv1Writer:
 
 
 class Ffv1Reader:
-    """Reads them."""
+    """Reads them. One file of every layer is held open for frames that are asked for one by one."""
 
     def __init__(self, held: ToRead) -> None:
         self._held = held
         self._videos: dict[Layer, Video] = {}
+        self._open: dict[Layer, Callable[[int], Iterator[Frame]]] = {}
+        self._files, self._owner, self._lock = ExitStack(), os.getpid(), Lock()
+        finalize(self, self._files.close)
         # the planes of a layer are arrays of their own, mostly read one after the other
         self._planes = lru_cache(maxsize=len(_layers(held.arrays)))(self._decoded)
 
     def read(self, name: str, first: int, stop: int) -> Samples:
-        """Decoded from the key frame at `first` on: every frame of FFV1 is one."""
+        """Decoded from the key frame at `first` on: every frame is one, in all but old exports."""
         array = array_named(self._held.arrays, name)
         return np.stack([self._samples(array, planes) for planes in self._planes(array.layer, first, stop)])
 
     def _decoded(self, layer: Layer, first: int, stop: int) -> list[Planes]:
-        path = _path(self._held.folder, layer)
-        if layer not in self._videos:
-            video = open_video(path)
-            if len(video.index.pts) != len(self._held.numbers):
-                raise InputError(f"{path}: holds {len(video.index.pts)} of {len(self._held.numbers)} frames")
-            self._videos[layer] = video
-        frames = list(islice(self._videos[layer].frames(first), stop - first))
+        with self._lock:
+            video = self._video(layer)
+            following = self._one_by_one(layer, video) if stop - first == 1 else video.frames
+            frames = list(islice(following(first), stop - first))
         if [frame.index for frame in frames] != list(range(first, stop)):
-            raise InputError(f"{path}: not every frame can be decoded")
+            raise InputError(f"{video.info.path}: not every frame can be decoded")
         return [frame.planes for frame in frames]
+
+    def _video(self, layer: Layer) -> Video:
+        if layer not in self._videos:
+            video = open_video(_path(self._held.folder, layer))
+            if len(video.index.pts) != len(self._held.numbers):
+                frames = f"{len(video.index.pts)} of {len(self._held.numbers)} frames"
+                raise InputError(f"{video.info.path}: holds {frames}")
+            self._videos[layer] = video
+        return self._videos[layer]
+
+    def _one_by_one(self, layer: Layer, video: Video) -> Callable[[int], Iterator[Frame]]:
+        if self._owner != os.getpid():  # a child has the files of its parent, at places that the parent moves
+            self._open, self._owner = {}, os.getpid()
+        if layer not in self._open:
+            self._open[layer] = self._files.enter_context(video.held_open())
+        return self._open[layer]
 
     def _samples(self, array: Array, planes: Planes) -> Samples:
         values = unpack(planes, array.depth) if array.layer == "rain" else planes

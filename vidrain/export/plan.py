@@ -19,6 +19,7 @@ from vidrain.provenance import hash_of_file
 from vidrain.tables import Columns, require_parquet
 from vidrain.types import VideoInfo
 from vidrain.video.encoder import ffmpeg_version
+from vidrain.weights import weights_of
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -81,11 +82,12 @@ def plan_export(source: Path, options: ExportOptions) -> ExportPlan:
     arrays = space.arrays(options.layers)
     per_frame = sum(array.bytes_per_frame for array in arrays)
     per_shard = max(1, min(_LONGEST_SHARD, _SHARD_BYTES // per_frame))
+    weights = weights_of(part.model, options.clean.weights)
     facts = {
         "v": SCHEMA,
         "source": {"name": source.name, "size": part.before.size, "sha256": _hash(source)},
         "made_by": part.made_by,
-        "model": {"name": part.model, "weights_sha256": hash_of_file(options.clean.weights)},
+        "model": {"name": part.model, "weights_sha256": hash_of_file(weights)},
         "config": part.config,
         "device": part.device,
         "versions": _versions(options.format),

@@ -18,6 +18,7 @@ from vidrain import leftovers
 from vidrain.device import computing_with
 from vidrain.errors import UsageError
 from vidrain.events import Meter, Notice, OnEvent, SegmentDone, ignore
+from vidrain.identity import Identity
 from vidrain.job import CleanOptions, Job
 from vidrain.layer_videos import PartsExport
 from vidrain.outputs import claimed
@@ -27,6 +28,8 @@ from vidrain.segments.fill import Filling
 from vidrain.segments.folder import Unfinished
 from vidrain.segments.plan import facts_of, planned, why_in_one_go
 from vidrain.types import Decomposer
+from vidrain.video.decode import Video, video_of
+from vidrain.video.known import as_bytes, from_bytes
 from vidrain.weights import load_decomposer
 
 
@@ -59,6 +62,7 @@ def plan_segments(
         stack.enter_context(work.held)
         facts, threads = facts_of(jobs, before, options), torch.get_num_threads()
         said = work.begin(facts, total=job.frames, threads=threads, fresh=options.fresh, asked=asked)
+        work.keep_index(before, as_bytes(job.video.source))
     for notice in (*said, *job.notices):
         on_event(notice)
     return Tasks(work.target, job.frames, len(planned(job.kept)), work.threads, job.decompose.device)
@@ -76,7 +80,7 @@ def make_segment(
     leftovers.begin()
     work = Unfinished(target)
     work.take_task()
-    jobs, before = jobs_for(source, target, options)
+    jobs, before = jobs_for(source, target, options, lambda seen: _known(work, seen, source))
     job, decomposer = jobs[0], _model(jobs[0], options)
     segments = planned(job.kept)
     if not 0 <= number < len(segments):
@@ -102,6 +106,12 @@ def make_segment(
     )
     on_event(event)
     return event
+
+
+def _known(work: Unfinished, seen: Identity, source: Path) -> Video | None:
+    """The video as it was planned, if the source still looks so; None where nothing of it was put down."""
+    index = work.index_of(seen)
+    return None if index is None else video_of(from_bytes(index, source))
 
 
 def _model(job: Job, options: CleanOptions) -> Decomposer:

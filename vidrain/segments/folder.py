@@ -5,6 +5,7 @@ one run works here that has claimed the output, or any number of tasks, on sever
 of its own: leases tell. What a failure leaves that another try may mend stays, for the same command.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -15,9 +16,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from vidrain import leftovers
-from vidrain.errors import InputError, ModelError, OutputError, SourceLost, StallError, UsageError
+from vidrain import __version__, leftovers
+from vidrain.errors import (
+    DeviceError,
+    InputError,
+    ModelError,
+    OutputError,
+    SourceLost,
+    StallError,
+    UsageError,
+)
 from vidrain.events import Notice
+from vidrain.identity import Identity
 from vidrain.lease import is_ours, leased, refuse_held, refuse_lost
 from vidrain.naming import beside
 from vidrain.outputs import count_as_returned, forget_return, put, written
@@ -26,12 +36,13 @@ from vidrain.video.verify import UntrueError
 
 _ADAPTED = "adapted.safetensors"
 _ENDING, _PLAN, _RECORD, _LEASE = ".vidrain", "plan.json", ".json", "lease"
+_INDEX = "index"  # of the source, for tasks
 # What may lie there without a plan: one was killed, or stopped beside a thread that wrote, while it cleared the folder.
 _RESTS = re.compile(
-    r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors)\.new|adapted\.safetensors"
+    r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors|index)\.new|adapted\.safetensors|index"
     r"|\.\d+-\d{5}\.\w+\.[0-9a-f]+|lease|\.now-.+"
 )
-_LATER = (StallError, SourceLost)  # of the errors below, those that it may mend
+_LATER = (StallError, SourceLost, DeviceError)  # of the errors below, those that it may mend
 _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try would do no better
 
 
@@ -114,7 +125,7 @@ class Unfinished:
             self._made = done if goes_on else {}
             self._sweep(with_adapted=fresh)
             if self.asked is None:
-                leftovers.leave_nothing_of(self.path)
+                leftovers.leave_nothing_of(self.path, lambda: is_ours(self._lease))
             self._say()
             if not goes_on or asked is not None:
                 plan = {"v": 1, "facts": facts, "frames": total, "threads": self.threads, "asked": self.asked}
@@ -172,6 +183,19 @@ class Unfinished:
             raise UsageError(f"{self.target}: no segments are planned there as tasks; {advice}")
         self.threads, asked = found["threads"], dict(found["asked"])
         return asked
+
+    def keep_index(self, source: Identity, index: bytes) -> None:
+        """Put down for tasks what planning found out about the source by reading all of it."""
+        with written(self.target):
+            put(self.path / _INDEX, _head_of(source, index) + index)
+
+    def index_of(self, source: Identity) -> bytes | None:
+        """What was put down of a source that looked so; None where it was another, or not all of it is there."""
+        with suppress(OSError):
+            head, line, index = (self.path / _INDEX).read_bytes().partition(b"\n")
+            if head + line == _head_of(source, index):
+                return index
+        return None
 
     @contextmanager
     def alone(self, facts: Mapping[str, Any], place: int, number: int) -> Iterator[bool]:
@@ -239,7 +263,7 @@ class Unfinished:
         due = self.path_of(place, number, role)
         path = due.with_name(f".{due.name}.{self._own}")
         self._open.add(path)
-        leftovers.files.add(path)
+        leftovers.files[path] = leftovers.always
         return path
 
     def note(self, place: int, number: int, made: Made) -> Made:
@@ -260,7 +284,7 @@ class Unfinished:
         """Nothing that is half-made stays."""
         for path in self._open:
             path.unlink(missing_ok=True)
-            leftovers.files.discard(path)
+            leftovers.files.pop(path, None)
         self._open.clear()
 
     def _say(self) -> None:
@@ -275,6 +299,7 @@ class Unfinished:
         kept = {path.name for made in self._made.values() for path in (part.path for part in made.parts.values())}
         kept |= {self.path_of(*key, _RECORD[1:]).name for key in self._made}
         kept |= {_PLAN, _LEASE} if with_adapted else {_PLAN, _LEASE, _ADAPTED}
+        kept |= {_INDEX} if self.asked is not None else set()
         for path in self.path.iterdir():
             if path.name not in kept:
                 path.unlink()
@@ -291,7 +316,13 @@ class Unfinished:
         else:
             shutil.rmtree(self.path, ignore_errors=True)
         leftovers.forget(self.path)
-        leftovers.files.difference_update(self._open)
+        for path in self._open:
+            leftovers.files.pop(path, None)
+
+
+def _head_of(source: Identity, index: bytes) -> bytes:
+    """The first line of an index: of what, by which vidrain, and that it is whole."""
+    return json.dumps([__version__, *source, hashlib.sha256(index).hexdigest()]).encode() + b"\n"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ Sequential and bounded. Damage is read past, packet by packet; what decoded is m
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -23,7 +24,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
-from vidrain.errors import InputError
+from vidrain.errors import InputError, OtherPicture
 from vidrain.types import Frame, FrameIndex, PixelLayout, Plane, VideoInfo
 from vidrain.video.index import Source, open_input, probe, unbroken, video_stream
 from vidrain.video.lost import refuse_lost
@@ -68,7 +69,15 @@ class Video:
 
         Raises InputError when the picture size or format changes, or the times run backwards for good.
         """
-        numbered = self._numbered(first)
+        return self._repaired(self._numbered(first), first)
+
+    @contextmanager
+    def held_open(self) -> Iterator[Callable[[int], Iterator[Frame]]]:
+        """What does as `frames` by one file handle for all calls, one after the other: for frames here and there."""
+        with open_input(self.info.path) as container:
+            yield lambda first: self._repaired(self._numbered(first, "SLICE", container), first)
+
+    def _repaired(self, numbered: Iterator[Frame], first: int) -> Iterator[Frame]:
         return (frame for frame in repaired(numbered, self.decoded) if frame.index >= first)
 
     def frame(self, index: int) -> Frame:
@@ -83,13 +92,16 @@ class Video:
             raise InputError(f"{self.info.path}: frame {index} cannot be decoded")
         return found
 
-    def _numbered(self, first: int, threads: str = "AUTO") -> Iterator[Frame]:
-        """Decoded frames with the times the decoder reports, from the last safe seek point before `first`."""
-        following = first
-        with open_input(self.info.path) as container:
+    def _numbered(self, first: int, threads: str = "AUTO", held: InputContainer | None = None) -> Iterator[Frame]:
+        """Decoded frames with the times the decoder reports, from the last safe seek point before `first`.
+
+        held: the file, opened before; not used where no seek would bring it back to where these frames begin.
+        """
+        following, start = first, self._seek_point(first)
+        with open_input(self.info.path) if held is None or start is None else nullcontext(held) as container:
             stream = video_stream(container, self.info.path, self.info.track)
-            stream.thread_type = threads  # by default frame threads: half as fast again as slices
-            start = self._seek_point(first)
+            if not stream.codec_context.is_open:
+                stream.thread_type = threads  # by default frame threads: half as fast again as slices
             packets = container.demux(stream) if start is None else self._from_key(container, stream, start)
             if packets is None:
                 yield from self._numbered(0, threads)
@@ -184,9 +196,11 @@ class Video:
     def _frame(self, picture: VideoFrame, index: int) -> Frame:
         info = self.info
         if (picture.width, picture.height, picture.format.name) != (info.width, info.height, info.pix_fmt):
-            raise InputError(
+            advice = f"clean what comes before with --end {index}, or " if index else ""
+            raise OtherPicture(
                 f"{info.path}: frame {index} is {picture.width}x{picture.height} {picture.format.name}, but the "
-                f"video began as {info.width}x{info.height} {info.pix_fmt}; split the file where it changes"
+                f"video began as {info.width}x{info.height} {info.pix_fmt}; {advice}split the file where it changes",
+                index,
             )
         ticks = 1 / (info.rate or 25) / info.time_base
         pts = picture.pts if self.index.timed else picture.dts
@@ -214,7 +228,11 @@ def open_video(path: str | Path, *, track: int = 0, beat: Callable[[], None] = l
     source = probe(Path(path), track, beat)
     said = stated(source.info.path, source.info.stream_index)
     interlaced = source.info.interlaced or said.field_order is not None
-    source = replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced))
+    return video_of(replace(source, info=replace(source.info, **said._asdict(), interlaced=interlaced)))
+
+
+def video_of(source: Source) -> Video:
+    """A source of which all is known, of which nothing is decoded yet."""
     return Video(source, Decoded(np.zeros(len(source.index.pts), np.bool_)))
 
 

@@ -3,14 +3,14 @@
 write_batch_report(Path("clean"), Path("clean.report.html"), force=False)
 """
 
-import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from vidrain.batch.journal import DONE, FOLDER, Journal, Record
-from vidrain.batch.plan import File, from_json
+from vidrain.batch.plan import OF_ONE_FILE, File, from_json
 from vidrain.batch.run import end_of, is_over, states_of
 from vidrain.errors import UsageError, VidrainError
 from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
@@ -18,11 +18,12 @@ from vidrain.naming import beside
 from vidrain.outputs import claimed, refuse_clashes
 from vidrain.progress import readable
 from vidrain.video.decode import open_video
-from vidrain.viewer.overview import Row, overview_of
-from vidrain.viewer.page import VIDEO_BYTES
+from vidrain.viewer.overview import Made, Row, overview_of
+from vidrain.viewer.page import VIDEO_BYTES, is_page_of, name_of, settings_text
 from vidrain.viewer.thumbnail import thumbnail
 
 _RAIN = "Rain: mean of what it added to luma, as a share of its range; the curves over time have one scale in common."
+_MOST_MADE = 20  # lines, and settings: a manifest may give each file its own
 
 
 def write_batch_report(
@@ -50,7 +51,8 @@ def write_batch_report(
             on_event(meter.tick())
         states = ", ".join(f"{number} {state}" for state, number in states_of(files, journal).items())
         note = f"{states}. {_RAIN}" if any(row.rain is not None for row in rows) else f"{states}."
-        content = overview_of(f"{folder.resolve().name}: {len(files)} files", note, rows, of=_name_of(folder))
+        title = f"{folder.resolve().name}: {len(files)} files"
+        content = overview_of(title, note, rows, _made(files, journal), of=name_of(folder))
         claim.write(content.encode())
         claim.publish()
     on_event(PageDone(output=str(target), size=target.stat().st_size))
@@ -71,17 +73,22 @@ def refuse_batch_page(page: Path, files: Sequence[File], out: Path, *, force: bo
         pass
 
 
-def is_page_of(page: Path, out: Path) -> bool:
-    """Whether `page` is one of the batch in `out` already, which a newer one of it may replace."""
-    try:
-        return f'"of":"{_name_of(out)}"'.encode() in page.read_bytes()
-    except OSError:
-        return False
+def _made(files: Sequence[File], journal: Journal) -> Made:
+    """What the files that are done say of themselves, and the settings of all; those of many files first."""
+    records = (journal.last.get(file.output) for file in files)
+    lines = Counter(record["made_by"] for record in records if record and "made_by" in record)
+    settings = Counter(_settings(file) for file in files)
+    return Made(
+        lines=[(f"vidrain {line}", count) for line, count in lines.most_common(_MOST_MADE)],
+        settings=settings.most_common(_MOST_MADE),
+    )
 
 
-def _name_of(folder: Path) -> str:
-    """Of a batch, in its page."""
-    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+def _settings(file: File) -> str:
+    """As a text, less what is of one file alone."""
+    common = {name: value for name, value in file.settings.items() if name not in OF_ONE_FILE}
+    weights = common["weights"]
+    return settings_text(common | {"weights": None if weights is None else Path(weights)})
 
 
 def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Sequence[bytes]) -> Row:

@@ -14,11 +14,13 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from vidrain.errors import OutputError, UsageError
 from vidrain.evaluation.rows import Rows
 from vidrain.evaluation.run import Benchmark
 from vidrain.evaluation.summary import COLUMNS, Column, Line, charts, shown, shown_columns
+from vidrain.events import OnEvent, PageDone, ignore
 from vidrain.outputs import claimed
-from vidrain.viewer.page import POLICY
+from vidrain.viewer.page import POLICY, is_page_of, name_of
 
 PAGE = "results.html"
 PICTURE_BYTES = 10_000_000  # of a page: as text a third more
@@ -31,13 +33,30 @@ _KINDS = {
 _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)  # of a chart: the page has its own, light and dark
 
 
-def write_benchmark(found: Benchmark) -> Path:
-    """Write the page into the folder of the benchmark, in place of an older one. Raises OutputError."""
-    path = found.folder / PAGE
-    with claimed(path, force=True) as claim:
-        claim.write(benchmark_page(found).encode())
-        claim.publish()
+def write_benchmark(found: Benchmark, page: Path | None = None, *, on_event: OnEvent = ignore) -> Path:
+    """Write the page into the folder of the benchmark, in place of an older one, and to `page` too.
+
+    Raises OutputError.
+    """
+    path, content = found.folder / PAGE, benchmark_page(found).encode()
+    for target in (path, page):
+        if target is not None:
+            with claimed(target, force=True) as claim:
+                claim.write(content)
+                claim.publish()
+    if page is not None:
+        on_event(PageDone(output=str(page), size=len(content)))
     return path
+
+
+def refuse_benchmark_page(page: Path, folder: Path) -> None:
+    """Refuse beforehand a page that could not be written once all is measured. Raises VidrainError."""
+    if folder.resolve() in (page.resolve(), *page.resolve().parents):
+        raise UsageError(f"{page}: lies in {folder}, whose page is {folder / PAGE} anyway; choose another page")
+    if page.is_file() and not is_page_of(page, folder):
+        raise OutputError(f"{page}: exists already, and is no page of {folder}; choose another page")
+    with claimed(page, force=True):
+        pass
 
 
 def benchmark_page(found: Benchmark) -> str:
@@ -49,6 +68,7 @@ def benchmark_page(found: Benchmark) -> str:
     )
     slots = {
         "POLICY": escape(POLICY),
+        "OF": name_of(found.folder),
         "STYLE": style + own,
         "SCRIPT": script,
         "METHODS": "".join(_choices(found.lines)),
@@ -131,7 +151,7 @@ def _worst(found: Benchmark) -> Iterator[str]:
         yield f'<img src="data:image/png;base64,{source}" alt="{what} of {escape(text, quote=True)}">'
         yield f"<figcaption>{escape(text)} <span>({what})</span></figcaption></figure>"
     if left_out:
-        yield f'<p class="hint">{left_out} more lie in the folder <code>worst</code> beside this page.</p>'
+        yield f'<p class="hint">{left_out} more lie in the folder <code>worst</code> of the benchmark.</p>'
 
 
 def _made(found: Benchmark) -> Iterator[str]:

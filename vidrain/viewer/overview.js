@@ -91,6 +91,12 @@
   }
   body.append(...lines.map(([, line]) => line));
   $("note").textContent = data.note;
+  for (const [line, count] of data.made) $("made").append(element("dt", `${count} ${count === 1 ? "file" : "files"}`), element("dd", line));
+  for (const [text, count] of data.settings) {
+    const all = element("details");
+    all.append(element("summary", `All settings of ${count} ${count === 1 ? "file" : "files"}`), element("pre", text));
+    $("config").append(all);
+  }
   $("theme").addEventListener("click", () => {
     const root = document.documentElement, dark = matchMedia("(prefers-color-scheme:dark)").matches;
     root.dataset.theme = (root.dataset.theme || (dark ? "dark" : "light")) === "dark" ? "light" : "dark";

@@ -30,9 +30,18 @@ class Row:
     pictures: Sequence[bytes] = ()
 
 
-def overview_of(title: str, note: str, rows: Sequence[Row], *, of: str) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What made the files: lines of provenance, and settings as texts, each with how many files it made."""
+
+    lines: Sequence[tuple[str, int]]
+    settings: Sequence[tuple[str, int]]
+
+
+def overview_of(title: str, note: str, rows: Sequence[Row], made: Made, *, of: str) -> str:
     """The page as text. note: a sentence above the table; of: what tells this table from others, in the page."""
     data: dict[str, Any] = {"of": of, "note": note, "rows": [_plain(row) for row in rows]}
+    data |= {"made": made.lines, "settings": made.settings}
     return filled("overview", title, data)
 
 

@@ -144,6 +144,14 @@
   video.addEventListener("seeked", () => setTimeout(() => { // a browser that never tells of a video this small
     if (there < 0) { isTold = false; draw(); }
   }, 2000));
+  video.addEventListener("seeked", () => { // a busy one may tell of a frame, and of the next one not: by then it can be drawn
+    const due = frameAt(video.currentTime), { excerpt } = state;
+    setTimeout(() => {
+      if (!video.paused || video.seeking || state.excerpt !== excerpt || frameAt(video.currentTime) !== due || there === due) return;
+      there = due;
+      draw();
+    }, 1000);
+  });
   video.addEventListener("loadeddata", draw);
   video.addEventListener("pause", tell);
   video.addEventListener("ended", tell);

@@ -1,7 +1,9 @@
 """Puts figures, proxies and facts into one HTML file that needs nothing else. Knows nothing of how they came about."""
 
 import base64
+import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -104,6 +106,19 @@ def write_page(content: Content, path: Path) -> None:
     """Write the page to `path`."""
     with written(path):
         path.write_text(page_of(content), encoding="utf-8")
+
+
+def name_of(folder: Path) -> str:
+    """Of a folder that pages are about, in these pages: where it lies is none of their readers' business."""
+    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+
+
+def is_page_of(page: Path, folder: Path) -> bool:
+    """Whether `page` is about `folder` already, so that a newer one of it may take its place."""
+    try:
+        return name_of(folder).encode() in page.read_bytes()
+    except OSError:
+        return False
 
 
 def _as_script(data: dict[str, Any]) -> str:

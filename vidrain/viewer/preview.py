@@ -22,10 +22,12 @@ from vidrain.part import Part, plan_part
 from vidrain.types import Frame
 from vidrain.video.color import conversion_for
 from vidrain.viewer.figures import Figures, luma_levels
+from vidrain.viewer.made import made_facts
 from vidrain.viewer.page import VIDEO_BYTES, Content, excerpt_of, facts_of, settings_text, write_page
 from vidrain.viewer.proxy import proxy, write_pair
 
 LONGEST_S = 60.0
+MOST_FRAMES = 7200  # a minute of 120 a second: of more, x264 cannot make noise small enough for a page
 
 _EXACT = "Mean of what rain added to luma, as a share of its range; from the layers themselves, before any encoder."
 
@@ -60,6 +62,9 @@ def write_preview(
     target = Path(output) if output is not None else beside(path, ".preview.html")
     whole = plan_part(path, replace(options, start=at), what="a preview", named=("--at",))
     part = _limited(whole, Fraction(str(seconds)))
+    if len(part.kept) > MOST_FRAMES:
+        few = f"a page shows {MOST_FRAMES} at most; take --seconds {MOST_FRAMES / len(part.kept) * seconds * 0.99:.3g}"
+        raise UsageError(f"--seconds {seconds:g}: are {len(part.kept)} frames there, {few}")
     refuse_clashes(path, [target])
     with claimed(target, force=options.force) as claim:
         on_event(PagePlan(source=str(path), output=str(target), frames=len(part.kept)))
@@ -104,8 +109,7 @@ def _content(part: Part, on_event: OnEvent) -> Content:
     return Content(
         title=f"Preview of {info.path.name}",
         facts=[
-            ("made by", f"vidrain {part.made_by}"),
-            ("model", part.model),
+            *made_facts(part.made_by),
             *facts_of(info),
             ("shown", f"frames {kept.start} to {kept.stop - 1} of {len(part.video.index.pts)}"),
         ],

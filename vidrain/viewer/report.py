@@ -8,11 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from vidrain.equality import is_padded, size_of
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Meter, Notice, OnEvent, PageDone, PagePlan, ignore
-from vidrain.job import CleanOptions, default_outputs, pace_of, span_of
+from vidrain.job import CleanOptions, default_outputs, pace_of, settings_of, span_of
 from vidrain.listing import made_by_in
 from vidrain.naming import beside
 from vidrain.outputs import claimed, refuse_clashes
@@ -27,6 +28,7 @@ from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video, open_video
 from vidrain.video.facts import read_facts
 from vidrain.viewer.figures import Figures, Shown, excerpts, luma_levels
+from vidrain.viewer.made import made_facts, read_line, settings_behind
 from vidrain.viewer.page import VIDEO_BYTES, Content, Excerpt, excerpt_of, facts_of, write_page
 from vidrain.viewer.proxy import proxy, write_pair
 from vidrain.watchdog import Watchdog
@@ -89,7 +91,7 @@ def write_report(
             on_event(Notice(code="times", message=warning))
         facts = verification_facts(verify_against(made, path, options=options))
         facts |= {"output": readable(made.name), "source": readable(path.name)}  # a page is given to others
-        content = _content(before, after, pairs, options.stall_s, on_event)
+        content = _content(before, after, pairs, options, on_event)
         content = replace(content, verification=facts, config=settings or content.config, warnings=warnings)
         write_page(content, claim.partial)
         claim.publish()
@@ -163,7 +165,17 @@ def _pairs(before: Video, after: Video, options: CleanOptions) -> tuple[Pairs, i
     return sorted(first.items()), len(due.times) - len(places)
 
 
-def _content(before: Video, after: Video, pairs: Pairs, patience_s: float, on_event: OnEvent) -> Content:
+def _guesses(before: Video, after: Video, model: str, options: CleanOptions) -> Iterator[dict[str, Any]]:
+    """Settings that may have made the clean file: the defaults, but for what it shows itself and `options` say."""
+    kept = kept_frames(options.start, options.end, before.index, before.info.time_base)
+    for codec in (None, after.info.codec):
+        encode = replace(options.encode, codec=codec)  # type: ignore[arg-type]
+        guess = replace(options, pad=size_of(before.info) != size_of(after.info), encode=encode)
+        yield settings_of(guess, model, kept)
+
+
+def _content(before: Video, after: Video, pairs: Pairs, options: CleanOptions, on_event: OnEvent) -> Content:
+    patience_s = options.stall_s
     info, is_noisy = before.info, after.info.codec != "ffv1"
     conversions = conversion_for(info), conversion_for(after.info)
     figures, meter = Figures(info.time_base, is_noisy=is_noisy), Meter(len(pairs))
@@ -182,10 +194,11 @@ def _content(before: Video, after: Video, pairs: Pairs, patience_s: float, on_ev
         chosen = Chosen(looked[each.start : each.stop], figures.frames[each.start : each.stop])
         shown.append(_excerpt(before, after, chosen, VIDEO_BYTES // total, patience_s))
     line = made_by_in(read_facts(after.info.path, [after.info.stream_index]).tags)
+    said = read_line(line)
     return Content(
         title=f"{after.info.path.name}: what changed",
         facts=[
-            ("made by", f"vidrain {line}" if line else "not said in the file"),
+            *made_facts(line),
             *facts_of(info),
             ("clean file", readable(after.info.path.name)),
             ("its picture", f"{after.info.codec} {after.info.width}x{after.info.height} {after.info.pix_fmt}"),
@@ -193,7 +206,7 @@ def _content(before: Video, after: Video, pairs: Pairs, patience_s: float, on_ev
         ],
         note=_NOISY if is_noisy else _EXACT,
         time_base=str(info.time_base),
-        config=line or "",
+        config=settings_behind(said, () if said is None else _guesses(before, after, said.model, options)),
         excerpts=shown,
         figures=figures,
     )

@@ -1,0 +1,144 @@
+"""A batch that is run again: what is done stays done, what a change touches or what failed runs again."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests import ffmpeg_says
+from tests.batches import CHEAP, INLINE, of, written
+from tests.pipeline.conftest import Vidrain
+from tests.pipeline.test_gate import constant_gate
+from vidrain.batch.inputs import items_in
+from vidrain.batch.journal import FOLDER
+from vidrain.batch.plan import files_of
+from vidrain.batch.run import BatchOptions, run_batch
+from vidrain.config import load_clean
+from vidrain.events import BatchPlan, Event
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_only_what_a_change_touches_runs_again(card: Path, out: Path, vidrain: Vidrain) -> None:
+    manifest = card / "jobs.csv"
+
+    def run(*arguments: str, rows: str = "a.mp4,\nsub/b.MP4,\n") -> list[str]:
+        manifest.write_text(f"input,encode.crf\n{rows}")
+        ran = vidrain("batch", "run", manifest, "-o", out, *INLINE, *CHEAP, "--json", *arguments)
+        assert ran.code == 0, ran.err
+        return sorted(event["file"] for event in of(ran.events, "file_start"))
+
+    assert run() == ["a.mp4", "sub/b.MP4"]
+    assert run() == []
+    assert run("--preset", "fast") == [], "the same model under another name"
+    assert run("--model", "baseline", "--device", "cpu", "--stall-s", "50") == []
+    assert run("nlcl.statistics=live") == [], "of a model that is not used"
+    assert run(rows="a.mp4,30\nsub/b.MP4,\n") == ["a.mp4"], "a setting of one file"
+    assert run("--crf", "33", rows="a.mp4,30\nsub/b.MP4,\n") == ["a.mp4", "sub/b.MP4"], (
+        "an option wins over the manifest"
+    )
+    assert run("--crf", "33", "--also", "rain") == ["a.mp4", "sub/b.MP4"]
+    (out / "a.rain.mp4").unlink()
+    assert run("--crf", "33", "--also", "rain") == ["a.mp4"], "one of its files is gone"
+    os.utime(card / "a.mp4", (1, 1))
+    assert run("--crf", "33", "--also", "rain") == ["a.mp4"], "another source"
+
+
+def test_other_weights_are_another_model(card: Path, out: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    weights = tmp_path / "weights.safetensors"
+
+    def run() -> int:
+        ran = vidrain(
+            *("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP[2:], "--json"),
+            *("--model", "gate-s", "--weights", weights),
+        )
+        assert ran.code == 0, ran.err
+        return len(of(ran.events, "file_start"))
+
+    constant_gate(weights, "gate-s", 3.0)
+    assert [run(), run()] == [1, 0]
+    constant_gate(weights, "gate-s", -3.0)
+    assert run() == 1, "the same name, other weights"
+
+
+@pytest.mark.proves("batch run --fresh")
+def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, vidrain: Vidrain) -> None:
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
+    before = written(out)
+    ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--fresh")
+    assert f"note: --fresh: the journal of {out} is discarded (2 done, 1 failed); outputs stay" in ran.err
+    assert "2 done, 1 failed, of 3 files" in ran.err
+    assert all(changed > before[name] for name, changed in written(out).items())
+
+
+@pytest.mark.proves("batch status", "batch status OUT", "batch status --json")
+@pytest.mark.proves("batch retry", "batch retry OUT", "batch retry --json")
+def test_status_tells_what_failed_and_retry_runs_it_again(card: Path, out: Path, vidrain: Vidrain) -> None:
+    for command in ("status", "retry"):
+        none = vidrain("batch", command, out)
+        assert (none.code, none.err.count("\n")) == (2, 1)
+        assert "no batch was run there; begin with: vidrain batch run" in none.err
+    vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--crf", "40")
+    said = vidrain("batch", "status", out)
+    assert said.code == 1
+    assert f"failed    3 text.mp4: {card}/text.mp4: is no video file" in said.out
+    assert "3 files: 2 done, 0 partial, 1 failed, 0 waiting" in said.out
+    before = written(out)
+    assert vidrain("batch", "retry", out).code == 1
+    (card / "text.mp4").write_bytes((card / "a.mp4").read_bytes())
+    again = vidrain("batch", "retry", out, "--json")
+    assert (again.code, [event["file"] for event in of(again.events, "file_start")]) == (0, ["text.mp4"])
+    assert {name: written(out)[name] for name in before} == before
+    assert (out / "text.mp4").read_bytes() == (out / "a.mp4").read_bytes(), "with the settings of the run"
+    facts = json.loads(vidrain("batch", "status", out, "--json").out)
+    assert [facts[name] for name in ("done", "failed", "waiting", "running", "exit_code")] == [3, 0, 0, None, 0]
+
+
+def test_a_plan_of_another_version_is_told_in_one_line(card: Path, out: Path, vidrain: Vidrain) -> None:
+    vidrain("batch", "run", card / "text.mp4", "-o", out, *INLINE)
+    file = out / FOLDER / "plan.json"
+    plan = json.loads(file.read_text())
+    file.write_text(json.dumps(plan | {"version": "9.1", "options": plan["options"] | {"unheard_of": 1}}))
+    for command in ("status", "retry"):
+        ran = vidrain("batch", command, out)
+        assert (ran.code, ran.err.count("\n")) == (2, 1), ran
+        assert "of vidrain 9.1, this is" in ran.err and "give the whole `batch run` command again" in ran.err
+    assert vidrain("batch", "run", card / "text.mp4", "-o", out, *INLINE).code == 1
+
+
+@pytest.mark.proves("batch retry")
+def test_a_retry_knows_of_the_partial_files_of_the_run(
+    samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    film, card = tmp_path / "whole.mkv", tmp_path / "card"
+    card.mkdir()
+    ffmpeg_says.quietly("-i", samples / "street.mp4", "-t", "0.6", "-an", "-c:v", "mjpeg", film)
+    (card / "cut.mkv").write_bytes(film.read_bytes()[: film.stat().st_size * 2 // 3])
+    (card / "other.mkv").write_text("no video")
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
+    (card / "other.mkv").write_bytes(film.read_bytes())
+    assert vidrain("batch", "retry", out).code == 4
+    assert vidrain("batch", "status", out).code == 4
+
+
+@pytest.mark.fault(34)
+@pytest.mark.proves("batch run")
+def test_a_card_that_is_away_for_a_moment_marks_no_file_for_good(card: Path, out: Path) -> None:
+    (card / "text.mp4").unlink()
+    files = files_of(items_in([str(card)], out), lambda own: load_clean(None, [*own, *CHEAP[:3]], {}), ())
+
+    def pull_out(event: Event) -> None:
+        if isinstance(event, BatchPlan):
+            card.rename(card.with_name("away"))
+
+    done = run_batch(files, out, BatchOptions(engine="inline"), on_event=pull_out)
+    assert (done.failed, {end.code for end in done.troubles}) == (2, {3})
+    card.with_name("away").rename(card)
+    done = run_batch(files, out, BatchOptions(engine="inline"))
+    assert (done.done, done.failed) == (2, 0)

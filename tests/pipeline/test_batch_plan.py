@@ -1,0 +1,85 @@
+"""A batch before it runs: every setting reaches every file, and a dry run says what it will take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.batches import CHEAP, INLINE
+from tests.pipeline.conftest import Vidrain
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.mark.proves("batch run --dry-run")
+def test_a_dry_run_writes_nothing_and_says_what_it_takes(card: Path, out: Path, vidrain: Vidrain) -> None:
+    ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--dry-run")
+    assert (ran.code, ran.err, out.exists()) == (0, "", False)
+    assert f"to do  {card}/a.mp4 -> a.mp4" in ran.out
+    assert "3 of 3 files to do, 0 done before, 0 failed before" in ran.out
+    assert "frames of a.mp4 computed now" in ran.out or "frames of b.MP4 computed now" in ran.out
+    vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    facts = json.loads(vidrain("batch", "run", card, "-o", out, *CHEAP, "--dry-run", "--json").out)
+    assert {name: facts[name] for name in ("files", "done", "failed", "todo")} == dict(
+        files=3, done=2, failed=1, todo=0
+    )
+    (card / "c.mp4").write_bytes((card / "a.mp4").read_bytes())
+    facts = json.loads(vidrain("batch", "run", card, "-o", out, *CHEAP, "--dry-run", "--json").out)
+    assert (facts["todo"], facts["basis"]) == (1, "2 files done here with these settings, by their bytes")
+    made = sum((out / name).stat().st_size for name in ("a.mp4", "sub/b.MP4"))
+    read = sum((card / name).stat().st_size for name in ("a.mp4", "sub/b.MP4"))
+    assert facts["space"] == round((card / "c.mp4").stat().st_size * made / read)
+    assert facts["seconds"] > 0
+
+
+SETTINGS = {
+    "preset": (("--preset", "fast"), ("preset",), "fast"),
+    "model": (("--model", "nlcl"), ("model",), "nlcl"),
+    "weights": (("--weights", "my.safetensors"), ("weights",), "my.safetensors"),
+    "adapt": (("--adapt=7",), ("adapt", "seconds"), 7.0),
+    "adapt-steps": (("--adapt-steps", "3"), ("adapt", "steps"), 3),
+    "archive": (("--archive",), ("archive",), True),
+    "codec": (("--codec", "hevc"), ("encode", "codec"), "hevc"),
+    "crf": (("--crf", "31"), ("encode", "crf"), 31),
+    "pix-fmt": (("--pix-fmt", "yuv444p"), ("encode", "pix_fmt"), "yuv444p"),
+    "pad": (("--pad",), ("pad",), True),
+    "e": (("-e", "preset=slow"), ("encode", "options", "preset"), "slow"),
+    "start": (("--start", "3"), ("start",), "3"),
+    "end": (("--end", "9"), ("end",), "9"),
+    "keep-pts": (("--keep-pts",), ("keep_pts",), True),
+    "cfr": (("--cfr", "25"), ("cfr",), "25"),
+    "video": (("--video", "1"), ("video",), "1"),
+    "device": (("--device", "cpu"), ("device",), "cpu"),
+    "on-bad-frame": (("--on-bad-frame", "drop"), ("on_bad_frame",), "drop"),
+    "stall-s": (("--stall-s", "5"), ("stall_s",), 5.0),
+    "config": (("-c", "my.yaml"), ("baseline", "radius"), 4),
+}
+
+
+@pytest.mark.proves("batch run --preset", "batch run --model", "batch run --weights", "batch run --adapt")
+@pytest.mark.proves("batch run --adapt-steps", "batch run --archive", "batch run --codec", "batch run --crf")
+@pytest.mark.proves("batch run --pix-fmt", "batch run --pad", "batch run -e", "batch run --start", "batch run --end")
+@pytest.mark.proves("batch run --keep-pts", "batch run --cfr", "batch run --video", "batch run --device")
+@pytest.mark.proves("batch run --on-bad-frame", "batch run --stall-s", "batch run --config")
+@pytest.mark.parametrize("option", SETTINGS)
+def test_settings_of_clean_reach_every_file(
+    option: str, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.yaml").write_text("baseline: {radius: 4}")
+    for name in ("a.mp4", "b.mp4", "my.safetensors"):
+        Path(name).touch()
+    given, keys, due = SETTINGS[option]
+    ran = vidrain("batch", "run", "a.mp4", "b.mp4", "-o", "out", "--dry-run", "--json", *given)
+    each = json.loads(ran.out)["each"]
+    assert len(each) == 2
+    for file in each:
+        value = file["settings"]
+        for key in keys:
+            value = value[key]
+        assert value == (str(tmp_path / str(due)) if option == "weights" else due)

@@ -1,0 +1,167 @@
+"""Batches on a Ray cluster: a signal, a node that is lost, the same results."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import vidrain as package
+from tests import ffmpeg_says
+from tests.batch_runs import contents, ran, started, until
+from tests.batches import written
+from tests.pipeline.conftest import in_time
+from tests.slow.test_real_clips import CHEAP
+from tools.bench_ray import DAMAGED
+from vidrain.segments.plan import LONGEST
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.fault(26)
+def test_a_signal_ends_a_cluster_of_our_own(two: Path, out: Path) -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed here: pip install -c constraints.txt -e '.[ray]'")
+
+    def attempt() -> float:
+        with started(two, "-o", out, *CHEAP, "--engine", "ray") as job:
+            until(job, "progress")
+            family = psutil.Process(job.pid).children(recursive=True)
+            workers = [child for child in family if "vidrain.batch.worker" in child.cmdline()]
+            job.send_signal(signal.SIGINT)
+            sent = time.monotonic()
+            job.communicate(timeout=60)
+            took = time.monotonic() - sent
+        assert job.returncode == 130
+        assert len(workers) in (1, 2)
+        assert psutil.wait_procs(workers, timeout=5)[1] == [], "agents of Ray itself look once a minute"
+        assert written(out) == {}, "nothing half-made"
+        return took
+
+    in_time(attempt, limit_s=2)
+
+
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+own = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args=own)
+second = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+cluster.wait_for_nodes()
+print("cluster", cluster.address, second.node_id, flush=True)
+sys.stdin.readline()
+cluster.remove_node(second, allow_graceful=False)
+print("lost", flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+
+
+@pytest.fixture
+def cluster() -> Iterator[subprocess.Popen[str]]:
+    """Two nodes of one CPU each; a line of input kills the second, the end of it the cluster."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed here: pip install -c constraints.txt -e '.[ray]'")
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        children: list[psutil.Process] = []
+        try:
+            yield process
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.communicate("\n", timeout=60)
+        finally:
+            for child in children:
+                if child.is_running():
+                    child.kill()
+            process.kill()
+
+
+def told(process: subprocess.Popen[str], word: str) -> list[str]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(word):
+            return line.split()
+    raise AssertionError(f"{word} never came")
+
+
+def lose_node(cluster: subprocess.Popen[str]) -> None:
+    assert cluster.stdin is not None
+    cluster.stdin.write("\n")
+    cluster.stdin.flush()
+
+
+@pytest.mark.fault(29)
+@pytest.mark.proves("batch run --address")
+def test_a_lost_node_costs_its_running_segments_alone(
+    samples: Path, cluster: subprocess.Popen[str], out: Path, tmp_path: Path
+) -> None:
+    """Two files on two nodes, one of which is killed: the other goes on with both, from their finished segments."""
+    card = tmp_path / "card"
+    card.mkdir()
+    for name in ("first.mp4", "second.mp4"):
+        ffmpeg_says.remux(samples / "full_range.mp4", card / name, "-map", "0:v", first=("-stream_loop", "19"))
+    _, address, _ = told(cluster, "cluster")
+    with started(card, "-o", out, *CHEAP, "--engine", "ray", "--address", address) as job:
+        assert job.stdout is not None
+        frames = dict.fromkeys(("first.mp4", "second.mp4"), 0)
+        while min(frames.values()) <= LONGEST:  # both have put a segment down, whichever node is lost
+            event = json.loads(job.stdout.readline())
+            assert event["event"] != "file_end", "too short to be stopped in the middle"
+            if event["event"] == "progress":
+                frames[event["file"]] = event["frames"]
+        lose_node(cluster)
+        end = until(job, "file_end", state="again")
+        assert end["cause"].startswith(("its worker was lost", "its worker was ended by signal 9"))
+        resumed = until(job, "resumed", file=end["file"])
+        assert LONGEST <= resumed["frames"] < resumed["total"]
+        done = until(job, "batch_done")
+        assert job.wait(60) == 0, done["troubles"]
+    assert (done["done"], done["failed"]) == (2, 0)
+    assert ran(card, "-o", tmp_path / "here", *CHEAP)[0] == 0
+    assert contents(out) == contents(tmp_path / "here")
+
+
+@pytest.mark.fault(29)
+@pytest.mark.proves("batch run --address")
+def test_twenty_clips_on_two_nodes_of_which_one_is_lost(
+    twenty: Path, cluster: subprocess.Popen[str], out: Path, tmp_path: Path
+) -> None:
+    """In the middle of the work: the same fifteen outputs, verified, and the same five explained failures."""
+    _, address, _ = told(cluster, "cluster")
+    tried: list[str] = []
+    with started(twenty, "-o", out, *CHEAP, "--engine", "ray", "--address", address) as job:
+        for _ in range(5):
+            until(job, "file_end", state="done")
+        lose_node(cluster)
+        assert job.stdout is not None
+        for line in job.stdout:
+            last = json.loads(line)
+            if last["event"] == "file_end" and last["state"] == "again":
+                tried.append(last["file"])
+    assert (job.returncode, last["done"], last["partial"], last["failed"], last["left"]) == (1, 15, 0, 5, 0)
+    assert {end["file"]: end["code"] for end in last["troubles"]} == dict.fromkeys(DAMAGED, 3)
+    assert tried, "the node was lost when nothing ran there"
+    assert ran(twenty, "-o", tmp_path / "here", *CHEAP)[0] == 1
+    assert contents(out) == contents(tmp_path / "here")
+    for name in contents(out):
+        assert package.verify_against(out / name, twenty / name).exit_code == 0

@@ -1,0 +1,117 @@
+"""B before any encoder, in float32 on the CPU: the same for any number of threads, any segments, any order of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+import cv2
+import pytest
+import torch
+from torch import Tensor
+
+from tests.backgrounds import Recording
+from vidrain.baseline import BaselineOptions
+from vidrain.device import computing_with
+from vidrain.job import CleanOptions, Job, plan_job
+from vidrain.layer_videos import Coding
+from vidrain.report import Tally
+from vidrain.segments.fill import Filling
+from vidrain.segments.folder import Unfinished
+from vidrain.segments.plan import planned
+from vidrain.types import Aligned, Decomposer
+from vidrain.video.decode import open_video
+from vidrain.weights import load_decomposer
+
+FRAMES = 11
+MODELS = {
+    "baseline": CleanOptions(end=str(FRAMES)),
+    "baseline in two passes": CleanOptions(end=str(FRAMES), baseline=BaselineOptions(passes=2)),
+    "gate-s": CleanOptions(end=str(FRAMES), model="gate-s"),
+}
+IN_ONE = 1000
+
+
+@dataclass
+class Watched:
+    """A decomposer, and with how many threads it was really called: by a thread of its own, which may have others."""
+
+    inner: Decomposer
+    threads: set[int] = field(default_factory=set)
+
+    @property
+    def first(self) -> Decomposer | None:
+        return self.inner.first
+
+    @property
+    def radius(self) -> int:
+        return self.inner.radius
+
+    @property
+    def remembers(self) -> bool:
+        return self.inner.remembers
+
+    def __call__(self, aligned: Aligned) -> Tensor:
+        self.threads.add(torch.get_num_threads())
+        return self.inner(aligned)
+
+
+@contextmanager
+def threads_of_opencv(threads: int) -> Iterator[None]:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(threads)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def prepared(source: Path, options: CleanOptions, longest: int, folder: str) -> tuple[Filling, Watched]:
+    job: Job = plan_job(open_video(source), Path(folder) / "out.mp4", options)
+    work = Unfinished(Path(folder) / "out.mp4")
+    model = load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl)
+    work.begin({}, total=1, threads=1, fresh=False)
+    return Filling(work, 0, job, planned(job.kept, longest), True, say=print, tick=lambda: None), Watched(model)
+
+
+def digests(source: Path, options: CleanOptions, *, threads: int, longest: int) -> dict[int, str]:
+    """Of one run that makes all segments, frame by frame."""
+    recording = Recording()
+    with TemporaryDirectory() as folder, computing_with(threads), threads_of_opencv(threads):
+        filling, model = prepared(source, options, longest, folder)
+        with filling.work.held:
+            filling.all(as_exports(recording), model, Tally())
+    assert model.threads == {threads}
+    return recording.seen
+
+
+def digests_of_tasks(source: Path, options: CleanOptions, *, longest: int) -> dict[int, str]:
+    """Each segment alone, the last one first, with one thread and with two by turns."""
+    recording = Recording()
+    for number in reversed(range(len(planned(range(FRAMES), longest)))):
+        threads = 1 + number % 2
+        with TemporaryDirectory() as folder, computing_with(threads), threads_of_opencv(threads):
+            filling, model = prepared(source, options, longest, folder)
+            with filling.work.held:
+                assert filling.alone(number, as_exports(recording), model)
+        assert model.threads == {threads}
+    return recording.seen
+
+
+def as_exports(recording: Recording) -> Mapping[str, Coding]:
+    return cast("dict[str, Coding]", {"clean": recording})
+
+
+@pytest.mark.proves("clean", "segment run")
+@pytest.mark.parametrize("model", MODELS)
+def test_neither_threads_nor_segments_change_a_background(model: str, samples: Path) -> None:
+    source, options = samples / "full_range.mp4", MODELS[model]
+    due = digests(source, options, threads=1, longest=IN_ONE)
+    assert len(due) == len(set(due.values())) == FRAMES
+    assert digests(source, options, threads=2, longest=IN_ONE) == due
+    assert digests(source, options, threads=2, longest=4) == due
+    assert digests_of_tasks(source, options, longest=5) == due
