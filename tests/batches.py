@@ -6,7 +6,7 @@ from typing import Any
 from tests import ffmpeg_says
 from vidrain.batch.journal import FOLDER
 
-CHEAP = ("baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "-e", "preset=ultrafast")
+CHEAP = ("model=baseline", "baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "-e", "preset=ultrafast")
 INLINE = ("--engine", "inline")
 
 

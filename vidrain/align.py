@@ -3,8 +3,9 @@
 Knows nothing of video files, shots or rain. The door to cv2 for motion (`shots.py` is the other one).
 
     aligner = Aligner(AlignOptions())
-    picture = Picture(index=7, rgb=rgb, guide=guide_of(rgb, aligner.options))
-    aligned = aligner.align(picture, [earlier, later])
+    picture = Picture(index=7, pixels=pixels, guide=guide_of(pixels, aligner.options))
+    ways = aligner.ways(picture, [earlier, later])
+    aligned = aligned_along(ways, picture, [earlier, later])
 """
 
 from collections.abc import Sequence
@@ -66,11 +67,26 @@ class AlignOptions:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One frame ready for alignment: its number, [3, H, W] float32 RGB nominally in [0, 1], `guide_of` it."""
+    """One frame ready for alignment: its number, its pixels, `guide_of` it.
+
+    pixels: [1, H, W] luma or [3, H, W] RGB, as the model sees them; float32, nominally in [0, 1].
+    """
 
     index: int
-    rgb: Tensor
+    pixels: Tensor
     guide: Guide
+
+
+class Way(NamedTuple):
+    """From a picture to one of its witnesses, in guide pixels.
+
+    flow: [h, w, 2], 0 where the picture stands still. error: [h, w], by how much it misses on the way back; None where
+    nobody asked. outside: [h, w], not 0 where it leads out of the picture; None where it nowhere does.
+    """
+
+    flow: Flow
+    error: Grey | None
+    outside: Guide | None
 
 
 class _Motion(NamedTuple):
@@ -83,21 +99,28 @@ class _Motion(NamedTuple):
 def guide_of(observed: Tensor, options: AlignOptions) -> Guide:
     """The luma picture that motion is measured on.
 
-    observed: [3, H, W] float32 RGB nominally in [0, 1]. Returns [h, w] uint8, reduced by the options' scale.
+    observed: [1, H, W] luma or [3, H, W] RGB, float32, nominally in [0, 1]. Returns [h, w] uint8, reduced by the
+    options' scale.
     """
-    red, green, blue = observed.numpy()
-    luma: npt.NDArray[Any] = cv2.addWeighted(red, _LUMA[0] * 255, green, _LUMA[1] * 255, 0)
-    luma = cv2.addWeighted(luma, 1, blue, _LUMA[2] * 255, 0)
+    luma = _luma(observed.numpy())
     height, width = luma.shape
     scale = min(1.0, max(options.scale, options.smallest_side / min(height, width)))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
-    return np.clip(np.rint(luma), 0, 255).astype(np.uint8)
+    return cast(Guide, np.clip(np.rint(luma * 255), 0, 255).astype(np.uint8))
+
+
+def _luma(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if len(pixels) == 1:
+        luma: npt.NDArray[Any] = pixels[0]
+        return luma
+    warm = cv2.addWeighted(pixels[0], _LUMA[0], pixels[1], _LUMA[1], 0)
+    return cast(npt.NDArray[Any], cv2.addWeighted(warm, 1, pixels[2], _LUMA[2], 0))
 
 
 class Aligner:
-    """Warps witnesses onto a centre frame; keeps the flow of each pair of frames until both have been centres.
+    """Finds the ways from a frame to its witnesses; keeps the flow of each pair of frames until both have been centres.
 
     Made for centres in rising order. Any other order gives the same result, only with flows computed again.
     Not for use by two threads at a time (the DIS object keeps buffers).
@@ -110,17 +133,19 @@ class Aligner:
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
         """Warp every witness onto `center`; with no witnesses the result has K = 0."""
-        height, width = center.rgb.shape[1:]
-        warped = torch.empty((len(witnesses), 3, height, width), dtype=torch.float32)
-        error = torch.empty((len(witnesses), height, width), dtype=torch.float32)
+        return aligned_along(self.ways(center, witnesses), center, witnesses)
+
+    def ways(self, center: Picture, witnesses: Sequence[Picture], *, wants_error: bool = True) -> list[Way]:
+        """The way from `center` to every witness."""
         flows = [self._flows(center, witness) for witness in witnesses]
         moving = self._moving(center.guide, [witness.guide for witness in witnesses], [forth for forth, _ in flows])
-        for k, (witness, (forth, back)) in enumerate(zip(witnesses, flows, strict=True)):
-            mismatch = forward_backward_error(forth, back)
+        found = []
+        for forth, back in flows:
             flow = forth * moving[..., None]
-            warp(witness.rgb, flow, mismatch * moving, picture=warped[k], error=error[k])
+            error = forward_backward_error(forth, back) * moving if wants_error else None
+            found.append(Way(flow, error, _outside(flow)))
         self._forget(center.index, max((witness.index for witness in witnesses), default=center.index))
-        return Aligned(observed=center.rgb, witnesses=warped, error=error)
+        return found
 
     def _moving(self, center: Guide, witnesses: Sequence[Guide], flows: Sequence[Flow]) -> Grey:
         """0 where the picture stands still against every witness, 1 elsewhere. [h, w]"""
@@ -157,7 +182,8 @@ class Aligner:
 def forward_backward_error(forth: Flow, back: Flow) -> Grey:
     """How far a pixel lands from where it began when it follows `forth` and then `back`. [h, w] in pixels"""
     missed = forth + _fetched(back, forth + _grid(forth.shape[1], forth.shape[0]))
-    return cast(Grey, np.hypot(missed[..., 0], missed[..., 1]))
+    across, down = cv2.split(missed)
+    return cast(Grey, np.sqrt(across * across + down * down))  # cv2.magnitude depends on where arrays lie in memory
 
 
 def flow_between(start: Guide, end: Guide) -> Flow:
@@ -188,27 +214,64 @@ def fetched_along(picture: Samples, flow: Flow) -> Samples:
     return _fetched(picture, flow + _grid(flow.shape[1], flow.shape[0]))
 
 
-def warp(rgb: Tensor, flow: Flow, mismatch: Grey, *, picture: Tensor, error: Tensor) -> None:
-    """Fetch `rgb` [3, H, W] along a flow of any scale [h, w, 2] with its error [h, w], in pixels of that scale.
+def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Picture]) -> Aligned:
+    """Every witness warped onto `center` along its way; with no witnesses the result has K = 0."""
+    channels, height, width = center.pixels.shape
+    warped = torch.empty((len(witnesses), channels, height, width), dtype=torch.float32)
+    error = torch.zeros(()).expand(len(witnesses), height, width)  # no memory, where nothing has to be said
+    if any(way.error is not None or way.outside is not None for way in ways):
+        error = error.contiguous()
+    for k, (witness, way) in enumerate(zip(witnesses, ways, strict=True)):
+        warp(witness.pixels, way, center.pixels, picture=warped[k], error=error[k])
+    return Aligned(observed=center.pixels, witnesses=warped, error=error)
 
-    Writes the warped picture into `picture` [3, H, W] and the error in full-size pixels into `error` [H, W],
-    +inf where the flow leaves the picture. Both and `rgb` are contiguous float32.
+
+def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor, error: Tensor) -> None:
+    """Fetch `pixels` [C, H, W] along a way of any scale, for the picture `observed` [C, H, W].
+
+    Writes the warped picture into `picture` [C, H, W] and the error in full-size pixels into `error` [H, W]: +inf where
+    the flow leaves the picture, and there `picture` is the observed one. All are contiguous float32.
     """
-    height, width = rgb.shape[1:]
-    factor = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    target = cast(Flow, cv2.resize(flow * factor, (width, height), interpolation=cv2.INTER_LINEAR))
-    target += _grid(width, height)
-    for channel, warped in zip(rgb.numpy(), picture.numpy(), strict=True):  # cheaper than to interleave and back
-        warped[:] = _fetched(channel, target)
-    distrust = error.numpy()
-    distrust[:] = cv2.resize(mismatch * factor.max(), (width, height), interpolation=cv2.INTER_LINEAR)
-    distrust[cv2.inRange(target, np.zeros(2), np.array([width - 1, height - 1], np.float64)) == 0] = np.inf
+    height, width = pixels.shape[1:]
+    target = places_along(way, width, height)
+    for channel, warped in zip(pixels.numpy(), picture.numpy(), strict=True):  # cheaper than to interleave and back
+        _fetched(channel, target, warped)
+    distrust, coarser = error.numpy(), max(width / way.flow.shape[1], height / way.flow.shape[0])
+    if way.error is not None:
+        cv2.resize(way.error * np.float32(coarser), (width, height), dst=distrust, interpolation=cv2.INTER_LINEAR)
+    if way.outside is not None:
+        outside = cv2.resize(way.outside, (width, height), interpolation=cv2.INTER_NEAREST)
+        np.putmask(distrust, outside != 0, np.inf)
+        for channel, warped in zip(observed.numpy(), picture.numpy(), strict=True):
+            cv2.copyTo(channel, outside, warped)
 
 
-def _fetched(picture: Samples, target: Flow) -> Samples:
+def places_along(way: Way, width: int, height: int) -> Flow:
+    """Where each pixel of a picture of that size lies in the witness. [height, width, 2], (x, y) in its pixels"""
+    if way.flow.shape[:2] == (height, width):
+        return cast(Flow, cv2.add(way.flow, _grid(width, height)))
+    factor = np.array([width / way.flow.shape[1], height / way.flow.shape[0]], np.float32)
+    target = cv2.resize(way.flow * factor, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cast(Flow, cv2.add(target, _grid(width, height), dst=target))
+
+
+def pixels_along(pixels: Tensor, way: Way) -> Tensor:
+    """Pixels [C, H, W] of a witness, of any size, warped along the way to it. float32"""
+    target = places_along(way, pixels.shape[2], pixels.shape[1])
+    return torch.stack([torch.from_numpy(_fetched(channel, target)) for channel in pixels.numpy()])
+
+
+def _outside(flow: Flow) -> Guide | None:
+    """Where a flow [h, w, 2] leads out of the picture: 255, else 0; None where it nowhere does."""
+    height, width = flow.shape[:2]
+    outside = cv2.bitwise_not(cv2.inRange(flow + _grid(width, height), (0, 0), (width - 1, height - 1)))
+    return cast(Guide, outside) if outside.any() else None
+
+
+def _fetched(picture: Samples, target: Flow, into: Samples | None = None) -> Samples:
     """`picture` [h, w] or [h, w, C] read at the positions `target` [h, w, 2], by linear interpolation."""
     none: Any = None  # cv2 takes two maps or, as here, both coordinates in one; its stubs know only the former
-    read = cv2.remap(picture, target, none, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    read = cv2.remap(picture, target, none, cv2.INTER_LINEAR, dst=into, borderMode=cv2.BORDER_REPLICATE)
     return cast(Samples, read)
 
 

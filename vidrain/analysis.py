@@ -22,9 +22,9 @@ from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
 from vidrain.dimension import levina_bickel, two_nearest
 from vidrain.errors import InputError
-from vidrain.model.planes import luma, median
+from vidrain.model.planes import ranked
 from vidrain.shots import ShotOptions, is_repeat
-from vidrain.types import Aligned
+from vidrain.types import Aligned, Sight
 from vidrain.video.decode import open_video
 from vidrain.watchdog import STALL_S, Watchdog
 
@@ -103,6 +103,8 @@ def dimensions(path: str | Path, *, stall_s: float = STALL_S) -> Dimensions:
 class _Sampler:
     """A decomposer that keeps patches of the layers of every frame it is shown, and removes what the baseline does."""
 
+    sees: Sight = "luma"
+    wants_error = False
     first = None  # patches are those of frames as observed
     remembers = False
 
@@ -121,10 +123,10 @@ class _Sampler:
         return self._baseline.radius
 
     def __call__(self, aligned: Aligned) -> Tensor:
-        """The baseline's rain. [3, H, W]"""
+        """The baseline's rain. [1, H, W]"""
         removed = self._baseline(aligned)
         if len(aligned.witnesses) and not self._is_repeat(aligned):
-            self._keep(aligned, luma(removed) * _LEVELS)
+            self._keep(aligned, removed[0] * _LEVELS)
         return removed
 
     def _is_repeat(self, aligned: Aligned) -> bool:
@@ -133,8 +135,8 @@ class _Sampler:
         return before is not None and is_repeat(before, self._before, ShotOptions())
 
     def _keep(self, aligned: Aligned, removed: Tensor) -> None:
-        observed = luma(aligned.observed) * _LEVELS
-        middle = median([luma(witness) * _LEVELS for witness in aligned.witnesses])
+        observed = aligned.observed[0] * _LEVELS
+        middle = ranked(list(aligned.witnesses[:, 0])).middle * _LEVELS
         excess = observed - middle
         noise = float(excess.abs().median()) * _MAD
         denoised = (excess - _DEVIATIONS * noise).clamp(min=0)

@@ -1,23 +1,22 @@
 """The decomposer that needs no training: what is brighter than the neighbouring frames, and looks like a streak.
 
-Per pixel the median M of the aligned witnesses is compared with the observation O. Rain only brightens, so only
-the excess O - M > 0 can be rain; a few cheap measures then say whether it could as well be texture that the
+Per pixel of luma the median M of the aligned witnesses is compared with the observation O. Rain only brightens, so
+only the excess O - M > 0 can be rain; a few cheap measures then say whether it could as well be texture that the
 alignment missed. Knows nothing of video, flow or files.
 
-    rain = Baseline(BaselineOptions())(aligned)   # [3, H, W], subtract it
+    rain = Baseline(BaselineOptions())(aligned)   # [1, H, W], subtract it
 """
 
 from dataclasses import dataclass, field, replace
-from functools import reduce
-from math import inf, isnan
+from math import isnan
 
 import torch
 from torch import Tensor
 
 from vidrain.errors import UsageError
-from vidrain.model.planes import luma, median
+from vidrain.model.planes import Ranked, ranked
 from vidrain.model.streaks import Doubts, share_of_rain, shrink_of
-from vidrain.types import Aligned
+from vidrain.types import Aligned, Sight
 
 _WIDEST = 8  # frames; the window grows with four times the radius
 _MOST_PASSES = 3  # each takes the time of the first
@@ -53,6 +52,7 @@ class BaselineOptions:
 class Baseline:
     """One-sided median of the aligned neighbours, the observed frame itself left out, as far as it looks like rain."""
 
+    sees: Sight = "luma"
     remembers = False
 
     def __init__(self, options: BaselineOptions) -> None:
@@ -69,25 +69,26 @@ class Baseline:
         """Neighbours wanted on each side."""
         return self.options.radius
 
+    @property
+    def wants_error(self) -> bool:
+        """Whether the error of the flow counts."""
+        return self.options.largest_error is not None
+
     def __call__(self, aligned: Aligned) -> Tensor:
-        """Rain to subtract from the observation. [3, H, W] float32 >= 0, in units of RGB in [0, 1]"""
-        observed = aligned.observed
+        """Rain to subtract from the observation. [1, H, W] float32 >= 0"""
         if not len(aligned.witnesses):
-            return torch.zeros_like(observed)
-        background, spread = _witnessed(aligned, inf if (limit := self.options.largest_error) is None else limit)
+            return torch.zeros_like(aligned.observed)
+        found = _witnessed(aligned, self.options.largest_error)
+        observed, background, spread = aligned.observed[0], found.middle, found.most - found.least
         shrink = shrink_of(observed.shape)
-        share = share_of_rain(luma(observed), luma(background), spread, doubts=self.options.doubts, shrink=shrink)
-        return torch.sub(observed, background, out=background).clamp_(min=0).mul_(share)
+        share = share_of_rain(observed, background, spread, doubts=self.options.doubts, shrink=shrink)
+        return (observed - background).clamp_(min=0).mul_(share)[None]
 
 
-def _witnessed(aligned: Aligned, largest_error: float) -> tuple[Tensor, Tensor]:
-    """M [3, H, W], the median of the witnesses, and the range of their luma [H, W].
-
-    Where its flow does not lead back, or its warp left the picture, a witness votes for the observation.
-    """
-    votes = [
-        torch.where(error < largest_error, witness, aligned.observed)
-        for error, witness in zip(aligned.error, aligned.witnesses, strict=True)
-    ]
-    brightness = [luma(vote) for vote in votes]
-    return median(votes), reduce(torch.maximum, brightness) - reduce(torch.minimum, brightness)
+def _witnessed(aligned: Aligned, largest_error: float | None) -> Ranked:
+    """The votes of the witnesses, [H, W] each. Where its flow does not lead back one votes for the observation."""
+    votes = list(aligned.witnesses[:, 0])
+    if largest_error is not None:
+        near = zip(aligned.error < largest_error, votes, strict=True)
+        votes = [torch.where(is_near, vote, aligned.observed[0]) for is_near, vote in near]
+    return ranked(votes)

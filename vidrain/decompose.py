@@ -1,6 +1,7 @@
 """Frames in, layers out: the straight line from observed frames to B and R, for any decomposer.
 
-picture -> judge the step from the frame before -> window -> witnesses -> align -> decompose -> quantise. A decomposer
+picture -> judge the step from the frame before -> window -> witnesses -> align -> decompose -> quantise. Most see the
+luma alone: a streak is as bright in all colours, and what of the colour goes with it follows (`chroma`). A decomposer
 of two passes has the pictures dried by its first one before they become witnesses. A frame's layers depend on what
 lies within `context_of` it alone, so a part of a video gives the same layers as the whole; a decomposer that keeps
 something for the length of a shot (`nlcl` with frozen statistics) is the exception.
@@ -17,15 +18,16 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Picture, guide_of
+from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
+from vidrain.chroma import chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.layers import subtract
 from vidrain.shots import ShotOptions, Step, choose_witnesses, step_between
 from vidrain.stream import Window, sliding_windows
-from vidrain.types import Aligned, Decomposer, Frame, Layers, VideoInfo
-from vidrain.video.color import Conversion, conversion_for, stored, to_codes, to_rgb, upright
+from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
+from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
 
 _MOST_FAILED = Fraction(1, 100)  # of all frames
 _MOST_SHOWN = 8
@@ -55,6 +57,26 @@ class Judged(NamedTuple, Generic[Source]):
     shot: int
 
 
+class Followed(NamedTuple, Generic[Source]):
+    """A picture and its nearest different ones on each side, with the ways to them."""
+
+    center: Judged[Source]
+    witnesses: list[Judged[Source]]
+    ways: list[Way]
+
+
+class Taken(NamedTuple):
+    """What a decomposer takes from a picture, as its pixels, on the CPU; and what it saw that."""
+
+    rain: Tensor
+    aligned: Aligned
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it is made of numbers."""
+        return bool(torch.isfinite(self.rain.sum()))  # NaN and infinity survive every sum
+
+
 def reach_of(radius: int) -> int:
     """Frames of context on each side: twice the radius, so that single repeats leave witnesses enough."""
     return 2 * radius
@@ -80,22 +102,43 @@ def decompose(
     A frame for which the decomposer gives NaN or infinity goes through as it is and is marked. Raises ModelError for
     rain of another shape.
     """
-    conversion = conversion_for(info)
-    aligner = Aligner(options.align)
-    pictures = ((frame, _picture(frame, info, conversion, options)) for frame in frames)
+    return parted(
+        followed(witnessed(frames, info, decomposer, options), decomposer, options, wanted), info, decomposer, options
+    )
+
+
+# The stages of that, for whoever has a thread for each.
+
+
+def witnessed(
+    frames: Iterable[Frame], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
+) -> Iterator[Judged[Frame]]:
+    """Frames as the decomposer sees them, ready to bear witness."""
+    pictures = ((frame, picture_of(frame, info, options, decomposer.sees)) for frame in frames)
     seen = judged(pictures, options.shots)
-    if decomposer.first is not None:
-        seen = dried(seen, decomposer.first, options)
+    return seen if decomposer.first is None else dried(seen, decomposer.first, options)
+
+
+def followed(
+    seen: Iterable[Judged[Frame]],
+    decomposer: Decomposer,
+    options: DecomposeOptions,
+    wanted: Container[int] | None = None,
+) -> Iterator[Followed[Frame]]:
+    """The wanted ones with their witnesses, and how these have moved."""
+    aligner = Aligner(options.align)
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
-        frame = window.center.source
-        if wanted is not None and frame.index not in wanted:
-            continue
+        if wanted is None or window.center.source.index in wanted:
+            yield follow(window, decomposer, aligner)
+
+
+def parted(
+    seen: Iterable[Followed[Frame]], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
+) -> Iterator[Layers]:
+    """Their layers."""
+    for item in seen:
         with torch.inference_mode():  # not around the yield: it would hold for the consumer's code too
-            rain = _rain_of(window, decomposer, aligner, options.device)
-            if bool(torch.isfinite(rain.sum())):  # NaN and infinity survive every sum
-                layers = quantised(frame, rain, info, conversion)
-            else:
-                layers = Layers(frame, frame.planes, is_untouched=True)
+            layers = layers_of(item, taken_from(aligned_of(item), decomposer, options.device), info, decomposer.sees)
         yield layers
 
 
@@ -128,18 +171,40 @@ def dry(
     """The centre of a window, to bear witness as `first` leaves it; as it was where that fails."""
     picture = window.center.picture
     with torch.inference_mode():
-        rain = _rain_of(window, first, aligner, options.device)
-        rgb = (picture.rgb - rain).contiguous() if bool(torch.isfinite(rain.sum())) else picture.rgb
-    guide = guide_of(rgb, options.align)
-    return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, rgb, guide))
+        taken = taken_from(aligned_of(follow(window, first, aligner)), first, options.device)
+        pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
+    guide = guide_of(pixels, options.align)
+    return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
 
 
-def aligned_at(window: Window[Judged[Source]], radius: int, aligner: Aligner) -> Aligned:
-    """The centre of a window, observed, and its nearest `radius` witnesses on each side warped onto it."""
+def picture_of(frame: Frame, info: VideoInfo, options: DecomposeOptions, sight: Sight) -> Picture:
+    """A frame ready for alignment, as a decomposer of that sight sees it."""
+    seen = to_luma if sight == "luma" else to_rgb
+    pixels = upright(seen(frame.planes, conversion_for(info)), info.display_matrix)
+    return Picture(frame.index, pixels, guide_of(pixels, options.align))
+
+
+def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Aligner) -> Followed[Source]:
+    """The centre of a window, and its nearest witnesses on each side, as many as `decomposer` wants."""
     steps = [item.step for item in window.items[1:]]
-    chosen = choose_witnesses(steps, window.position, radius)
-    aligned = aligner.align(window.center.picture, [window.items[place].witness for place in chosen])
-    return replace(aligned, shot=window.center.shot)
+    chosen = choose_witnesses(steps, window.position, decomposer.radius)
+    center, witnesses = window.center, [window.items[place] for place in chosen]
+    ways = aligner.ways(center.picture, [each.witness for each in witnesses], wants_error=decomposer.wants_error)
+    return Followed(center, witnesses, ways)
+
+
+def aligned_of(seen: Followed[Source]) -> Aligned:
+    """A picture with its witnesses warped onto it."""
+    aligned = aligned_along(seen.ways, seen.center.picture, [each.witness for each in seen.witnesses])
+    return replace(aligned, shot=seen.center.shot)
+
+
+def taken_from(aligned: Aligned, decomposer: Decomposer, device: str) -> Taken:
+    """What `decomposer` takes from a picture, seen among its witnesses."""
+    height, width = aligned.observed.shape[-2:]
+    with short_of(device, f"a picture of {width}x{height}"):
+        rain = decomposer(_on(torch.device(device), aligned)).cpu()
+    return Taken(_checked(rain, aligned), aligned)
 
 
 def tolerated(layers: Iterable[Layers], total: int, untouched: list[int]) -> Iterator[Layers]:
@@ -174,10 +239,32 @@ def failed_frames(untouched: Sequence[int]) -> list[Notice]:
     return [Notice(code="model", message=message)]
 
 
-def quantised(frame: Frame, rain: Tensor, info: VideoInfo, conversion: Conversion) -> Layers:
-    """Take upright float `rain` [3, H, W] to the stored planes, round it once, and subtract it from O."""
-    removal = to_codes(stored(rain, info.display_matrix), conversion)
+def layers_of(seen: Followed[Frame], taken: Taken, info: VideoInfo, sight: Sight) -> Layers:
+    """Take what was taken from a picture to the stored planes, round it once, and subtract it from O."""
+    frame = seen.center.source
+    if not taken.is_finite:
+        return Layers(frame, frame.planes, is_untouched=True)
+    if not bool(taken.rain.any()):
+        return Layers(frame, frame.planes)
+    if sight == "luma" and seen.witnesses:
+        removal = _with_colours(seen, taken, info)
+    else:  # of all colours; or of luma, without anything that the colour could differ from
+        removal = to_codes(stored(taken.rain.expand(3, -1, -1), info.display_matrix), conversion_for(info))
     return Layers(frame, subtract(frame.planes, removal, info.layout.depth))
+
+
+def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainPlanes:
+    """Rain of the luma, and what of the colours goes with it, as stored planes."""
+    frame, rain, matrix = seen.center.source, taken.rain[0], info.display_matrix
+    first = 0 if info.layout.family == "gbrp" else 1  # of the planes that are not luma
+    removal = [rounded(stored(rain, matrix) * conversion_for(info).scale[0])][:first]
+    if frame.planes[first:]:
+        observed, *others = (
+            colours_of(each.planes[first:], matrix) for each in (frame, *(witness.source for witness in seen.witnesses))
+        )
+        colours = chroma_removal(observed, others, seen.ways, rain, taken.aligned)
+        removal += [rounded(plane) for plane in stored(colours, matrix)]
+    return tuple(removal)
 
 
 def _checked(rain: Tensor, aligned: Aligned) -> Tensor:
@@ -186,19 +273,6 @@ def _checked(rain: Tensor, aligned: Aligned) -> Tensor:
         found, due = (f"{tuple(part.shape)} {part.dtype}" for part in (rain, aligned.observed))
         raise ModelError(f"the model gave {found} for a picture of {due}: it does not fit; take another --model")
     return rain
-
-
-def _picture(frame: Frame, info: VideoInfo, conversion: Conversion, options: DecomposeOptions) -> Picture:
-    rgb = upright(to_rgb(frame.planes, conversion), info.display_matrix)
-    return Picture(frame.index, rgb, guide_of(rgb, options.align))
-
-
-def _rain_of(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Aligner, device: str) -> Tensor:
-    height, width = window.center.picture.rgb.shape[-2:]
-    with short_of(device, f"a picture of {width}x{height}"):
-        aligned = aligned_at(window, decomposer.radius, aligner)
-        rain = decomposer(_on(torch.device(device), aligned)).cpu()
-    return _checked(rain, aligned)
 
 
 def _on(device: torch.device, aligned: Aligned) -> Aligned:

@@ -3,7 +3,7 @@
 What can be refused is refused here. Knows nothing of the command line or of configuration files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -214,7 +214,10 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
         span=span,
         pace=pace,
         copy=copy,
-        notices=notices_for(video, clean.plan, picked.info, copy, pace=pace, is_last=options.video != ALL),
+        notices=(
+            *notices_for(video, clean.plan, picked.info, copy, pace=pace, is_last=options.video != ALL),
+            *_unused(model, options),
+        ),
         on_bad_frame=options.on_bad_frame,
         watchdog=Watchdog(info.path, options.stall_s),
     )
@@ -224,6 +227,17 @@ def settings_of(options: CleanOptions, model: str, kept: range) -> dict[str, Any
     """All settings of a job, as its line of provenance counts them. kept: indices of the frames that go out."""
     settings = asdict(replace(options, encode=clean_encoding(options))) | {"model": model}
     return settings | {"kept": [kept.start, kept.stop] if options.start or options.end else None}
+
+
+def _unused(model: str, options: CleanOptions) -> Iterator[Notice]:
+    """Said of settings of a model that is not the one chosen: nobody would see that they do nothing."""
+    for name, chosen, usual in (
+        ("baseline", options.baseline, BaselineOptions()),
+        ("nlcl", options.nlcl, NlclOptions()),
+    ):
+        if model != name and chosen != usual:
+            said = f"settings of {name} do nothing: the model is {model}; add --model {name}, or leave them out"
+            yield Notice(code="unused", message=said)
 
 
 def clean_encoding(options: CleanOptions) -> EncodeOptions:

@@ -1,4 +1,4 @@
-"""From a source to the layers of a range of its frames, with a thread to decode and one to decompose.
+"""From a source to the layers of a range of its frames, with a thread for each stage of it.
 
 What `clean`, the exports, the measurements and the previews have in common; knows nothing of what becomes of layers.
 
@@ -9,7 +9,7 @@ What `clean`, the exports, the measurements and the previews have in common; kno
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from vidrain.decompose import DecomposeOptions, context_of, decompose
+from vidrain.decompose import DecomposeOptions, context_of, followed, parted, witnessed
 from vidrain.errors import OtherPicture
 from vidrain.stream import prefetch
 from vidrain.types import Decomposer, Frame, Layers
@@ -32,14 +32,20 @@ def separated(
 ) -> Iterator[Iterator[Layers]]:
     """Layers of the frames `kept` that decode, in order, as cleaning the whole video would give them.
 
-    Leaving ends both threads. Raises InputError, ModelError.
+    Leaving ends all threads. Raises InputError, ModelError.
     """
     with ExitStack() as stack:
         context = _context(video, kept, context_of(decomposer))
         frames = watchdog.ahead(context, _DECODED_AHEAD, "decode", video.decoded.place)
         decoded = stack.enter_context(closing(frames))
-        computed = decompose(decoded, video.info, decomposer, options=options, wanted=kept)
-        yield stack.enter_context(closing(prefetch(computed, _COMPUTED_AHEAD, "decompose")))
+        seen = witnessed(decoded, video.info, decomposer, options)
+        if decomposer.first is not None:  # else it is next to nothing
+            seen = stack.enter_context(closing(prefetch(seen, _COMPUTED_AHEAD, "witness")))
+        moved = stack.enter_context(
+            closing(prefetch(followed(seen, decomposer, options, kept), _COMPUTED_AHEAD, "follow"))
+        )
+        layers = parted(moved, video.info, decomposer, options)
+        yield stack.enter_context(closing(prefetch(layers, _COMPUTED_AHEAD, "part")))
 
 
 def _context(video: Video, kept: range, reach: int) -> Iterator[Frame]:

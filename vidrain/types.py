@@ -16,6 +16,7 @@ Plane = npt.NDArray[np.unsignedinteger]
 Planes = tuple[Plane, ...]
 RainPlanes = tuple[npt.NDArray[np.int16], ...]
 FieldOrder = Literal["top", "bottom"]
+Sight = Literal["luma", "rgb"]
 Family = Literal["yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp"]
 
 _CHROMA_SHIFTS: dict[Family, tuple[int, int]] = {
@@ -190,9 +191,11 @@ class Frame:
 class Aligned:
     """An observed frame and its neighbours warped onto it: all a decomposer gets to see.
 
-    observed: [3, H, W] float32 RGB, upright, nominally in [0, 1], not clipped.
-    witnesses: [K, 3, H, W] likewise, K from 0 to twice the radius, nearest first on each side.
-    error: [K, H, W] float32 forward-backward flow error in pixels; +inf where the warp left the picture.
+    observed: [C, H, W] float32, upright, nominally in [0, 1], not clipped: luma or RGB, as the decomposer sees.
+    witnesses: [K, C, H, W] likewise, K from 0 to twice the radius, nearest first on each side; the
+        observation itself where the warp left the picture.
+    error: [K, H, W] float32 forward-backward flow error in pixels, 0 where nobody asked for it; +inf where the warp
+        left the picture.
     shot: how many cuts lie between the first frame that was read and this one.
     """
 
@@ -210,15 +213,23 @@ class Decomposer(Protocol):
         """What takes the rain off the neighbours before they bear witness; None: they do as they were observed."""
 
     @property
+    def sees(self) -> Sight:
+        """What it is shown of every picture; `first` sees the same."""
+
+    @property
     def radius(self) -> int:
         """Different frames wanted on each side of the observed one; 0 works on single frames."""
+
+    @property
+    def wants_error(self) -> bool:
+        """Whether it looks at the forward-backward error of the flow; if not, that is not measured."""
 
     @property
     def remembers(self) -> bool:
         """Whether a frame's rain depends on more frames of its shot than `radius` says, by what was seen before."""
 
     def __call__(self, aligned: Aligned) -> Tensor:
-        """What to subtract from the observation. [3, H, W] float32, in units of RGB in [0, 1]"""
+        """What to subtract from the observation. [C, H, W] float32, in its units"""
 
 
 @dataclass(frozen=True)

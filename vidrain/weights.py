@@ -27,11 +27,11 @@ from vidrain.model.nlcl import Generator, Nlcl, NlclDecomposer, NlclOptions, Sta
 from vidrain.types import Decomposer
 
 # What each preset stands for; it chooses the model and nothing else.
-PRESETS = {"fast": "baseline", "balanced": "baseline", "quality": "gate-s"}
+PRESETS = {"fast": "baseline", "balanced": "gate-s", "quality": "gate-l"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
 _SHIPPED = Path(__file__).with_name("shipped")
-_VERSION = "4"  # of `model.planes.look` and `Gate` together: other planes make other weights
+_VERSION = "5"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
 @overload
@@ -63,11 +63,15 @@ def load_model(
     if name == "nlcl":
         return _load_nlcl(path, statistics)
     if name in CONFIGS:
-        return GateDecomposer(_load_gate(name, path), first=Baseline(BaselineOptions()))
+        return _decomposer(_load_gate(name, path))
     if path is not None:
         made_for = read_header(path).get("model", "an unnamed model")
         raise ModelError(f"{path}: holds weights of {made_for}, but {name} takes none; leave --weights out")
     return Baseline(baseline or BaselineOptions())
+
+
+def _decomposer(net: Gate) -> GateDecomposer:
+    return GateDecomposer(net, first=Baseline(BaselineOptions()) if net.config.is_dried else None)
 
 
 def load_decomposer(name: str, weights: Path | None, *, baseline: BaselineOptions, nlcl: NlclOptions) -> Decomposer:

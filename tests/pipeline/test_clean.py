@@ -95,7 +95,9 @@ def test_preview_shows_rain_on_black(samples: Path, tmp_path: Path, vidrain: Vid
     assert "yuv420p" in ffmpeg_says.streams(preview)[0]
     for shown, exact in zip(open_video(preview).frames(), open_video(rain).frames(), strict=True):
         removed = exact.planes[0].astype(np.float32) - 512
-        assert abs(float(shown.planes[0][removed == 0].mean()) - 16) < 1
+        dry = shown.planes[0][removed == 0]
+        assert 16 <= float(np.median(dry)) <= 17
+        assert abs(float(dry.mean()) - 16) < 2  # H.264 rings beside streaks
         assert np.corrcoef(shown.planes[0].ravel(), removed.ravel())[0, 1] > 0.9
 
 

@@ -124,7 +124,7 @@ def test_results_of_others_are_measured_as_the_model_itself(vidrain: Vidrain, da
     settings = FAST.split()[1:]
     for source in (*(data / "paired").glob("*_rainy.mp4"), *data.glob("clean/*"), *data.glob("real/*")):
         target = theirs / f"{source.stem}.clean.mp4"
-        assert vidrain("clean", source, "-o", target, "--archive", *settings).code == 0
+        assert vidrain("clean", source, "-o", target, "--archive", "--model", "baseline", *settings).code == 0
     common = ("-c", tmp_path / "eval.yaml", "-o", tmp_path / "out", "every=4", "sets.pairs.steps=true")
     sets = [word for name in ("pairs", "harm", "real") for word in ("--set", name)]
     ran = vidrain("eval", *common, *sets, "--method", FAST, "--method", f"results={theirs}")

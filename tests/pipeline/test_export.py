@@ -172,7 +172,7 @@ def test_a_part_is_that_of_the_whole_in_two_passes(samples: Path, tmp_path: Path
 
 def test_manifest_says_what_made_it(samples: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/bin/vidrain", "export", "a clip.mp4"])
-    folder = exported("full_range.mp4", "--end", "1", "--format", "tiff", "baseline.radius=2")
+    folder = exported("full_range.mp4", "--end", "1", "--format", "tiff", "model=baseline", "baseline.radius=2")
     manifest = own_libraries.manifest_of(folder)
     digest = hashlib.sha256((samples / "full_range.mp4").read_bytes()).hexdigest()
     assert manifest["source"]["sha256"] == digest
@@ -189,17 +189,16 @@ def test_manifest_says_what_made_it(samples: Path, exported: Exported, monkeypat
 def test_manifest_names_the_weights_that_come_with_vidrain(exported: Exported) -> None:
     folder = exported("odd.mp4", "--end", "1", "--rain", "--format", "npz", "preset=quality")
     manifest = own_libraries.manifest_of(folder)
-    digest = hashlib.sha256((Path(library.__file__).parent / "shipped/gate-s.safetensors").read_bytes()).hexdigest()
-    assert manifest["model"] == {"name": "gate-s", "weights_sha256": digest}
+    digest = hashlib.sha256((Path(library.__file__).parent / "shipped/gate-l.safetensors").read_bytes()).hexdigest()
+    assert manifest["model"] == {"name": "gate-l", "weights_sha256": digest}
     assert f" weights={digest[:12]} " in manifest["made_by"]
 
 
 @pytest.mark.proves("export KEY=VALUE", "export --model", "export --weights", "export --json")
 def test_model_and_events(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     source = samples / "odd.mp4"
-    ran = vidrain(
-        "export", source, "-o", tmp_path / "a", "--end", "3", "--format", "npz", "--json", "baseline.radius=1"
-    )
+    how = ("--end", "3", "--format", "npz", "--json", "model=baseline", "baseline.radius=1")
+    ran = vidrain("export", source, "-o", tmp_path / "a", *how)
     assert [event["event"] for event in ran.events if event["event"] != "progress"] == ["export_plan", "export_done"]
     assert (ran.events[0]["frames"], ran.events[0]["resumed"], ran.events[-1]["frames"]) == (3, 0, 3)
     assert own_libraries.manifest_of(tmp_path / "a")["config"]["baseline"]["radius"] == 1

@@ -15,7 +15,7 @@ from tests.stopped import outputs, resumed
 from vidrain import pipeline
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.segments.folder import folder_of
-from vidrain.types import Aligned
+from vidrain.types import Aligned, Sight
 
 pytestmark = [pytest.mark.fault(29), pytest.mark.usefixtures("short_segments")]
 
@@ -28,6 +28,8 @@ class Hungry:
     radius: int = 1
     first: None = None
     remembers: bool = False
+    sees: Sight = "luma"
+    wants_error: bool = False
     calls: int = 0
     model: Baseline = field(default_factory=lambda: Baseline(BaselineOptions(radius=1)))
 
@@ -42,7 +44,7 @@ class Hungry:
 def test_finished_segments_stay_and_the_same_command_goes_on(
     clip: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ("baseline.radius=1", "--json")
+    options = ("--model", "baseline", "baseline.radius=1", "--json")
     assert vidrain("clean", clip, "-o", out, *options).code == 0
     due = out.read_bytes()
     out.unlink()

@@ -47,7 +47,8 @@ def parts_of(excerpt: dict[str, Any], folder: Path) -> list[list[np.ndarray]]:
 @pytest.mark.proves("preview KEY=VALUE", "preview --json", "preview --force")
 def test_preview_shows_the_seconds_that_were_asked_for(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     clip, page = samples / "vfr.mp4", tmp_path / "page.html"
-    ran = vidrain("preview", clip, "-o", page, "--at", "0:00:00.5", "--seconds", "0.4", "--json", "baseline.radius=1")
+    how = ("--at", "0:00:00.5", "--seconds", "0.4", "--json", "model=baseline", "baseline.radius=1")
+    ran = vidrain("preview", clip, "-o", page, *how)
     assert (ran.code, ran.err) == (0, "")
     assert [event["event"] for event in ran.events if event["event"] != "progress"] == ["page_plan", "page_done"]
     track, data = ffmpeg_says.shown_frames(clip), data_of(page)
@@ -322,17 +323,17 @@ def test_pages_of_the_longest_names(name: str, samples: Path, tmp_path: Path, vi
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "told", "model"),
     [
-        ((), ()),
-        (("--archive",), ()),
-        (("--pad", "--preset", "quality"), ()),
-        (("--start", "1", "--keep-pts"), ("--start", "1", "--keep-pts")),
+        ((), (), "gate-s"),
+        (("--archive", "--preset", "fast"), (), "baseline"),
+        (("--pad", "--preset", "quality"), (), "gate-l"),
+        (("--start", "1", "--keep-pts"), ("--start", "1", "--keep-pts"), "gate-s"),
     ],
     ids=["defaults", "archive", "pad", "part"],
 )
 def test_report_shows_the_settings_whose_hash_the_file_holds(
-    given: tuple[str, ...], told: tuple[str, ...], samples: Path, tmp_path: Path, vidrain: Vidrain
+    given: tuple[str, ...], told: tuple[str, ...], model: str, samples: Path, tmp_path: Path, vidrain: Vidrain
 ) -> None:
     """As far as they are defaults, or seen in the file itself."""
     made, source = tmp_path / "made.mp4", samples / "odd.mp4"
@@ -345,9 +346,11 @@ def test_report_shows_the_settings_whose_hash_the_file_holds(
     assert line.endswith(f" config={hashlib.sha256(text.encode()).hexdigest()[:12]}")
     assert (settings["pad"], settings["keep_pts"]) == ("--pad" in given, "--keep-pts" in given)
     assert settings["encode"]["codec"] == ("ffv1" if "--archive" in given else None)
-    own = hashlib.sha256((Path(package.__file__).parent / "shipped/gate-s.safetensors").read_bytes()).hexdigest()[:12]
-    due = ("gate-s", f"SHA-256 {own}..., which come with vidrain"), ("baseline", "none: it needs no weights")
-    assert [dict(data["facts"])[name] for name in ("model", "weights")] == list(due["--pad" not in given])
+    weights = "none: it needs no weights"
+    if model != "baseline":
+        own = hashlib.sha256((Path(package.__file__).parent / f"shipped/{model}.safetensors").read_bytes()).hexdigest()
+        weights = f"SHA-256 {own[:12]}..., which come with vidrain"
+    assert [dict(data["facts"])[name] for name in ("model", "weights")] == [model, weights]
 
 
 def test_report_says_what_of_the_settings_is_not_known(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:

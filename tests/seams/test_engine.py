@@ -31,7 +31,13 @@ from vidrain.events import ignore
 
 pytestmark = pytest.mark.timeout(300)
 
-CHEAP = ["baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "encode.options.preset=ultrafast"]
+CHEAP = [
+    "model=baseline",
+    "baseline.radius=1",
+    "align.preset=ultrafast",
+    "align.scale=0.25",
+    "encode.options.preset=ultrafast",
+]
 SLOTS = 2
 MOST_BYTES = 20_000  # of all that travels for a file: two frames of these clips have 130 kB
 

@@ -42,7 +42,7 @@ WITHOUT_RAIN = (
     *("train/dashcam0.mp4", "train/kitti_gray.mp4", "train/night_road.mp4", "train/street2.mp4"),
     *("train/street_hevc.mp4", "train/truck.mp4"),
 )
-CHEAP = ("baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "-e", "preset=ultrafast")
+CHEAP = ("model=baseline", "baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "-e", "preset=ultrafast")
 
 
 def cleaned(*arguments: str | Path) -> dict[str, Any]:

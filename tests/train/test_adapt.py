@@ -23,7 +23,7 @@ from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
 from vidrain.train.adapt import AdaptOptions, Outcome, adapt, judged
 from vidrain.train.balance import LossWeights
 from vidrain.train.stretches import Clip, Stretch, parts_of, split
-from vidrain.video.color import conversion_for, to_rgb
+from vidrain.video.color import conversion_for, to_luma
 from vidrain.video.decode import open_video
 from vidrain.watchdog import Watchdog
 
@@ -248,7 +248,7 @@ def test_a_stretch_reads_its_own_frames(tmp_path: Path) -> None:
     whole = clip(path)
     found = Stretch(whole, range(17, 30)).read([0, 3, 12])
     conversion = conversion_for(whole.video.info)
-    due = {frame.index: to_rgb(frame.planes, conversion) for frame in open_video(path).frames()}
+    due = {frame.index: to_luma(frame.planes, conversion) for frame in open_video(path).frames()}
     assert all(torch.equal(a, due[index]) for a, index in zip(found, (17, 20, 29), strict=True))
     assert not whole.video.decoded.frames.any()  # what the job decodes is its own affair
 
@@ -261,7 +261,7 @@ def test_frames_that_do_not_decode_are_stood_in_for(samples: Path, tmp_path: Pat
     assert torch.equal(pictures[1], pictures[2])
     assert torch.equal(pictures[1], pictures[3])
     assert not torch.equal(pictures[3], pictures[4])
-    assert [picture.shape for picture in broken.read([3, 4])] == [(3, 208, 208)] * 2  # none of them decodes
+    assert [picture.shape for picture in broken.read([3, 4])] == [(1, 208, 208)] * 2  # none of them decodes
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.footage import clips_at, open_footage
 from vidrain.train.window import error_of, layers_of, seen_from
+from vidrain.video.color import conversion_for, to_luma, upright
+from vidrain.video.decode import open_video
 
 CUT = Cut(radius=2, patch=48, batch=3)
 SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
@@ -30,11 +32,11 @@ def equal(first: Batch, second: Batch) -> bool:
 def test_shapes_and_ranges(samples: Path) -> None:
     batch = windows(samples / "street.mp4").batch(0)
     assert [tuple(part.shape) for part in batch[:8]] == [
-        (3, 3, 48, 48),
-        (3, 4, 3, 48, 48),
+        (3, 1, 48, 48),
+        (3, 4, 1, 48, 48),
         (3, 4, 48, 48),
-        (3, 3, 48, 48),
-        (3, 3, 48, 48),
+        (3, 1, 48, 48),
+        (3, 1, 48, 48),
         (3, 1, 48, 48),
         (3,),
         (3,),
@@ -93,6 +95,18 @@ def test_a_neighbour_comes_as_filmed_with_rain_of_its_own(tmp_path: Path) -> Non
     alone = windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12)).batch(0)
     assert alone.neighbour is None
     assert equal(alone, batch)
+
+
+def test_witnesses_are_dried_only_for_gates_that_see_them_so(tmp_path: Path) -> None:
+    path = write_moving(tmp_path / "rain.mkv", streaks=10)
+    filmed, dried = (
+        windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12, is_dried=is_dried)).batch(0)
+        for is_dried in (False, True)
+    )
+    assert torch.equal(filmed.observed, dried.observed)
+    amount = filmed.rain.mean()
+    assert amount > 0.003
+    assert 0.6 < float((filmed.witnesses - dried.witnesses).mean() / amount) < 1.2
 
 
 def test_the_window_beside_is_of_the_frame_before_at_the_same_place(tmp_path: Path) -> None:
@@ -206,6 +220,20 @@ def test_files_that_decord_misreads_are_read_in_order(tmp_path: Path) -> None:
         assert float((a - b).abs().mean()) < 0.02
 
 
+@pytest.mark.parametrize("name", ["street.mp4", "rotated.mp4", "full_range.mp4", "tenbit.mp4"])
+def test_luma_through_decord_is_that_of_the_planes(name: str, samples: Path) -> None:
+    """Upright, and to the rounding of RGB in 8 bits."""
+    video = open_video(samples / name)
+    conversion = conversion_for(video.info)
+    due = {
+        frame.index: upright(to_luma(frame.planes, conversion), video.info.display_matrix) for frame in video.frames()
+    }
+    for picture, index in zip(open_footage(samples / name, lambda notice: None).read([0, 7]), (0, 7), strict=True):
+        assert picture.shape == due[index].shape
+        assert picture.is_contiguous()
+        assert float((picture - due[index].clamp(0, 1)).abs().mean()) < 0.01
+
+
 def test_without_decord_clips_are_read_in_order(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
@@ -213,7 +241,7 @@ def test_without_decord_clips_are_read_in_order(samples: Path, monkeypatch: pyte
     heard: list[Notice] = []
     clip = open_footage(samples / "rotated.mp4", heard.append)
     assert "needs decord" in heard[0].message
-    assert clip.read([2, 5])[0].shape == (3, 256, 192)  # upright
+    assert clip.read([2, 5])[0].shape == (1, 256, 192)  # upright
 
 
 def test_folders_stand_for_their_videos(tmp_path: Path, samples: Path) -> None:

@@ -120,7 +120,7 @@ def test_it_learns_one_window_by_heart(samples: Path) -> None:
     batch = Windows(options, Cut(radius=2, patch=64, batch=2), seed=3, tell=ignore).batch(0)
     rain = teacher_rain(batch, None)
     pair = recycle(batch.observed, batch.witnesses, rain, torch.Generator().manual_seed(0), options=settings.recycle)
-    excess = look(pair.observed, pair.witnesses, batch.error, per_channel=False).excess
+    excess = look(pair.observed, pair.witnesses, batch.error).excess
     best = pair.observed - (pair.observed - pair.target).clamp(min=0).minimum(excess)
     least = charbonnier(best, pair.target, trust(pair, batch.is_clean, settings.dry), settings.softness).item()
     torch.manual_seed(0)

@@ -11,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Picture, flow_between, forward_backward_error, guide_of, warp
+from vidrain import align
+from vidrain.align import (
+    Aligner,
+    AlignOptions,
+    Picture,
+    Way,
+    aligned_along,
+    flow_between,
+    forward_backward_error,
+    guide_of,
+    pixels_along,
+    warp,
+)
 from vidrain.types import Aligned
 
 HEIGHT, WIDTH = 200, 260
@@ -33,8 +45,8 @@ def view(scene: Grey, x: int = 0, y: int = 0) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))
 
 
-def picture(index: int, rgb: Tensor, options: AlignOptions = OPTIONS) -> Picture:
-    return Picture(index, rgb, guide_of(rgb, options))
+def picture(index: int, pixels: Tensor, options: AlignOptions = OPTIONS) -> Picture:
+    return Picture(index, pixels, guide_of(pixels, options))
 
 
 def panned(frames: int, step: int = 3) -> list[Picture]:
@@ -179,6 +191,53 @@ def test_forward_backward_error_is_the_distance_missed() -> None:
     np.testing.assert_allclose(forward_backward_error(forth, back), 1, atol=1e-4)
 
 
+def test_luma_is_its_own_guide() -> None:
+    luma = torch.tensor([0.2, 0.5, -0.5, 1.5])[None, None]
+    assert guide_of(luma, OPTIONS).tolist() == [[51, 128, 0, 255]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_luma_and_colours_are_brought_back_alike(channels: int) -> None:
+    """Of a grey picture every channel is what the luma alone is."""
+    scene = landscape()
+    pictures = [view(scene, 5 * i)[:1] for i in range(3)]
+    frames = [picture(i, luma.expand(channels, -1, -1).contiguous()) for i, luma in enumerate(pictures)]
+    aligned, alone = (
+        Aligner(OPTIONS).align(seen[1], [seen[0], seen[2]])
+        for seen in (frames, [picture(i, luma) for i, luma in enumerate(pictures)])
+    )
+    assert aligned.witnesses.shape == (2, channels, HEIGHT, WIDTH)
+    # Rounding of the guide may differ by a level where three channels are weighed.
+    torch.testing.assert_close(aligned.witnesses[:, -1:], alone.witnesses, atol=0.02, rtol=0)
+    if channels == 1:
+        assert torch.equal(aligned.error, alone.error)
+
+
+def test_without_the_error_the_warp_is_the_same() -> None:
+    frames = panned(5, step=6)
+    center, witnesses = frames[2], [frames[k] for k in (1, 0, 3, 4)]
+    told = aligned_along(Aligner(OPTIONS).ways(center, witnesses), center, witnesses)
+    ways = Aligner(OPTIONS).ways(center, witnesses, wants_error=False)
+    untold = aligned_along(ways, center, witnesses)
+    assert [way.error for way in ways] == [None] * 4
+    assert torch.equal(untold.witnesses, told.witnesses)
+    outside = told.error.isinf()
+    assert outside.any()
+    assert torch.equal(untold.error, torch.zeros_like(told.error).masked_fill(outside, torch.inf))
+    assert float(told.error[~outside].mean()) > 0
+
+
+def test_where_the_warp_leaves_the_picture_the_observation_stands() -> None:
+    scene = landscape()
+    center = picture(0, view(scene))
+    aligned = Aligner(OPTIONS).align(center, [picture(1, view(scene, 9)), picture(2, view(scene, 0, -9))])
+    outside = aligned.error.isinf()[:, None].expand_as(aligned.witnesses)
+    assert outside.flatten(1).any(1).all()
+    assert torch.equal(aligned.witnesses[outside], center.pixels.expand_as(aligned.witnesses)[outside])
+    beside = ~outside & (aligned.witnesses != center.pixels)
+    assert beside.float().mean() > 0.5, "elsewhere it is the witness"
+
+
 def slow_warp(rgb: Grey, flow: Grey) -> tuple[Grey, npt.NDArray[np.bool_]]:
     """Bilinear reading pixel by pixel, the border repeated; and where the flow leaves the picture."""
     channels, height, width = rgb.shape
@@ -186,7 +245,7 @@ def slow_warp(rgb: Grey, flow: Grey) -> tuple[Grey, npt.NDArray[np.bool_]]:
     outside = np.zeros((height, width), np.bool_)
     for y in range(height):
         for x in range(width):
-            across, down = x + float(flow[y, x, 0]), y + float(flow[y, x, 1])
+            across, down = (float(np.float32(at) + by) for at, by in zip((x, y), flow[y, x], strict=True))
             outside[y, x] = not (0 <= across <= width - 1 and 0 <= down <= height - 1)
             left, top = int(np.floor(across)), int(np.floor(down))
             columns = np.clip([left, left + 1], 0, width - 1)
@@ -198,29 +257,55 @@ def slow_warp(rgb: Grey, flow: Grey) -> tuple[Grey, npt.NDArray[np.bool_]]:
     return read, outside
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12), st.floats(0, 6))
-def test_warp_agrees_with_its_slow_twin(seed: int, height: int, width: int, reach: float) -> None:
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3]), st.integers(1, 12), st.integers(1, 12), st.floats(0, 6))
+def test_warp_agrees_with_its_slow_twin(seed: int, channels: int, height: int, width: int, reach: float) -> None:
     rng = np.random.default_rng(seed)
-    rgb = rng.random((3, height, width), np.float32)
+    pixels, observed = rng.random((2, channels, height, width), np.float32)
     flow = (reach * rng.uniform(-1, 1, (height, width, 2))).astype(np.float32)
     mismatch = rng.random((height, width), np.float32)
-    warped, error = torch.empty(3, height, width), torch.empty(height, width)
-    warp(torch.from_numpy(rgb), flow, mismatch, picture=warped, error=error)
-    expected, outside = slow_warp(rgb, flow)
+    expected, outside = slow_warp(pixels, flow)
+    leaves = outside.astype(np.uint8) * 255 if outside.any() else None
+    warped, error = torch.empty(channels, height, width), torch.empty(height, width)
+    way = Way(flow, mismatch, leaves)
+    warp(torch.from_numpy(pixels), way, torch.from_numpy(observed), picture=warped, error=error)
     # OpenCV may round positions to 1/32 of a pixel; two of them differ by no more than 1.
-    np.testing.assert_allclose(warped.numpy(), expected, atol=2 / 32 + 1e-3)
+    np.testing.assert_allclose(pixels_along(torch.from_numpy(pixels), way).numpy(), expected, atol=2 / 32 + 1e-3)
+    np.testing.assert_allclose(warped.numpy(), np.where(outside, observed, expected), atol=2 / 32 + 1e-3)
+    np.testing.assert_array_equal(_outside_by(flow), outside)
     np.testing.assert_array_equal(error.isinf().numpy(), outside)
     np.testing.assert_array_equal(error.numpy()[~outside], mismatch[~outside])
+
+
+def _outside_by(flow: Grey) -> npt.NDArray[np.bool_]:
+    """What `align` itself says of a flow."""
+    outside = align._outside(flow)
+    return np.zeros(flow.shape[:2], np.bool_) if outside is None else outside > 0
 
 
 def test_a_flow_of_half_the_size_is_scaled_with_its_error() -> None:
     rgb = view(landscape())
     flow = np.full((HEIGHT // 2, WIDTH // 2, 2), (2.0, -1.5), np.float32)
     warped, error = torch.empty_like(rgb), torch.empty_like(rgb[0])
-    warp(rgb, flow, np.full(flow.shape[:2], 0.25, np.float32), picture=warped, error=error)
-    torch.testing.assert_close(warped[:, 3:, :-4], rgb[:, :-3, 4:], atol=1e-5, rtol=0)
-    assert error[3:, :-4].unique().tolist() == [0.5]
-    assert bool(error[:3].isinf().all()) and bool(error[:, -4:].isinf().all())
+    way = Way(flow, np.full(flow.shape[:2], 0.25, np.float32), align._outside(flow))
+    warp(rgb, way, torch.zeros_like(rgb), picture=warped, error=error)
+    inside = error.isfinite()
+    assert bool(inside[4:, :-4].all()) and not bool(inside[:3].any()) and not bool(inside[:, -4:].any())
+    torch.testing.assert_close(warped[:, 4:, :-4], rgb[:, 1:-3, 4:], atol=1e-5, rtol=0)
+    assert error[inside].unique().tolist() == [0.5]
+    assert not warped[:, ~inside].any()
+
+
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (HEIGHT // 2, WIDTH // 2), (HEIGHT, WIDTH // 2), (67, 65)])
+def test_pixels_of_any_size_go_along_a_way(size: tuple[int, int]) -> None:
+    """Colours have fewer pixels than luma, and the guide others again: all move by the same part of the picture."""
+    ramps = torch.stack(
+        torch.meshgrid(*((torch.arange(side) + 0.5) / side for side in size), indexing="ij")
+    )  # how far down and how far across
+    flow = np.full((40, 52, 2), (5.2, -2.0), np.float32)  # a tenth across, a twentieth up
+    found = pixels_along(ramps, Way(flow, None, None))
+    due = torch.stack([ramps[0] - 0.05, ramps[1] + 0.1])
+    middle = (slice(None), slice(size[0] // 8, -1), slice(1, -(size[1] // 8) - 1))
+    torch.testing.assert_close(found[middle], due[middle], atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])

@@ -42,7 +42,7 @@ ROWS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
-    frozenset({"baseline", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
+    frozenset({"baseline", "chroma", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
     frozenset(
         {"train.footage", "train.settled", "train.data", "train.truths", "train.preview", "train.run", "train.loop"}
     )
@@ -88,7 +88,10 @@ DOORS = {
     "decord": {"video/clips.py"},
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
-    "cv2": {"align.py", "shots.py", "streak_shapes.py", "export/png_store.py", "viewer/thumbnail.py"},
+    "cv2": {
+        *("align.py", "shots.py", "streak_shapes.py", "model/filters.py"),
+        *("export/png_store.py", "viewer/thumbnail.py"),
+    },
     "omegaconf": {"config.py"},
     "click": {
         "cli.py",

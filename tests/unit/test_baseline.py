@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import UsageError
-from vidrain.model.planes import luma, median
+from vidrain.model.planes import ranked
 from vidrain.model.streaks import Doubts
 from vidrain.types import Aligned
 
@@ -22,9 +22,9 @@ STREAK = (slice(10, 34), slice(30, 32))  # two pixels wide, straight down
 
 
 def scene(witnesses: int = 4) -> Aligned:
-    """A still, noisy grey picture [3, 48, 64] and its neighbours, all dry."""
+    """A still, noisy grey picture [1, 48, 64] and its neighbours, all dry."""
     generator = torch.Generator().manual_seed(7)
-    pictures = 0.3 + 0.002 * torch.randn((witnesses + 1, 3, HEIGHT, WIDTH), generator=generator)
+    pictures = 0.3 + 0.002 * torch.randn((witnesses + 1, 1, HEIGHT, WIDTH), generator=generator)
     return Aligned(pictures[0], pictures[1:], torch.zeros((witnesses, HEIGHT, WIDTH)))
 
 
@@ -66,7 +66,7 @@ def test_any_number_of_witnesses_will_do(witnesses: int) -> None:
 
 def test_without_witnesses_there_is_no_rain() -> None:
     rain = Baseline(BaselineOptions())(brightened(scene(0)))
-    assert rain.shape == (3, HEIGHT, WIDTH)
+    assert rain.shape == (1, HEIGHT, WIDTH)
     assert not rain.any()
 
 
@@ -75,26 +75,30 @@ def test_what_is_darker_than_its_neighbours_stays() -> None:
     assert removed(aligned, BaselineOptions()) == 0.0
 
 
-def test_a_witness_from_outside_the_picture_has_no_say() -> None:
+def left_out(aligned: Aligned, places: Tensor) -> Aligned:
+    """As `align.warp` leaves a window whose witnesses lie outside of the picture at `places` [K, H, W]."""
+    witnesses = torch.where(places[:, None], aligned.observed, aligned.witnesses)
+    return replace(aligned, witnesses=witnesses, error=aligned.error.masked_fill(places, torch.inf))
+
+
+def test_a_witness_from_outside_the_picture_votes_for_the_observation() -> None:
     aligned = brightened(scene())
-    options = BaselineOptions()
-    lost = replace(aligned, error=torch.full_like(aligned.error, torch.inf))
-    assert not Baseline(options)(lost).any()
-    black = aligned.witnesses.clone()
-    black[3] = 0
-    error = torch.zeros_like(aligned.error)
-    error[3] = torch.inf
-    dry = replace(scene(), witnesses=black, error=error)
-    assert float(Baseline(options)(dry).max()) < 0.01
+    outside = torch.zeros(4, HEIGHT, WIDTH, dtype=torch.bool)
+    outside[3] = True
+    assert removed(left_out(aligned, outside), BaselineOptions()) > 0.12
+    outside[2] = True  # two against two
+    assert 0.02 < removed(left_out(aligned, outside), BaselineOptions()) < 0.08
+    outside[:] = True
+    assert not Baseline(BaselineOptions())(left_out(aligned, outside)).any()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 7), (2, 65), (721, 33), (545, 541)])
 @pytest.mark.parametrize("witnesses", [0, 1, 4])
 def test_any_size_will_do(size: tuple[int, int], witnesses: int) -> None:
-    pictures = torch.rand((witnesses + 1, 3, *size), generator=torch.Generator().manual_seed(1))
+    pictures = torch.rand((witnesses + 1, 1, *size), generator=torch.Generator().manual_seed(1))
     aligned = Aligned(pictures[0], pictures[1:], torch.zeros((witnesses, *size)))
     rain = Baseline(BaselineOptions())(aligned)
-    assert rain.shape == (3, *size)
+    assert rain.shape == (1, *size)
     assert rain.dtype == torch.float32
     assert bool(rain.isfinite().all())
 
@@ -102,7 +106,7 @@ def test_any_size_will_do(size: tuple[int, int], witnesses: int) -> None:
 @pytest.mark.parametrize("enlarged", [1, 2, 3])
 def test_lengths_follow_the_size_of_the_picture(enlarged: int) -> None:
     """What counts as thin is a share of the picture's shorter side, not a number of pixels."""
-    dry = torch.full((3, 360 * enlarged, 400 * enlarged), 0.3)
+    dry = torch.full((1, 360 * enlarged, 400 * enlarged), 0.3)
     aligned = Aligned(dry, dry.expand(4, -1, -1, -1), torch.zeros((4, *dry.shape[1:])))
     options, rows = BaselineOptions(doubts=Doubts(trust=0.0)), slice(100 * enlarged, 200 * enlarged)
     streak, stripe = (rows, slice(200, 200 + 5 * enlarged)), (rows, slice(200, 200 + 9 * enlarged))
@@ -186,31 +190,37 @@ def test_radius_is_the_options_own() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(2, 24), st.integers(2, 24))
 def test_rain_is_between_zero_and_the_excess(seed: int, witnesses: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)
-    pictures = torch.from_numpy(rng.normal(0.5, 0.4, (witnesses + 1, 3, height, width)).astype(np.float32))
-    error = torch.where(torch.from_numpy(rng.random((witnesses, height, width))) < 0.1, torch.inf, 0.5)
-    aligned = Aligned(pictures[0].clone(), pictures[1:].clone(), error)
+    pictures = torch.from_numpy(rng.normal(0.5, 0.4, (witnesses + 1, 1, height, width)).astype(np.float32))
+    outside = torch.from_numpy(rng.random((witnesses, height, width)) < 0.1)
+    aligned = left_out(Aligned(pictures[0].clone(), pictures[1:].clone(), torch.full(outside.shape, 0.5)), outside)
+    shown = aligned.witnesses.clone()
     rain = Baseline(BaselineOptions())(aligned)
     assert torch.equal(aligned.observed, pictures[0]), "the input was written to"
-    assert torch.equal(aligned.witnesses, pictures[1:]), "the input was written to"
+    assert torch.equal(aligned.witnesses, shown), "the input was written to"
     if not witnesses:
         assert not rain.any()
         return
-    votes = torch.where(error[:, None].isinf(), pictures[:1], pictures[1:]).numpy()
-    excess = np.clip(pictures[0].numpy() - np.median(votes, axis=0), 0, None)
+    excess = np.clip(pictures[0].numpy() - np.median(shown.numpy(), axis=0), 0, None)
     assert float(rain.min()) >= 0
     assert bool((rain.numpy() <= excess + 1e-5).all())
 
 
 @given(st.integers(1, 7).flatmap(lambda n: arrays(np.float32, (n, 5), elements=st.floats(-1, 2, width=32))))
-def test_median_is_the_median(values: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_ranked_is_least_median_and_most(values: np.ndarray) -> None:  # type: ignore[type-arg]
     inputs: list[Tensor] = [torch.from_numpy(row.copy()) for row in values]
-    np.testing.assert_allclose(median(inputs).numpy(), np.median(values, axis=0), atol=1e-6)
+    found = ranked(inputs)
+    np.testing.assert_array_equal(found.least.numpy(), values.min(0))
+    np.testing.assert_allclose(found.middle.numpy(), np.median(values, axis=0), atol=1e-6)
+    np.testing.assert_array_equal(found.most.numpy(), values.max(0))
     assert all(np.array_equal(tensor.numpy(), row) for tensor, row in zip(inputs, values, strict=True))
 
 
-def test_luma_weighs_the_channels_as_bt601() -> None:
-    rgb = torch.tensor([1.0, 0.5, 0.25])[:, None, None]
-    assert float(luma(rgb)) == pytest.approx(0.299 + 0.587 / 2 + 0.114 / 4, abs=1e-6)
+def test_the_error_of_the_flow_is_asked_for_only_where_it_counts() -> None:
+    assert not Baseline(BaselineOptions()).wants_error
+    twice = Baseline(BaselineOptions(largest_error=4.0, passes=2))
+    assert twice.wants_error
+    assert twice.first is not None
+    assert twice.first.wants_error
 
 
 def test_a_witness_whose_flow_does_not_lead_back_has_no_say_if_asked() -> None:

@@ -14,11 +14,12 @@ from vidrain.batch.plan import File, files_of, from_json, key_of, to_json
 from vidrain.config import clean_from, load_clean, plain
 from vidrain.errors import ModelError, UsageError
 from vidrain.job import CleanOptions
+from vidrain.weights import PRESETS
 
 IDENTITY = (1, 2, "ends")
 # Another value for every option, and whether it can change the result of the model that is chosen by default.
 OTHERS: dict[str, tuple[Any, bool]] = {
-    "preset": ("fast", False),  # the same model under another name
+    "preset": ("fast", True),
     "model": ("nlcl", True),
     "weights": ("w.safetensors", True),
     "device": ("cpu", False),
@@ -63,6 +64,11 @@ def test_what_can_change_the_result_and_nothing_else_changes_the_key(
     Path("w.safetensors").write_bytes(b"weights")
     value, counts = OTHERS[name]
     assert (key(load_clean(None, [], {name: value})) != key(CleanOptions())) == counts
+
+
+def test_the_same_model_under_another_name_is_the_same() -> None:
+    for preset, model in PRESETS.items():
+        assert key(CleanOptions(preset=preset)) == key(CleanOptions(preset="balanced", model=model))  # type: ignore[arg-type]
 
 
 def test_the_source_and_what_else_is_written_count(tmp_path: Path) -> None:

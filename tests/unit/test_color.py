@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests import ffmpeg_says
 from vidrain.types import ColorTags, Family, PixelLayout, VideoInfo
-from vidrain.video.color import conversion_for, stored, to_codes, to_rgb, upright
+from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
 from vidrain.video.decode import open_video
 
 # H.273 table 4, written down a second time.
@@ -191,11 +192,38 @@ def test_rgb_is_not_clipped_so_every_code_comes_back(
         np.testing.assert_array_equal(codes.astype(int) + zero, plane)
 
 
-def test_to_rgb_leaves_the_planes_alone() -> None:
-    layout = PixelLayout("yuv444p", 8)
+@given(layouts, sizes, st.sampled_from([*WEIGHTS, 0, UNTAGGED]), st.sampled_from([LIMITED, FULL]), st.integers(0, 99))
+def test_luma_is_that_of_the_rgb(
+    layout: PixelLayout, size: tuple[int, int], matrix: int, color_range: int, seed: int
+) -> None:
+    """By the same matrix, not clipped either."""
+    info = info_of(layout, size=size, color=ColorTags(matrix, color_range))
+    planes = random_planes(layout, size, seed)
+    luma, rgb = (convert(planes, conversion_for(info)) for convert in (to_luma, to_rgb))
+    kr, kb = WEIGHTS.get(matrix, WEIGHTS[6])
+    assert luma.shape == (1, size[1], size[0])
+    assert luma.dtype == torch.float32
+    np.testing.assert_allclose(luma[0], np.tensordot([kr, 1 - kr - kb, kb], rgb.numpy(), 1), atol=1e-5)
+
+
+def test_luma_codes_are_those_of_the_plane() -> None:
+    """There and back through `rounded` there is no other code."""
+    layout = PixelLayout("yuv420p", 10)
+    conversion = conversion_for(info_of(layout))
+    planes = random_planes(layout, (9, 7))
+    codes = rounded(to_luma(planes, conversion)[0] * conversion.scale[0])
+    assert codes.dtype == np.int16
+    np.testing.assert_array_equal(codes.astype(int) + 64, planes[0])
+    assert rounded(torch.tensor([-1.6, -0.4, 0.4, 2.6])).tolist() == [-2, 0, 0, 3]
+
+
+@pytest.mark.parametrize("convert", [to_luma, to_rgb])
+@pytest.mark.parametrize("family", BLOCKS)
+def test_the_planes_are_left_alone(convert: Callable[..., torch.Tensor], family: Family) -> None:
+    layout = PixelLayout(family, 8)
     planes = random_planes(layout, (4, 4))
     copies = [plane.copy() for plane in planes]
-    to_rgb(planes, conversion_for(info_of(layout)))
+    convert(planes, conversion_for(info_of(layout)))
     for plane, copy in zip(planes, copies, strict=True):
         np.testing.assert_array_equal(plane, copy)
 

@@ -42,7 +42,7 @@ def test_the_restorer_s_taps_are_its_head_and_blocks() -> None:
     net, seen = Gate(CONFIGS["gate-s"]), window()
     kept: list[Tensor] = []
     hooks = [part.register_forward_hook(lambda *call: kept.append(call[2])) for part in (net.head, *net.blocks)]
-    net(look_at(seen.observed, seen, net).planes)
+    net(look_at(seen.observed, seen).planes)
     for hook in hooks:
         hook.remove()
     taps = RestorerEncoder(net)(seen.observed, seen)

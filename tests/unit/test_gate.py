@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
-from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, judge, look, median
+from vidrain.model.planes import PLANES, judge, look, ranked
 from vidrain.model.streaks import Doubts, share_of_rain
 from vidrain.train.data import _at_size
 from vidrain.train.window import Window, look_at
@@ -26,11 +26,12 @@ from vidrain.weights import hash_of, load_model, packed_gate, read_header
 
 def window(seed: int, *, witnesses: int = 4, size: tuple[int, int] = (24, 32)) -> Aligned:
     random = torch.Generator().manual_seed(seed)
-    observed = torch.rand(3, *size, generator=random)
-    others = torch.rand(witnesses, 3, *size, generator=random)
+    observed = torch.rand(1, *size, generator=random)
+    others = torch.rand(witnesses, 1, *size, generator=random)
     error = torch.rand(witnesses, *size, generator=random) * 3
-    error[torch.rand(witnesses, *size, generator=random) < 0.1] = torch.inf
-    return Aligned(observed, others, error)
+    outside = torch.rand(witnesses, *size, generator=random) < 0.1
+    others = torch.where(outside[:, None], observed, others)  # as `align.warp` leaves them
+    return Aligned(observed, others, error.masked_fill(outside, torch.inf))
 
 
 def gate(name: str = "gate-s", seed: int = 0, *, wild: bool = False) -> Gate:
@@ -43,17 +44,15 @@ def gate(name: str = "gate-s", seed: int = 0, *, wild: bool = False) -> Gate:
 
 def exceeding(aligned: Aligned) -> Tensor:
     """max(O - M, 0), the slow way."""
-    votes = torch.where(torch.isfinite(aligned.error)[:, None], aligned.witnesses, aligned.observed)
-    return (aligned.observed - votes.quantile(0.5, dim=0)).clamp(min=0)
+    return (aligned.observed - aligned.witnesses.quantile(0.5, dim=0)).clamp(min=0)
 
 
 def removable(aligned: Aligned) -> Tensor:
     """What exceeds the darkest witness: the most that may be removed."""
-    votes = torch.where(torch.isfinite(aligned.error)[:, None], aligned.witnesses, aligned.observed)
-    return (aligned.observed - votes.amin(0)).clamp(min=0)
+    return (aligned.observed - aligned.witnesses.amin(0)).clamp(min=0)
 
 
-@pytest.mark.parametrize(("name", "least", "most"), [("gate-s", 55, 65), ("gate-m", 120, 140), ("gate-l", 500, 600)])
+@pytest.mark.parametrize(("name", "least", "most"), [("gate-s", 55, 65), ("gate-m", 110, 130), ("gate-l", 55, 65)])
 def test_sizes(name: str, least: int, most: int) -> None:
     count = sum(parameter.numel() for parameter in gate(name).parameters())
     assert least <= count / 1000 <= most
@@ -69,7 +68,7 @@ def test_sizes(name: str, least: int, most: int) -> None:
 def test_rain_is_bounded_whatever_was_learned(seed: int, name: str, witnesses: int, size: tuple[int, int]) -> None:
     aligned = window(seed, witnesses=witnesses, size=size)
     rain = GateDecomposer(gate(name, seed, wild=True), first=None)(aligned)
-    assert rain.shape == (3, *size)
+    assert rain.shape == (1, *size)
     assert rain.min() >= 0
     assert torch.all(rain <= removable(aligned) + 1e-6)
 
@@ -103,16 +102,18 @@ def test_a_large_picture_is_corrected_by_what_training_sees_of_it(size: tuple[in
     small = Window(
         _at_size(aligned.observed)[None], torch.stack([_at_size(one) for one in aligned.witnesses])[None], error[None]
     )
-    small = small._replace(error=avg_pool2d(error, shrink, ceil_mode=True)[None] / shrink)
-    seen = look_at(small.observed, small, net)
-    gates = net.config.per_channel * 2 + 1
+    whole_cells = pad(error, (0, -size[1] % shrink, 0, -size[0] % shrink), mode="replicate")
+    small = small._replace(error=avg_pool2d(whole_cells, shrink)[None] / shrink)
+    seen = look_at(small.observed, small)
     shares = net(seen.planes)
-    change, further = shares[:, :gates] - seen.planes[:, -1:], shares[:, gates:]
-    change, further = (interpolate(part, size=size, mode="bilinear") for part in (change, further))
-    whole = judge(aligned.observed[None], aligned.witnesses[None], error[None], shrink=shrink)
+    change, further = shares[:, :1] - seen.planes[:, -1:], shares[:, 1:]
+    change, further = (
+        interpolate(part, scale_factor=shrink, mode="bilinear")[..., : size[0], : size[1]] for part in (change, further)
+    )
+    whole = judge(aligned.observed[None], aligned.witnesses[None], shrink=shrink)
     due = (whole.share + change).clamp(0, 1) * whole.excess + further.clamp(0, 1) * whole.below
     assert min(change.std(), further.std()) > 0.01
-    torch.testing.assert_close(rain, due[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(rain, due[0], atol=5e-5, rtol=1e-4)
 
 
 def test_a_witness_that_left_the_picture_is_left_out_of_what_is_reduced() -> None:
@@ -127,25 +128,25 @@ def test_no_witnesses_no_rain() -> None:
 
 
 def test_the_radius_is_that_of_the_config() -> None:
-    assert [GateDecomposer(gate(name), first=None).radius for name in CONFIGS] == [2, 2, 3]
+    assert [GateDecomposer(gate(name), first=None).radius for name in CONFIGS] == [2, 2, 2]
 
 
-def test_luma_decides_for_all_channels_or_each_for_itself() -> None:
-    assert gate("gate-s")(torch.rand(2, LUMA_PLANES, 7, 9)).shape == (2, 2, 7, 9)
-    assert gate("gate-m")(torch.rand(2, CHANNEL_PLANES, 7, 9)).shape == (2, 6, 7, 9)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_there_are_two_shares_of_every_pixel(name: str) -> None:
+    assert gate(name)(torch.rand(2, PLANES, 7, 9)).shape == (2, 2, 7, 9)
 
 
 def test_training_sees_a_linear_gate() -> None:
     """A clamped gate would have no gradient where it is wrong the most."""
     net = gate(wild=True)
-    found = net(torch.randn(1, LUMA_PLANES, 16, 16))
+    found = net(torch.randn(1, PLANES, 16, 16))
     assert found.min() < 0
     assert found.max() > 1
 
 
 def test_far_away_changes_nothing() -> None:
     """No norm over the picture: tiles with a margin are the picture."""
-    net, planes = gate(), torch.randn(1, LUMA_PLANES, 256, 256)
+    net, planes = gate(), torch.randn(1, PLANES, 256, 256)
     changed = planes.clone()
     changed[..., 160:, 160:] += 5
     assert not torch.equal(net(planes)[..., :80, :80], net(changed)[..., :80, :80])  # its surroundings count
@@ -156,32 +157,37 @@ def test_far_away_changes_nothing() -> None:
 def test_planes_by_hand(witnesses: int) -> None:
     aligned = window(witnesses, witnesses=witnesses)
     batch = (aligned.observed[None], aligned.witnesses[None], aligned.error[None])
-    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
-    votes = torch.where(torch.isfinite(aligned.error)[:, None], aligned.witnesses, aligned.observed)
+    votes, own = aligned.witnesses[:, 0], aligned.observed[0]
     middle = votes.quantile(0.5, dim=0)
-    grey, own = (votes * weights).sum(1), (aligned.observed * weights).sum(0)
     trust = torch.where(torch.isfinite(aligned.error), 1 / (1 + aligned.error), 0).mean(0)
-    ranges = [grey.amax(0) - grey.amin(0), own - grey.amin(0), own - grey.amax(0)]
-    difference = ((aligned.observed - middle) * weights).sum(0)
-    expected = [difference * 8, (middle * weights).sum(0) - 0.5, *(plane * 8 for plane in ranges), trust]
+    ranges = [votes.amax(0) - votes.amin(0), own - votes.amin(0), own - votes.amax(0)]
+    expected = [(own - middle) * 8, middle - 0.5, *(plane * 8 for plane in ranges), trust]
     likely = {
-        shrink: share_of_rain(own, (middle * weights).sum(0), ranges[0], doubts=Doubts(trust=0.5), shrink=shrink)
-        for shrink in (1, 2)
+        shrink: share_of_rain(own, middle, ranges[0], doubts=Doubts(trust=0.5), shrink=shrink) for shrink in (1, 2)
     }
     expected.append(likely[1])
-    seen = look(*batch, per_channel=False)
+    assert len(expected) == PLANES
+    seen = look(*batch)
     torch.testing.assert_close(seen.planes[0], torch.stack(expected), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(seen.excess[0], exceeding(aligned))
-    found = judge(*batch, shrink=2)
+    found = judge(*batch[:2], shrink=2)
     torch.testing.assert_close(found.share[0, 0], likely[2], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.excess, seen.excess)
-    below = (torch.minimum(aligned.observed, middle) - votes.amin(0)).clamp(min=0)
-    torch.testing.assert_close(seen.below[0], below)
-    torch.testing.assert_close(found.below[0], below)
-    rich = look(*batch, per_channel=True)
-    torch.testing.assert_close(rich.planes[0, :3], (aligned.observed - middle) * 8, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(rich.planes[0, 3:6], middle - 0.5)
-    torch.testing.assert_close(rich.planes[0, 6:], seen.planes[0, 2:])
+    below = (torch.minimum(own, middle) - votes.amin(0)).clamp(min=0)
+    torch.testing.assert_close(seen.below[0, 0], below)
+    torch.testing.assert_close(found.below[0, 0], below)
+
+
+def test_a_witness_that_left_the_picture_follows_rain_that_was_pasted_since() -> None:
+    """In training the observation gets more rain than it was aligned with: `look` asks where the warp left it."""
+    aligned, pasted = window(6), torch.rand(1, 24, 32, generator=torch.Generator().manual_seed(9)) * 0.2
+    rainy = aligned.observed + pasted
+    votes = torch.where(torch.isfinite(aligned.error)[:, None], aligned.witnesses, rainy)
+    assert not aligned.error.isfinite().all()
+    found = look(rainy[None], aligned.witnesses[None], aligned.error[None])
+    torch.testing.assert_close(found.excess[0], (rainy - votes.quantile(0.5, dim=0)).clamp(min=0))
+    torch.testing.assert_close(found.planes[0, 3], (rainy - votes.amin(0))[0] * 8)
+    torch.testing.assert_close(found.planes[0, 4], (rainy - votes.amax(0))[0] * 8)
 
 
 def test_the_order_of_witnesses_does_not_count() -> None:
@@ -195,7 +201,7 @@ def test_the_order_of_witnesses_does_not_count() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
 def test_median(count: int) -> None:
     values = torch.rand(count, 5, 6)
-    torch.testing.assert_close(median(list(values)), values.quantile(0.5, dim=0))
+    torch.testing.assert_close(ranked(list(values)).middle, values.quantile(0.5, dim=0))
 
 
 @pytest.fixture
@@ -222,7 +228,7 @@ def test_weights_come_back(name: str, tmp_path: Path) -> None:
     path.write_bytes(packed_gate(name, net.state_dict()))
     assert torch.equal(load_model(name, weights=path)(aligned), GateDecomposer(net, first=None)(aligned))
     header = read_header(path)
-    assert (header["model"], header["version"]) == (name, "4")
+    assert (header["model"], header["version"]) == (name, "5")
     assert json.loads(header["config"]) == asdict(CONFIGS[name])
     assert header["hash"] == hash_of(net.state_dict())
 
@@ -239,7 +245,7 @@ Change = Callable[[dict[str, Tensor], dict[str, str]], object]
     [
         (lambda tensors, head: head.pop("model"), "holds weights of an unnamed model, not of gate-s"),
         (lambda tensors, head: head.update(model="gate-m"), "holds weights of gate-m, not of gate-s"),
-        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 4\)"),
+        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 5\)"),
         (lambda tensors, head: head.update(config="{}"), "made for another gate-s"),
         (lambda tensors, head: tensors.pop("head.bias"), r"lacks head.bias \(1 of 25 tensors missing\)"),
         (lambda tensors, head: tensors.update(extra=torch.zeros(1)), "holds extra, which its model does not have"),
@@ -261,5 +267,5 @@ def test_weights_that_do_not_fit(change: Change, said: str, file: Path, tmp_path
 
 
 def test_a_gate_without_weights_is_none() -> None:
-    with pytest.raises(ModelError, match="model gate-l needs weights; train some with vidrain train"):
-        load_model("gate-l")
+    with pytest.raises(ModelError, match="model gate-m needs weights; train some with vidrain train"):
+        load_model("gate-m")

@@ -10,6 +10,7 @@ import torch
 from tests import ffmpeg_says
 from tests.round_trip import SAMPLES, opened
 from vidrain.align import AlignOptions
+from vidrain.baseline import BaselineOptions
 from vidrain.device import device_of
 from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.job import CleanOptions, Job, clean_encoding, default_output, plan_job
@@ -94,6 +95,17 @@ def test_options_reach_their_places(out: Path) -> None:
 def test_model_wins_over_preset(preset: Any, out: Path) -> None:
     assert planned("odd.mp4", out, preset=preset).model == PRESETS[preset]
     assert planned("odd.mp4", out, preset=preset, model="another").model == "another"
+
+
+def test_settings_of_another_model_are_said_to_do_nothing(out: Path) -> None:
+    def said(**options: Any) -> list[str]:
+        return [notice.message for notice in planned("odd.mp4", out, **options).notices if notice.code == "unused"]
+
+    other = BaselineOptions(radius=3)
+    assert said(baseline=other) == [
+        "settings of baseline do nothing: the model is gate-s; add --model baseline, or leave them out"
+    ]
+    assert said(baseline=other, model="baseline") == said(preset="fast", baseline=other) == said() == []
 
 
 @pytest.mark.parametrize("role", ["rain", "rain_preview", "compare"])

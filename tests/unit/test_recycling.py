@@ -17,9 +17,9 @@ OPTIONS = RecycleOptions()
 def scene(seed: int, *, count: int = 3, witnesses: int = 4, size: tuple[int, int] = (20, 24)) -> tuple[Tensor, ...]:
     """Observed, witnesses, and a teacher's rain: some streaks, and specks of noise."""
     random = torch.Generator().manual_seed(seed)
-    observed = torch.rand(count, 3, *size, generator=random)
-    others = torch.rand(count, witnesses, 3, *size, generator=random)
-    rain = torch.rand(count, 3, *size, generator=random) * OPTIONS.speckle * 0.9
+    observed = torch.rand(count, 1, *size, generator=random)
+    others = torch.rand(count, witnesses, 1, *size, generator=random)
+    rain = torch.rand(count, 1, *size, generator=random) * OPTIONS.speckle * 0.9
     for n in range(count):
         column = int(torch.randint(size[1], (1,), generator=random))
         rain[n, :, : size[0] // 2, column] = 0.1 + 0.3 * torch.rand(1, generator=random)
@@ -124,9 +124,9 @@ PLAIN = RecycleOptions(
 
 def streak_pasted(seed: int, options: RecycleOptions) -> Tensor:
     """Where a straight streak of one column and 24 rows was pasted onto an empty window. [N, 2], (y, x)"""
-    rain = torch.zeros(2, 3, 64, 64)
+    rain = torch.zeros(2, 1, 64, 64)
     rain[0, :, 10:34, 20] = 0.5
-    pair = recycled(seed, (rain.clone(), torch.zeros(2, 0, 3, 64, 64), rain), options)
+    pair = recycled(seed, (rain.clone(), torch.zeros(2, 0, 1, 64, 64), rain), options)
     return (pair.observed[1] - pair.target[1])[0].gt(0.2).nonzero()
 
 
@@ -146,7 +146,7 @@ def test_pieces_are_drawn_longer_and_no_wider() -> None:
 
 
 def test_streaks_in_bits_are_joined_and_dots_are_dropped() -> None:
-    rain = torch.zeros(1, 3, 40, 40)
+    rain = torch.zeros(1, 1, 40, 40)
     rain[:, :, 8:32, 20] = 0.3
     rain[:, :, 19:21, 20] = 0  # a teacher that doubts the middle
     rain[:, :, 5, 5] = 0.15

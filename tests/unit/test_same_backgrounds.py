@@ -23,15 +23,16 @@ from vidrain.report import Tally
 from vidrain.segments.fill import Filling
 from vidrain.segments.folder import Unfinished
 from vidrain.segments.plan import planned
-from vidrain.types import Aligned, Decomposer
+from vidrain.types import Aligned, Decomposer, Sight
 from vidrain.video.decode import open_video
 from vidrain.weights import load_decomposer
 
 FRAMES = 11
 MODELS = {
-    "baseline": CleanOptions(end=str(FRAMES)),
-    "baseline in two passes": CleanOptions(end=str(FRAMES), baseline=BaselineOptions(passes=2)),
+    "baseline": CleanOptions(end=str(FRAMES), model="baseline"),
+    "baseline in two passes": CleanOptions(end=str(FRAMES), model="baseline", baseline=BaselineOptions(passes=2)),
     "gate-s": CleanOptions(end=str(FRAMES), model="gate-s"),
+    "gate-l": CleanOptions(end=str(FRAMES), model="gate-l"),
 }
 IN_ONE = 1000
 
@@ -54,6 +55,14 @@ class Watched:
     @property
     def remembers(self) -> bool:
         return self.inner.remembers
+
+    @property
+    def sees(self) -> Sight:
+        return self.inner.sees
+
+    @property
+    def wants_error(self) -> bool:
+        return self.inner.wants_error
 
     def __call__(self, aligned: Aligned) -> Tensor:
         self.threads.add(torch.get_num_threads())

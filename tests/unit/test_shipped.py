@@ -36,8 +36,8 @@ def test_they_are_used_where_none_are_named(name: str, tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
     count = 2 * CONFIGS[name].radius
     aligned = Aligned(
-        torch.rand(3, 40, 48, generator=random),
-        torch.rand(count, 3, 40, 48, generator=random),
+        torch.rand(1, 40, 48, generator=random),
+        torch.rand(count, 1, 40, 48, generator=random),
         torch.zeros(count, 40, 48),
     )
     rain = load_model(name)(aligned)

@@ -11,7 +11,7 @@ from vidrain.train.window import Neighbour, Window, error_of, layers_of, seen_fr
 def window(count: int = 2, witnesses: int = 4, side: int = 12) -> Window:
     generator = torch.Generator().manual_seed(0)
     observed, others = (
-        torch.rand(shape, generator=generator) for shape in ((count, 3, side, side), (count, witnesses, 3, side, side))
+        torch.rand(shape, generator=generator) for shape in ((count, 1, side, side), (count, witnesses, 1, side, side))
     )
     error = torch.rand((count, witnesses, side, side), generator=generator)
     error[0, 2, 3, 4] = math.inf
@@ -19,7 +19,7 @@ def window(count: int = 2, witnesses: int = 4, side: int = 12) -> Window:
 
 
 def neighbour() -> Neighbour:
-    filmed, dried = torch.rand((2, 2, 3, 12, 12), generator=torch.Generator().manual_seed(1))
+    filmed, dried = torch.rand((2, 2, 1, 12, 12), generator=torch.Generator().manual_seed(1))
     return Neighbour(torch.tensor([2, 0]), filmed, dried)
 
 
@@ -46,8 +46,8 @@ def test_views_of_a_window_lie_next_to_each_other() -> None:
     plain = window()
     turned = seen_from(plain, neighbour())
     both = stacked([plain, turned])
-    assert torch.equal(both.observed.view(2, 2, 3, 12, 12)[:, 0], plain.observed)
-    assert torch.equal(both.observed.view(2, 2, 3, 12, 12)[:, 1], turned.observed)
+    assert torch.equal(both.observed.view(2, 2, 1, 12, 12)[:, 0], plain.observed)
+    assert torch.equal(both.observed.view(2, 2, 1, 12, 12)[:, 1], turned.observed)
     assert torch.equal(both.error[3], turned.error[1])
     assert torch.equal(both.first(2).witnesses, both.witnesses[:2])
 
@@ -59,6 +59,6 @@ def test_layers_add_up_and_each_view_has_its_own() -> None:
     both, alone = layers_of(net, stacked([plain, turned])), layers_of(net, turned)
     observed = stacked([plain, turned]).observed
     torch.testing.assert_close(both.background + both.rain, observed)
-    torch.testing.assert_close(both.background.view(2, 2, 3, 12, 12)[:, 1], alone.background)
+    torch.testing.assert_close(both.background.view(2, 2, 1, 12, 12)[:, 1], alone.background)
     assert (both.floor <= observed).all()
     assert ((observed == both.floor) <= (both.rain == 0)).all()  # rain only where something exceeds the witnesses

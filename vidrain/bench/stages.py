@@ -15,15 +15,24 @@ from time import perf_counter
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
 
-from vidrain.align import Aligner, Picture, guide_of
+from vidrain.align import Aligner
 from vidrain.bench.passthrough import ENCODE
-from vidrain.decompose import DecomposeOptions, context_of, decompose, quantised
+from vidrain.decompose import (
+    DecomposeOptions,
+    Followed,
+    Judged,
+    aligned_of,
+    context_of,
+    decompose,
+    layers_of,
+    picture_of,
+    taken_from,
+)
 from vidrain.model.nlcl import Nlcl
-from vidrain.shots import step_between
-from vidrain.types import Aligned, Decomposer, Frame, Layers
-from vidrain.video.color import conversion_for, to_rgb, upright
+from vidrain.shots import Step, step_between
+from vidrain.types import Decomposer, Frame, Layers, Sight, VideoInfo
+from vidrain.video.color import conversion_for, to_rgb
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encode import VideoWriter
 from vidrain.video.encoder import plan_encoder
@@ -31,7 +40,8 @@ from vidrain.video.verify import Expected, verify
 
 CODEC = ("open", "decode", "encode", "verify")
 FIRST = "first "  # before the name of a stage: of the pass before, which dries the neighbours
-MODEL = ("to rgb", "guide", f"{FIRST}align", f"{FIRST}network", "align", "network", "quantise", "line")
+_PASS = ("flow", "warp", "network")
+MODEL = ("picture", *(f"{FIRST}{stage}" for stage in _PASS), *_PASS, "quantise", "line")
 _MOST_FRAMES, _LEAST_FRAMES = 60, 16
 _MOST_BYTES = 400 << 20  # of frames that are held
 _LIMIT_S = 8.0  # after which no further frame of a slow method is begun
@@ -126,26 +136,24 @@ def layers_by_stages(
 
     A decomposer of two passes has the stages of both, on neighbours as they were observed: that costs the same.
     """
-    info, conversion = video.info, conversion_for(video.info)
+    info, sight = video.info, decomposer.sees
     levels = list(_levels(decomposer, options))
     radius = max(level.decomposer.radius for level in levels)
     warming = min(radius + 1, max(0, len(frames) - 2 * radius - 1))  # by then every flow but the new ones is kept
-    pictures: list[Picture] = []
+    seen: list[Judged[Frame]] = []
     for place, frame in enumerate(frames):
         center = place - radius
         clock = watch if center >= radius + warming else Stopwatch()
         with torch.inference_mode():
-            rgb = clock.run("to rgb", lambda: upright(to_rgb(frame.planes, conversion), info.display_matrix))  # noqa: B023
-            pictures.append(clock.run("guide", _looked_at, frame.index, rgb, pictures[-1:], options))
-            del pictures[: -2 * radius - 1]
-            if len(pictures) <= 2 * radius:
+            seen.append(clock.run("picture", _looked_at, frame, info, seen[-1:], options, sight))
+            del seen[: -2 * radius - 1]
+            if len(seen) <= 2 * radius:
                 continue
             for level in levels:
-                reach = level.decomposer.radius
-                near = [pictures[radius + step] for far in range(1, reach + 1) for step in (-far, far)]
-                aligned = clock.run(f"{level.before}align", level.aligner.align, pictures[radius], near)
-                rain = clock.run(f"{level.before}network", _rain_of, level.decomposer, aligned, options.device)
-            layers = clock.run("quantise", quantised, frames[center], rain, info, conversion)
+                moved = clock.run(f"{level.before}flow", _followed, level, seen, radius)
+                aligned = clock.run(f"{level.before}warp", aligned_of, moved)
+                taken = clock.run(f"{level.before}network", taken_from, aligned, level.decomposer, options.device)
+            layers = clock.run("quantise", layers_of, moved, taken, info, sight)
         yield layers
 
 
@@ -168,15 +176,20 @@ def _levels(decomposer: Decomposer, options: DecomposeOptions) -> Iterator[_Leve
     yield _Level(decomposer, Aligner(options.align), "")
 
 
-def _looked_at(index: int, rgb: Tensor, before: list[Picture], options: DecomposeOptions) -> Picture:
-    """A frame ready for alignment, and compared with the one before."""
-    guide = guide_of(rgb, options.align)
-    for picture in before:
-        step_between(picture.guide, guide, options.shots)
-    return Picture(index, rgb, guide)
+def _looked_at(
+    frame: Frame, info: VideoInfo, before: list[Judged[Frame]], options: DecomposeOptions, sight: Sight
+) -> Judged[Frame]:
+    """A frame ready to bear witness, and compared with the one before."""
+    picture = picture_of(frame, info, options, sight)
+    for other in before:
+        step_between(other.picture.guide, picture.guide, options.shots)
+    return Judged(frame, picture, picture, Step.NEW, 0)
 
 
-def _rain_of(decomposer: Decomposer, aligned: Aligned, device: str) -> Tensor:
-    """From the memory of the CPU and back to it."""
-    parts = [part.to(device) for part in (aligned.observed, aligned.witnesses, aligned.error)]
-    return decomposer(Aligned(parts[0], parts[1], parts[2], aligned.shot)).cpu()
+def _followed(level: _Level, seen: list[Judged[Frame]], center: int) -> Followed[Frame]:
+    """The middle one of the frames among its nearest."""
+    reach = range(1, level.decomposer.radius + 1)
+    near = [seen[center + step] for side in (-1, 1) for step in (side * far for far in reach)]
+    pictures = [each.witness for each in near]
+    ways = level.aligner.ways(seen[center].picture, pictures, wants_error=level.decomposer.wants_error)
+    return Followed(seen[center], near, ways)

@@ -1,4 +1,4 @@
-"""The video network: two decisions per pixel, how much of what exceeds the aligned background is rain.
+"""The video network: two decisions per pixel of luma, how much of what exceeds the aligned background is rain.
 
 R = g * max(O - M, 0) + h * (min(O, M) - D), M the median and D the darkest of the aligned neighbours, from which the
 baseline has taken rain beforehand: so 0 <= R <= what exceeds the background, and B = O - R whatever was learned. Where
@@ -12,9 +12,9 @@ whole, so parts of it can be computed alone. What is learned by squared errors i
 for rain and too large for all else. `strength`, a factor on the shares that goes with the weights, leans to one side.
 
     net = Gate(CONFIGS["gate-s"])
-    seen = look(observed, witnesses, error, per_channel=net.config.per_channel)
-    rain = taken(net(seen.planes), seen)        # [N, 3, H, W], in training
-    rain = GateDecomposer(net)(aligned)         # [3, H, W], for `decompose`
+    seen = look(observed, witnesses, error)
+    rain = taken(net(seen.planes), seen)        # [N, 1, H, W], in training
+    rain = GateDecomposer(net)(aligned)         # [1, H, W], for `decompose`
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidrain.model.planes import CHANNEL_PLANES, LUMA_PLANES, Removable, Seen, judge, look
-from vidrain.model.streaks import reduced, shrink_of
-from vidrain.types import Aligned, Decomposer
+from vidrain.model.filters import enlarged, shrunk
+from vidrain.model.planes import PLANES, Removable, Seen, judge, look
+from vidrain.model.streaks import shrink_of
+from vidrain.types import Aligned, Decomposer, Sight
 
 _FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
 _CONTEXT = 4  # cells of the features in one of the context, along each side
@@ -34,44 +35,43 @@ _REACHES = (1, 2, 4)  # dilations of its convolutions
 
 @dataclass(frozen=True, kw_only=True)
 class GateConfig:
-    """Size and inputs of a gate. radius: neighbours on each side; per_channel: three gates, else one on luma."""
+    """Size of a gate. radius: neighbours on each side; is_dried: whether the baseline takes their rain off first."""
 
     width: int
     blocks: int
-    per_channel: bool
     radius: int = 2
+    is_dried: bool = False
 
 
 CONFIGS = {
-    "gate-s": GateConfig(width=24, blocks=3, per_channel=False),  # 60 k parameters
-    "gate-m": GateConfig(width=32, blocks=4, per_channel=True),  # 131 k
-    "gate-l": GateConfig(width=64, blocks=5, per_channel=True, radius=3),  # 556 k
+    "gate-s": GateConfig(width=24, blocks=3),  # 60 k parameters
+    "gate-m": GateConfig(width=32, blocks=4),  # 121 k
+    "gate-l": GateConfig(width=24, blocks=3, is_dried=True),  # 60 k; not what it learned, but the second pass costs
 }
 
 
 class Gate(nn.Module):
-    """Planes of `look` to shares [N, 2 or 6, H, W], first g and then h, linear: `taken` makes rain of them."""
+    """Planes of `look` to shares [N, 2, H, W], first g and then h, linear: `taken` makes rain of them."""
 
     def __init__(self, config: GateConfig) -> None:
         super().__init__()
         self.config = config
         self.strength: Tensor
         self.register_buffer("strength", torch.ones(()))
-        planes, self._gates = (CHANNEL_PLANES, 3) if config.per_channel else (LUMA_PLANES, 1)
-        self.head = _conv(planes * _FOLD**2, config.width)
+        self.head = _conv(PLANES * _FOLD**2, config.width)
         self.context = _Context(config.width)
         self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.blocks))
-        self.tail = _conv(config.width, 2 * self._gates * _FOLD**2)
+        self.tail = _conv(config.width, 2 * _FOLD**2)
         with torch.no_grad():
             for parameter in self.tail.parameters():
                 parameter.zero_()
 
     def forward(self, planes: Tensor) -> Tensor:
-        """[N, P, H, W] to the shares [N, 2 or 6, H, W], at the size that is trained on."""
+        """[N, P, H, W] to the shares [N, 2, H, W], at the size that is trained on."""
         return with_looks(self.correction(planes), planes[:, -1:])
 
     def correction(self, planes: Tensor) -> Tensor:
-        """[N, P, H, W] to y and h: what the shares differ by from what looks like rain. [N, 2 or 6, H, W]"""
+        """[N, P, H, W] to y and h: what the shares differ by from what looks like rain. [N, 2, H, W]"""
         height, width = planes.shape[-2:]
         whole = functional.pad(planes, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
         folded = functional.pixel_unshuffle(whole, _FOLD)
@@ -83,13 +83,13 @@ class Gate(nn.Module):
 
 
 def with_looks(correction: Tensor, looks: Tensor) -> Tensor:
-    """Shares out of a correction [N, 2 or 6, H, W] and the share [N, 1, H, W] that looks like rain: g = s + y, h."""
+    """Shares out of a correction [N, 2, H, W] and the share [N, 1, H, W] that looks like rain: g = s + y, h."""
     change, further = correction.chunk(2, 1)
     return torch.cat([change + looks, further], 1)
 
 
 def taken(shares: Tensor, seen: Seen | Removable) -> Tensor:
-    """Rain by the shares [N, 2 or 6, H, W] of what may be removed. [N, 3, H, W]"""
+    """Rain by the shares [N, 2, H, W] of what may be removed. [N, 1, H, W]"""
     of_excess, of_below = shares.chunk(2, 1)
     return of_excess * seen.excess + of_below * seen.below
 
@@ -131,6 +131,8 @@ def _conv(channels: int, made: int, reach: int = 1) -> nn.Conv2d:
 class GateDecomposer:
     """A trained gate as a decomposer of aligned windows. first: the pass before, with which it was trained."""
 
+    sees: Sight = "luma"
+    wants_error = True
     remembers = False
 
     def __init__(self, net: Gate, *, first: Decomposer | None) -> None:
@@ -143,7 +145,7 @@ class GateDecomposer:
         return self.net.config.radius
 
     def __call__(self, aligned: Aligned) -> Tensor:
-        """Rain to subtract from the observation. [3, H, W] float32 >= 0, in units of RGB in [0, 1]
+        """Rain to subtract from the observation. [1, H, W] float32 >= 0
 
         Nowhere more than what exceeds the darkest of the witnesses; 0 without witnesses.
         """
@@ -152,16 +154,23 @@ class GateDecomposer:
             return torch.zeros_like(observed)
         net = self.net.to(observed.device)  # costs nothing where it is there already
         parts = (observed[None], aligned.witnesses[None], aligned.error[None])
-        shrink, per_channel = shrink_of(observed.shape), net.config.per_channel
+        shrink = shrink_of(observed.shape)
         if shrink == 1:
-            seen = look(*parts, per_channel=per_channel)
+            seen = look(*parts)
             return taken((net(seen.planes) * net.strength).clamp_(0, 1), seen)[0]
-        found = judge(*parts, shrink=shrink)
-        small = (
-            reduced(observed, shrink)[None],
-            reduced(aligned.witnesses, shrink)[None],
-            reduced(aligned.error, shrink)[None] / shrink,
-        )
-        change = net.correction(look(*small, per_channel=per_channel).planes)
-        whole = functional.interpolate(change, size=observed.shape[-2:], mode="bilinear")
+        found = judge(*parts[:2], shrink=shrink)
+        small = _smaller(aligned, shrink)
+        change = net.correction(look(small.observed[None], small.witnesses[None], small.error[None]).planes)
+        whole = torch.stack([enlarged(part, shrink, (observed.shape[1], observed.shape[2])) for part in change[0]])[
+            None
+        ]
         return taken((with_looks(whole, found.share) * net.strength).clamp_(0, 1), found)[0]
+
+
+def _smaller(aligned: Aligned, shrink: int) -> Aligned:
+    """The same window so many times smaller."""
+    observed, *witnesses = (
+        shrunk(picture[0], (shrink, shrink))[None] for picture in (aligned.observed, *aligned.witnesses)
+    )
+    error = torch.stack([shrunk(error, (shrink, shrink)).div_(shrink) for error in aligned.error])
+    return Aligned(observed=observed, witnesses=torch.stack(witnesses), error=error)

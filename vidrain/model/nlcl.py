@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vidrain.types import Aligned
+from vidrain.types import Aligned, Sight
 
 Statistics = Literal["live", "frozen"]
 Normalise = Callable[[Tensor], Tensor]
@@ -227,6 +227,8 @@ class NlclDecomposer:
     ones with what was measured on the first frames together.
     """
 
+    sees: Sight = "rgb"
+    wants_error = False
     first = None  # no pass before it
     radius = 0  # neighbours wanted on each side
 

@@ -5,15 +5,15 @@ On luma pictures alone. The baseline removes this share of the excess; a gate se
     share = share_of_rain(observed, background, spread, doubts=Doubts(), shrink=shrink_of(observed.shape))
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vidrain.errors import UsageError
+from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarged, eroded, shrunk
 
 _LINES = 360  # rows, or columns of an upright picture, of the size at which lengths below are given
 _THICK = 7  # pixels across; a streak is thinner, sideways
@@ -56,11 +56,6 @@ def shrink_of(size: Sequence[int]) -> int:
     return max(1, round(min(size[-2:]) / _LINES))
 
 
-def reduced(pictures: Tensor, shrink: int) -> Tensor:
-    """Pictures [..., C, H, W] so many times smaller, each cell the mean of what it covers."""
-    return functional.avg_pool2d(pictures, shrink, ceil_mode=True) if shrink > 1 else pictures
-
-
 def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubts: Doubts, shrink: int) -> Tensor:
     """The share of the excess O - M > 0 that is rain. [H, W] in [0, 1]
 
@@ -70,68 +65,34 @@ def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubt
     difference = observed - background
     excess = difference.clamp(min=0)
     share = _shape(excess, difference.neg_().clamp_(min=0), doubts, shrink)
-    share.sub_(_against(spread, excess), alpha=doubts.spread)
-    share.sub_(_against(_contrast(background), excess), alpha=doubts.edge)
-    share.sub_(excess.div_((1 - background).clamp_(min=_SMALLEST)), alpha=doubts.opacity)
-    return share.clamp_(0, 1)
+    share.addcdiv_(spread, _sum(spread, excess), value=-doubts.spread)
+    edge = dilated(contrast(background), (3, 3))
+    share.addcdiv_(edge, _sum(edge, excess), value=-doubts.edge)
+    return share.addcdiv_(excess, torch.sub(1, background).clamp_(min=_SMALLEST), value=-doubts.opacity).clamp_(0, 1)
 
 
 def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tensor:
     """The terms that look further around, at the size their lengths are given for. [H, W], not clamped"""
     size = (excess.shape[0], excess.shape[1])
-    if shrink > 1:
-        excess, deficit = reduced(torch.stack((excess, deficit)), shrink)
-    darkening = _over(deficit, (_AROUND, _AROUND), torch.add).div_(_AROUND**2)
-    terms = _against(along_lines(excess), excess).mul_(doubts.line).add_(doubts.trust)
-    terms.sub_(_against(darkening, excess), alpha=doubts.darkening)
-    terms.sub_(_opened(excess, _THICK) / excess.clamp(min=_SMALLEST), alpha=doubts.thickness)
-    if shrink > 1:
-        terms = functional.interpolate(terms[None, None], size=size, mode="bilinear")[0, 0]
-    return terms
+    excess, deficit = (shrunk(part, (shrink, shrink)) for part in (excess, deficit))
+    darkening, line = averaged(deficit, (_AROUND, _AROUND)), along_lines(excess)
+    thick = dilated(eroded(excess, (1, _THICK)), (1, _THICK))
+    terms = (line / _sum(line, excess)).mul_(doubts.line).add_(doubts.trust)
+    terms.addcdiv_(darkening, _sum(darkening, excess), value=-doubts.darkening)
+    terms.addcdiv_(thick, excess.clamp(min=_SMALLEST), value=-doubts.thickness)
+    return enlarged(terms, shrink, size) if shrink > 1 else terms
 
 
-def _against(doubt: Tensor, excess: Tensor) -> Tensor:
-    return doubt / (doubt + excess).clamp_(min=_SMALLEST)
-
-
-def _contrast(picture: Tensor) -> Tensor:
-    """Largest central difference, half of it in each direction, within one pixel. [H, W]"""
-    padded = _padded(picture, 1, 1)
-    across = (padded[1:-1, 2:] - padded[1:-1, :-2]).abs_()
-    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]).abs_()
-    return _over(torch.maximum(across, down), (3, 3), torch.maximum).div_(2)
-
-
-def _opened(picture: Tensor, width: int) -> Tensor:
-    """What is left of a picture when everything narrower than `width` pixels, sideways, is taken off. [H, W]"""
-    return _over(_over(picture, (1, width), torch.minimum), (1, width), torch.maximum)
-
-
-def _over(picture: Tensor, window: tuple[int, int], combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """`combine` over a window of odd (rows, columns) around every pixel, the border repeated. [H, W]
-
-    Shifted views, one after the other: PyTorch's pooling takes several times as long on a CPU.
-    """
-    padded = _padded(picture, window[0] // 2, window[1] // 2)
-    for axis, side in enumerate(window):
-        size = picture.shape[axis]
-        total = padded.narrow(axis, 0, size)
-        for start in range(1, side):
-            total = combine(total, padded.narrow(axis, start, size))
-        padded = total
-    return padded
-
-
-def _padded(picture: Tensor, rows: int, columns: int) -> Tensor:
-    padded: Tensor = functional.pad(picture[None, None], (columns, columns, rows, rows), mode="replicate")[0, 0]
-    return padded
+def _sum(measure: Tensor, excess: Tensor) -> Tensor:
+    """What a measure is divided by to be against the excess."""
+    return (measure + excess).clamp_(min=_SMALLEST)
 
 
 def along_lines(picture: Tensor) -> Tensor:
     """Mean over eight rows along the line, out of nine steep ones, on which it is largest. [H, W], as `picture`"""
     height, width = picture.shape
     best = torch.zeros_like(picture)
-    padded = _padded(picture, 8, 8)
+    padded = bordered(picture, 8, 8)
     for mirrored in (padded, padded.flip(1)):
         for slant in _SLANTS:
             total = mirrored

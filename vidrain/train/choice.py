@@ -40,7 +40,7 @@ class ContrastOptions:
     asymmetry: of the layers' pulls, by their dimensions; `none` is the published loss.
     windows: of a batch that are looked at; queries: for each. patch: side, in pixels. temperature: of all softmaxes.
     alike, other, unlike, edges: patches for each query: of background in its frame, of rain, least alike, and with
-    upright edges, which is what leaks into rain. least_rain: root mean square of a patch with rain, of RGB in [0, 1].
+    upright edges, which is what leaks into rain. least_rain: root mean square of a patch with rain, of luma in [0, 1].
     largest_error: pixels; a frame whose alignment is worse says nothing about a place.
     """
 
@@ -76,7 +76,7 @@ class ContrastOptions:
 class View(NamedTuple):
     """N windows, each of T frames, without a gradient: what choices are made on.
 
-    guide: [N, T, 1, H, W] luma that rain does not steer. background, rain: [N, T, 3, H, W]. error: [N, H, W] pixels by
+    guide: [N, T, 1, H, W] luma that rain does not steer. background, rain: [N, T, 1, H, W]. error: [N, H, W] pixels by
     which the last frame may be off from the first.
     """
 
@@ -202,7 +202,7 @@ def _is_led(view: View, query: Tensor, options: ContrastOptions) -> Tensor:
 
 
 def _energy(rain: Tensor, patch: int) -> Tensor:
-    """Mean square of every patch, by its upper left corner. [N, T, 3, H, W] to [N, T, h, w]"""
+    """Mean square of every patch, by its upper left corner. [N, T, 1, H, W] to [N, T, h, w]"""
     squares = rain.square().mean(2)
     return functional.avg_pool2d(squares, patch, stride=1)
 

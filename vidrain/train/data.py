@@ -20,7 +20,8 @@ from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import DecomposeOptions, Judged, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
-from vidrain.model.streaks import reduced, shrink_of
+from vidrain.model.filters import shrunk
+from vidrain.model.streaks import shrink_of
 from vidrain.shots import choose_witnesses
 from vidrain.stream import sliding_windows
 from vidrain.train.footage import Footage, Tell, clips_at, open_footage, pairs_at
@@ -81,21 +82,23 @@ class Cut:
     """What a batch is: windows of `radius` neighbours on each side, `patch` pixels square, `batch` of them.
 
     views: 1: the windows alone. 2: with each comes one of its neighbours as it was filmed. 3: and the window of the
-    frame before it, at the same place of the picture, whatever has moved.
+    frame before it, at the same place of the picture, whatever has moved. is_dried: whether the baseline takes its rain
+    off the neighbours beforehand.
     """
 
     radius: int
     patch: int
     batch: int
     views: int = 1
+    is_dried: bool = True
 
 
 class Batch(NamedTuple):
     """Aligned windows side by side, K witnesses each.
 
-    observed: [N, 3, P, P]; witnesses: [N, K, 3, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
-    The witnesses are what the baseline left of the frames, as a gate will see them.
-    rain: [N, 3, P, P], what the baseline takes away, judged on the whole picture. truth: [N, 3, P, P], the observation
+    observed: [N, 1, P, P]; witnesses: [N, K, 1, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
+    The witnesses are as a gate will see them: frames as observed, or what the baseline left of them.
+    rain: [N, 1, P, P], what the baseline takes away, judged on the whole picture. truth: [N, 1, P, P], the observation
     without rain where that is told (rendered, settled, or there was none), itself elsewhere; known: [N, 1, P, P], 1
     where it is told, else 0. is_clean, is_told: [N] bool, whether there is no rain, and whether the truth is told.
     neighbour: one of the witnesses as filmed; beside: windows of frames before, each in its own coordinates; both where
@@ -252,12 +255,12 @@ class Windows:
         around = range(place % stride, length, stride)  # the frames of this stride through the place
         position = (place - around.start) // stride
         before, options = Baseline(BaselineOptions()), DecomposeOptions()
-        context = reach_of(radius) + reach_of(before.radius)
+        context = reach_of(radius) + reach_of(before.radius) * self._cut.is_dried
         first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
         read = zip(indices, map(_at_size, clip.read(indices)), strict=True)
-        pictures = [(index, Picture(index, rgb, guide_of(rgb, options.align))) for index, rgb in read]
-        if min(pictures[0][1].rgb.shape[1:]) < self._cut.patch:
+        pictures = [(index, Picture(index, luma, guide_of(luma, options.align))) for index, luma in read]
+        if min(pictures[0][1].pixels.shape[1:]) < self._cut.patch:
             raise InputError(
                 f"{clip.path}: its pictures are smaller than the patch of {self._cut.patch} pixels; use a smaller patch"
             )
@@ -269,9 +272,11 @@ class Windows:
         chosen = [choose_witnesses(steps, center, radius) for center in centers]
         if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + wants_beside:
             return ()
-        aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
-        dried = {i: dry(windows[i], before, aligner, options) for i in sorted({*centers, *chosen[0], *chosen[-1]})}
-        views = [[dried[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
+        if self._cut.is_dried:
+            aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
+            for i in sorted({*centers, *chosen[0], *chosen[-1]}):
+                seen[i] = dry(windows[i], before, aligner, options)
+        views = [[seen[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
         return self._pictures(views, neighbour, self._truth(clip, place, kind))
 
     def _truth(self, clip: Footage, place: int, kind: _Kind) -> Truth | None:
@@ -295,7 +300,7 @@ class Windows:
         told = truth or Truth(own.observed, torch.zeros_like(own.observed[:1]))
         pictures = [own.observed, own.witnesses, own.error, rain, *told]
         if filmed:
-            pictures += [aligned.witnesses[count], center.witness.rgb]
+            pictures += [aligned.witnesses[count], center.witness.pixels]
         for first, *further in beside:
             at = Aligner(options).align(first.picture, [each.witness for each in further])
             pictures += [at.observed, at.witnesses, at.error]
@@ -312,14 +317,15 @@ def _settled(clip: Footage, place: int) -> Truth:
     first = max(place - reach, 0)
     indices = range(first, min(place + reach + 1, len(clip)))
     read = zip(indices, map(_at_size, clip.read(list(indices))), strict=True)
-    seen = list(judged(((i, Picture(i, rgb, guide_of(rgb, options.align))) for i, rgb in read), options.shots))
+    seen = list(judged(((i, Picture(i, luma, guide_of(luma, options.align))) for i, luma in read), options.shots))
     chosen = choose_witnesses([item.step for item in seen[1:]], place - first, NEIGHBOURS)
     return settled(Aligner(options.align).align(seen[place - first].picture, [seen[i].picture for i in chosen]))
 
 
-def _at_size(rgb: Tensor) -> Tensor:
-    """A picture [3, H, W] as small as a gate looks at it: the same streak is as wide in every clip."""
-    return reduced(rgb, shrink_of(rgb.shape))
+def _at_size(luma: Tensor) -> Tensor:
+    """A picture [1, H, W] as small as a gate looks at it: the same streak is as wide in every clip."""
+    times = shrink_of(luma.shape)
+    return shrunk(luma[0], (times, times))[None]
 
 
 def _cropped(whole: Pictures, side: int, random: torch.Generator) -> Pictures:

@@ -68,6 +68,11 @@ class Discriminator(nn.Module):
 _CONVOLUTIONS = (0, 3, 7, 11, 14)  # their places among the layers, the numbers by which the publication calls them
 
 
+def in_colours(luma: Tensor) -> Tensor:
+    """Luma [N, 1, H, W] as the grey picture [N, 3, H, W] that the discriminator reads, as published."""
+    return luma.expand(-1, 3, -1, -1)
+
+
 def _layers() -> Iterator[nn.Module]:
     for number, (channels, made) in enumerate(zip(TAP_CHANNELS[:-1], _WIDTHS, strict=True)):
         yield nn.Conv2d(channels, made, 4, padding=1)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vidrain.model.gate import Gate
 from vidrain.model.nlcl import as_signal
-from vidrain.train.discriminator import TAP_CHANNELS, TAP_STRIDES, Discriminator
+from vidrain.train.discriminator import TAP_CHANNELS, TAP_STRIDES, Discriminator, in_colours
 from vidrain.train.window import Window, look_at
 
 
@@ -27,7 +27,7 @@ class Encoder(Protocol):
     strides: tuple[int, ...]
 
     def __call__(self, picture: Tensor, window: Window) -> list[Tensor]:
-        """Features of a layer of each window. [N, 3, H, W] to taps [N, C, h, w]"""
+        """Features of a layer of each window. [N, 1, H, W] to taps [N, C, h, w]"""
 
 
 class RestorerEncoder:
@@ -42,7 +42,7 @@ class RestorerEncoder:
         self.strides: tuple[int, ...] = (2,) * len(self.channels)
 
     def __call__(self, picture: Tensor, window: Window) -> list[Tensor]:
-        seen = look_at(picture, window, self._net)
+        seen = look_at(picture, window)
         found: list[Tensor] = []
         tapped = (self._net.head, *self._net.blocks)
         handles = [module.register_forward_hook(lambda *call: found.append(call[2])) for module in tapped]
@@ -64,7 +64,7 @@ class DiscriminatorEncoder:
 
     def __call__(self, picture: Tensor, window: Window) -> list[Tensor]:
         with held(self._discriminator):
-            return self._discriminator.features(as_signal(picture))
+            return self._discriminator.features(as_signal(in_colours(picture)))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Clips to train on, read at any place: through decord where it returns the right frames, in order where not.
 
 clip = open_footage(Path("walk.mp4"), tell)
-pictures = clip.read([0, 17])  # [3, H, W] float32 RGB each, upright
+pictures = clip.read([0, 17])  # [1, H, W] float32 luma each, upright
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.video.clips import ClipReader, open_clips
-from vidrain.video.color import conversion_for, to_rgb, upright
+from vidrain.video.color import Conversion, conversion_for, to_luma, upright
 from vidrain.video.decode import Video, open_video
 
 Tell = Callable[[Notice], None]
@@ -34,7 +34,7 @@ class Footage(Protocol):
         """Number of shown frames."""
 
     def read(self, indices: Sequence[int]) -> list[Tensor]:
-        """Frames in rising order. [3, H, W] float32 RGB each, upright, nominally in [0, 1]; InputError without one."""
+        """Frames in rising order. [1, H, W] float32 luma each, upright, nominally in [0, 1]; InputError without one."""
 
 
 def clips_at(places: Sequence[str]) -> list[Path]:
@@ -58,7 +58,7 @@ def open_footage(path: Path, tell: Tell) -> Footage:
     video = open_video(path)
     rate = float(video.info.rate or _RATE)
     try:
-        return _Random(path, rate, open_clips(path))
+        return _Random(path, rate, open_clips(path), conversion_for(video.info))
     except (InputError, UsageError) as error:  # a file that decord misreads; no decord here
         tell(Notice(code="slow", message=f"read in order, which takes longer: {error}"))
         return _InOrder(path, rate, video)
@@ -79,15 +79,17 @@ def _videos(place: Path) -> Iterator[Path]:
 class _Random:
     """Through decord."""
 
-    def __init__(self, path: Path, rate: float, clip: ClipReader) -> None:
+    def __init__(self, path: Path, rate: float, clip: ClipReader, conversion: Conversion) -> None:
         self.path, self.rate, self._clip = path, rate, clip
+        kr, kb = conversion.kr, conversion.kb
+        self._weights = torch.tensor([kr, 1 - kr - kb, kb]) / 255
 
     def __len__(self) -> int:
         return len(self._clip)
 
     def read(self, indices: Sequence[int]) -> list[Tensor]:
         pictures = torch.from_numpy(self._clip.read(indices))
-        return [picture.permute(2, 0, 1).float().div_(255).contiguous() for picture in pictures]
+        return [(picture.float() @ self._weights)[None] for picture in pictures]
 
 
 class _InOrder:
@@ -104,8 +106,7 @@ class _InOrder:
         found: dict[int, Tensor] = {}
         for frame in self._video.frames(indices[0]):
             if frame.index in indices:
-                rgb = to_rgb(frame.planes, self._conversion)
-                found[frame.index] = upright(rgb, self._video.info.display_matrix).contiguous()
+                found[frame.index] = upright(to_luma(frame.planes, self._conversion), self._video.info.display_matrix)
             if frame.index >= indices[-1]:
                 break
         if missing := [index for index in indices if index not in found]:

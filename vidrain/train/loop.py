@@ -184,7 +184,7 @@ class Learner:
 
 
 class Learned(NamedTuple):
-    """One step: the pair learned from, its background [N, 3, H, W], and all terms, their sum and the rate by name."""
+    """One step: the pair learned from, its background [N, 1, H, W], and all terms, their sum and the rate by name."""
 
     pair: Recycled
     background: Tensor
@@ -235,22 +235,23 @@ def learn(
 def cut_of(config: TrainConfig, net: Gate) -> Cut:
     """The windows that a step learns from: of the size of `net`, and in as many views as the terms look at."""
     views = views_of(config.weights, config.contrast)
-    return Cut(radius=net.config.radius, patch=config.patch, batch=config.batch, views=views)
+    size = net.config
+    return Cut(radius=size.radius, is_dried=size.is_dried, patch=config.patch, batch=config.batch, views=views)
 
 
 def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
-    """What the teacher (None: the baseline) takes for rain; none of a clean picture. [N, 3, H, W] >= 0"""
+    """What the teacher (None: the baseline) takes for rain; none of a clean picture. [N, 1, H, W] >= 0"""
     rain = batch.rain
     if teacher is not None:
         with torch.no_grad():
-            seen = look_at(batch.observed, batch.window, teacher)
+            seen = look_at(batch.observed, batch.window)
             rain = taken(teacher(seen.planes).clamp(0, 1), seen)
     return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
 
 
 def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """The background of a pair made of the batch, and every term of the loss as a scalar."""
-    seen = look_at(pair.observed, Window(pair.observed, pair.witnesses, batch.error), net)
+    seen = look_at(pair.observed, Window(pair.observed, pair.witnesses, batch.error))
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
         shares = net(seen.planes)
     rain = taken(shares.float(), seen)

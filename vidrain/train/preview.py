@@ -14,12 +14,12 @@ _BRIGHTER = 3  # the rain, to be seen
 
 
 def preview(path: Path, pair: Recycled, background: Tensor) -> None:
-    """Write rows of observed | background | target | 3 x rain as a PNG; `background` [N, 3, H, W] is that of `pair`."""
+    """Write rows of observed | background | target | 3 x rain as a PNG; `background` [N, 1, H, W] is that of `pair`."""
     rain = (pair.observed - background) * _BRIGHTER
     columns = [part[:_MOST] for part in (pair.observed, background, pair.target, rain)]
-    rows = torch.cat(columns, dim=3)  # [n, 3, H, 4 W]
+    rows = torch.cat(columns, dim=3)  # [n, 1, H, 4 W]
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(png(torch.cat(list(rows), dim=1)))
+    path.write_bytes(png(torch.cat(list(rows), dim=1).expand(3, -1, -1)))
 
 
 def png(picture: Tensor) -> bytes:

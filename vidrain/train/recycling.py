@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidrain.errors import UsageError
-from vidrain.model.planes import luma
 from vidrain.model.streaks import along_lines
 
 
@@ -29,7 +28,7 @@ from vidrain.model.streaks import along_lines
 class RecycleOptions:
     """How rain is cut out and pasted.
 
-    speckle: of RGB in [0, 1]; what a teacher takes away is rain where some channel exceeds this, noise elsewhere.
+    speckle: of luma in [0, 1]; what a teacher takes away is rain where some channel exceeds this, noise elsewhere.
     margin: pixels around the teacher's rain where nothing is pasted.
     layers: pieces pasted over one another, 1 to this many. weakest, strongest: what their brightness is multiplied
     with, drawn evenly in its logarithm: rain elsewhere may be heavier, and a teacher takes less than there is.
@@ -68,7 +67,7 @@ class RecycleOptions:
 
 
 class Recycled(NamedTuple):
-    """Windows to learn from: `observed` [N, 3, H, W], `witnesses` [N, K, 3, H, W], and the `target` [N, 3, H, W].
+    """Windows to learn from: `observed` [N, 1, H, W], `witnesses` [N, K, 1, H, W], and the `target` [N, 1, H, W].
 
     known: [N, 1, H, W] bool, false where the teacher found rain and near it.
     """
@@ -84,7 +83,7 @@ def recycle(
 ) -> Recycled:
     """Paste rain of the whole batch onto each of its windows.
 
-    observed: [N, 3, H, W]; witnesses: [N, K, 3, H, W]; rain: [N, 3, H, W] >= 0, what the teacher takes from `observed`
+    observed: [N, 1, H, W]; witnesses: [N, K, 1, H, W]; rain: [N, 1, H, W] >= 0, what the teacher takes from `observed`
     (0 for a clean picture). generator: on the CPU, so that every device draws alike. Nothing gets brighter than 1 that
     was not before.
     """
@@ -107,11 +106,11 @@ def recycle(
 
 
 def _joined(layer: Tensor, speckle: float) -> Tensor:
-    """The streaks of a layer [N, 3, H, W], grey and whole: a teacher takes them in bits, and texture among them.
+    """The streaks of a layer [N, 1, H, W], grey and whole: a teacher takes them in bits, and texture among them.
 
     The mean along the best steep line fills gaps, and leaves an eighth of a dot.
     """
-    lines = torch.stack([along_lines(picture) for picture in luma(layer)])[:, None].expand_as(layer)
+    lines = torch.stack([along_lines(picture) for picture in layer[:, 0]])[:, None]
     return lines * _covered(lines, speckle, 1)
 
 
@@ -127,7 +126,7 @@ def _brightened(picture: Tensor, rain: Tensor) -> Tensor:
 
 
 def _shower(layer: Tensor, generator: torch.Generator, options: RecycleOptions) -> Tensor:
-    """Rain from elsewhere for each window: pieces of the batch, moved, reshaped, weaker or stronger. [N, 3, H, W]"""
+    """Rain from elsewhere for each window: pieces of the batch, moved, reshaped, weaker or stronger. [N, 1, H, W]"""
     total = torch.zeros_like(layer)
     count = len(layer)
     wanted = torch.randint(1, options.layers + 1, (count,), generator=generator)
@@ -139,14 +138,14 @@ def _shower(layer: Tensor, generator: torch.Generator, options: RecycleOptions) 
 
 
 def _piece(layer: Tensor, generator: torch.Generator) -> Tensor:
-    """The rain of one window of the batch, moved around a torus. [3, H, W]"""
+    """The rain of one window of the batch, moved around a torus. [1, H, W]"""
     count, _, height, width = layer.shape
     source, down, right = (int(torch.randint(end, (1,), generator=generator)) for end in (count, height, width))
     return layer[source].roll((down, right), (1, 2))
 
 
 def _reshaped(pieces: Tensor, generator: torch.Generator, options: RecycleOptions) -> Tensor:
-    """Every piece [N, 3, H, W] flipped sideways or not, zoomed, and leaning over, about its middle."""
+    """Every piece [N, 1, H, W] flipped sideways or not, zoomed, and leaning over, about its middle."""
     count = len(pieces)
     zoom, lean, flip = (
         _between(-most, most, count, generator, pieces).flatten() for most in (log(options.zoom), options.slant, 1.0)

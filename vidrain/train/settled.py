@@ -14,21 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidrain.model.planes import luma
 from vidrain.model.streaks import along_lines
 from vidrain.types import Aligned
 
 NEIGHBOURS = 10  # wanted on each side
 _FARTHEST = 2.0  # pixels of forward-backward error, beyond which a neighbour has no vote
 _LEAST = 10  # votes
-_UNREST = 4 / 255  # mean deviation of the votes of RGB in [0, 1], up to which they agree
+_UNREST = 4 / 255  # mean deviation of the votes of luma in [0, 1], up to which they agree
 _NOISE = 2.0  # such deviations, and as many levels again, above which something is there
 _LINE = 0.6  # of that, which the mean along a line has to reach,
 _LONG = 0.35  # and of the place itself: a bright dot of two rows makes a mean of a quarter
 
 
 class Truth(NamedTuple):
-    """background: [3, H, W], the observation where nothing is known; known: [1, H, W], 1.0 where it is, else 0."""
+    """background: [1, H, W], the observation where nothing is known; known: [1, H, W], 1.0 where it is, else 0."""
 
     background: Tensor
     known: Tensor
@@ -43,11 +42,10 @@ def settled(aligned: Aligned) -> Truth:
     if not len(votes):
         return Truth(observed, torch.zeros_like(observed[:1]))
     nothing = torch.full((), torch.nan)
-    median = torch.where(votes[:, None], aligned.witnesses, nothing).nanmedian(0).values
-    bright = torch.where(votes, luma(aligned.witnesses), nothing)
+    bright = torch.where(votes, aligned.witnesses[:, 0], nothing)
     middle = bright.nanmedian(0).values
     deviation = (bright - middle).abs().nanmedian(0).values
-    excess = luma(observed) - middle
+    excess = observed[0] - middle
     limit = _NOISE * deviation + _UNREST
     agreed = (votes.sum(0) >= _LEAST) & (deviation < _UNREST)
     there = (excess > limit) & agreed
@@ -55,7 +53,7 @@ def settled(aligned: Aligned) -> Truth:
     rain = there & (line > _LINE * limit) & (line > _LONG * excess)
     known = agreed & ~_grown(there & ~rain)
     taken = _grown(rain & known) & known  # the soft edge of a streak is below the limit
-    return Truth(torch.where(taken, torch.minimum(observed, median), observed), known[None].to(observed))
+    return Truth(torch.where(taken, torch.minimum(observed, middle), observed), known[None].to(observed))
 
 
 def _grown(places: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vidrain.types import Frame
-from vidrain.video.color import conversion_for, to_rgb, upright
+from vidrain.video.color import conversion_for, to_luma, upright
 from vidrain.video.decode import Decoded, Video
 from vidrain.watchdog import Watchdog
 
@@ -57,14 +57,14 @@ class Stretch:
         return len(self._frames)
 
     def read(self, indices: Sequence[int]) -> list[Tensor]:
-        """Frames in rising order, [3, H, W] float32 RGB, upright; for one that does not decode the one before it.
+        """Frames in rising order, [1, H, W] float32 luma, upright; for one that does not decode the one before it.
 
         Repeats never bear witness, so no window is taken where frames are lost. InputError where the source stalls.
         """
         wanted = [self._frames[index] for index in indices]
         found = {frame.index: self._picture(frame) for frame in self._decoded(wanted[0], wanted[-1], set(wanted))}
         info = self._video.info
-        picture = found[min(found)] if found else upright(torch.zeros(3, info.height, info.width), info.display_matrix)
+        picture = found[min(found)] if found else upright(torch.zeros(1, info.height, info.width), info.display_matrix)
         return [picture := found.get(index, picture) for index in wanted]
 
     def _decoded(self, first: int, last: int, wanted: set[int]) -> Iterator[Frame]:
@@ -73,9 +73,9 @@ class Stretch:
         return (frame for frame in ahead if frame.index in wanted)
 
     def _picture(self, frame: Frame) -> Tensor:
-        rgb = to_rgb(frame.planes, self._conversion)
-        shown = 1 - rgb if self._is_negative else rgb
-        return upright(shown, self._video.info.display_matrix).contiguous()
+        luma = to_luma(frame.planes, self._conversion)
+        shown = 1 - luma if self._is_negative else luma
+        return upright(shown, self._video.info.display_matrix)
 
 
 def split(clips: Sequence[Clip], shortest: int) -> tuple[list[Stretch], list[Stretch]]:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from vidrain.model.nlcl import as_signal
-from vidrain.model.planes import luma
 from vidrain.train.balance import LossWeights
 from vidrain.train.choice import ContrastOptions, View, choose_layers, choose_locations
 from vidrain.train.contrast import (
@@ -28,7 +27,7 @@ from vidrain.train.contrast import (
     pulls_by_radius,
     pulls_by_temperature,
 )
-from vidrain.train.discriminator import Discriminator
+from vidrain.train.discriminator import Discriminator, in_colours
 from vidrain.train.encoder import held, of_fixed
 from vidrain.train.losses import (
     adversarial_discriminator,
@@ -132,13 +131,13 @@ def _adversarial(discriminator: Discriminator, background: Tensor) -> Tensor:
 
 def _scores(discriminator: Discriminator, picture: Tensor) -> Tensor:
     """Of pictures in [0, 1]; none of none, as a batch may be all clean or all rainy."""
-    return discriminator(as_signal(picture)) if len(picture) else picture.sum((1, 2, 3))
+    return discriminator(as_signal(in_colours(picture))) if len(picture) else picture.sum((1, 2, 3))
 
 
 def _view(seen: _Seen, frames: tuple[int, int]) -> View:
     """Two of the frames without a gradient."""
     background, rain, floor = (seen.frames(part.detach())[:, frames] for part in seen.layers)
-    return View(luma(floor)[:, :, None], background, rain, seen.error)
+    return View(floor, background, rain, seen.error)
 
 
 def _location(

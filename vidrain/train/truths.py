@@ -10,7 +10,7 @@ from torch import Tensor
 from vidrain.train.data import Batch
 from vidrain.train.recycling import Recycled
 
-_FLOOR = 2e-5  # mean square of RGB in [0, 1], 47 dB: what is better than that before training need not get better
+_FLOOR = 2e-5  # mean square of luma in [0, 1], 47 dB: what is better than that before training need not get better
 _STRAY = 0.2  # what an error counts where nothing is known
 _SMOOTH = 1e-3  # of a squared ratio: the root has no slope without end
 
@@ -29,7 +29,7 @@ def with_truths(pair: Recycled, batch: Batch) -> Recycled:
 def relative_error(background: Tensor, truth: Tensor, before: Tensor, known: Tensor, counted: Tensor) -> Tensor:
     """Mean over the windows that count of the root of |B - T|^2 / (|B0 - T|^2 + floor), B0 before training; 0 for none.
 
-    background, truth, before: [N, 3, H, W] in [0, 1]; known: [N, 1, H, W] bool; counted: [N] bool. Where the truth is
+    background, truth, before: [N, 1, H, W] in [0, 1]; known: [N, 1, H, W] bool; counted: [N] bool. Where the truth is
     not known, as where the neighbours of a real frame do not agree, what is taken beyond B0 is a fifth of an error:
     else what is learned where they do agree is let loose on all that moves. Every window counts alike, whether its rain
     is heavy or there is none: a mean of errors would be all heavy rain, and one of decibels all dry pictures.

@@ -20,7 +20,7 @@ from vidrain.model.planes import Seen, look
 
 
 class Window(NamedTuple):
-    """N windows of K witnesses. observed: [N, 3, H, W]; witnesses: [N, K, 3, H, W]; error: [N, K, H, W] in pixels."""
+    """N windows of K witnesses. observed: [N, 1, H, W]; witnesses: [N, K, 1, H, W]; error: [N, K, H, W] in pixels."""
 
     observed: Tensor
     witnesses: Tensor
@@ -34,7 +34,7 @@ class Window(NamedTuple):
 class Neighbour(NamedTuple):
     """A witness of each of N windows as it was filmed, and the frame of the window as it bears witness itself.
 
-    number: [N], which witness it is. filmed: [N, 3, H, W], warped as that witness is. dried: [N, 3, H, W], of the
+    number: [N], which witness it is. filmed: [N, 1, H, W], warped as that witness is. dried: [N, 1, H, W], of the
     observation of the window what the pass before has left.
     """
 
@@ -48,7 +48,7 @@ class Neighbour(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """Background and rain, O = B + R, and the floor min(O, M), all [N, 3, H, W]; the floor needs no training."""
+    """Background and rain, O = B + R, and the floor min(O, M), all [N, 1, H, W]; the floor needs no training."""
 
     background: Tensor
     rain: Tensor
@@ -77,16 +77,16 @@ def stacked(views: Sequence[Window]) -> Window:
     return Window(*(torch.stack(part, dim=1).flatten(0, 1) for part in zip(*views, strict=True)))
 
 
-def look_at(picture: Tensor, window: Window, net: Gate) -> Seen:
-    """What `net` sees of a picture [N, 3, H, W] among the witnesses of a window: its own observation, or a layer.
+def look_at(picture: Tensor, window: Window) -> Seen:
+    """What a gate sees of a picture [N, 1, H, W] among the witnesses of a window: its own observation, or a layer.
 
     Windows to train on are of the size that a gate looks at (`data`): nothing is left to be reduced.
     """
-    return look(picture, window.witnesses, window.error, per_channel=net.config.per_channel)
+    return look(picture, window.witnesses, window.error)
 
 
 def layers_of(net: Gate, window: Window) -> Layers:
     """What the restorer makes of windows, its gate as it is: in training it may leave [0, 1]."""
-    seen = look_at(window.observed, window, net)
+    seen = look_at(window.observed, window)
     rain = taken(net(seen.planes).float(), seen)
     return Layers(window.observed - rain, rain, window.observed - seen.excess)

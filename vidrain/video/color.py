@@ -113,6 +113,17 @@ def to_rgb(planes: Planes, conversion: Conversion, device: torch.device | None =
     return rgb
 
 
+def to_luma(planes: Planes, conversion: Conversion, device: torch.device | None = None) -> Tensor:
+    """Luma of stored planes as float32 [1, H, W], nominally in [0, 1]; not clipped. That of the RGB of `to_rgb`."""
+    if conversion.layout.family == "gbrp":
+        red, green, blue = to_rgb(planes, conversion, device)
+        kr, kb = conversion.kr, conversion.kb
+        luma: Tensor = (red * kr).add_(green, alpha=1.0 - kr - kb).add_(blue, alpha=kb)
+        return luma[None]
+    samples = torch.from_numpy(np.ascontiguousarray(planes[0])).to(device).float()
+    return samples.sub_(conversion.offset[0]).div_(conversion.scale[0])[None]
+
+
 def to_codes(removal: Tensor, conversion: Conversion) -> RainPlanes:
     """What was removed from RGB, in code values per stored sample, rounded once.
 
@@ -121,18 +132,19 @@ def to_codes(removal: Tensor, conversion: Conversion) -> RainPlanes:
     luma_scale, chroma_scale = conversion.scale
     red, green, blue = removal
     if conversion.layout.family == "gbrp":
-        return tuple(_rounded(channel * luma_scale) for channel in (green, blue, red))
+        return tuple(rounded(channel * luma_scale) for channel in (green, blue, red))
     kr, kb = conversion.kr, conversion.kb
     luma = (red * kr).add_(blue, alpha=kb).add_(green, alpha=1.0 - kr - kb)
     if conversion.layout.family == "gray":
-        return (_rounded(luma * luma_scale),)
+        return (rounded(luma * luma_scale),)
     shift = conversion.layout.chroma_shift
     cb = _average((blue - luma).div_(2 * (1 - kb)), shift)
     cr = _average((red - luma).div_(2 * (1 - kr)), shift)
-    return (_rounded(luma * luma_scale), _rounded(cb * chroma_scale), _rounded(cr * chroma_scale))
+    return (rounded(luma * luma_scale), rounded(cb * chroma_scale), rounded(cr * chroma_scale))
 
 
-def _rounded(codes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+def rounded(codes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+    """Code values as int16; what is given is written to."""
     return cast(np.ndarray[tuple[int, ...], np.dtype[np.int16]], codes.round_().to(torch.int16).cpu().numpy())
 
 

@@ -1,0 +1,317 @@
+"""What of the colour goes with the rain: as much as a grey streak hid, in every pixel format, however it is turned."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests import reference
+from vidrain.align import AlignOptions, Way
+from vidrain.baseline import Baseline, BaselineOptions
+from vidrain.chroma import chroma_removal, colours_of
+from vidrain.decompose import DecomposeOptions, decompose
+from vidrain.types import Aligned, ColorTags, Decomposer, Family, Frame, Layers, PixelLayout, Planes, Sight, VideoInfo
+from vidrain.video.color import conversion_for, stored, to_luma, upright
+
+Array = npt.NDArray[Any]
+
+FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gbrp", "gray")
+FRAMES = 6
+EVERYWHERE = (slice(None), slice(None))
+PLAIN = DecomposeOptions()
+STILL = DecomposeOptions(align=AlignOptions(still_tolerance=255))  # nothing is taken to move
+KR, KB = 0.299, 0.114
+# How a stored picture is shown, as nine numbers of a display matrix: turned to the right, upside down, to the left.
+TURNS = {
+    0: None,
+    90: (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30),
+    180: (-(1 << 16), 0, 0, 0, -(1 << 16), 0, 0, 0, 1 << 30),
+    270: (0, -(1 << 16), 0, 1 << 16, 0, 0, 0, 0, 1 << 30),
+}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Facts of a clip, its rainy frames, and what they were without rain."""
+
+    info: VideoInfo
+    frames: tuple[Frame, ...]
+    dry: tuple[Planes, ...]
+
+
+@cache
+def scenes(width: int, height: int, step: int) -> tuple[tuple[Array, Array], ...]:
+    """A coloured scene that a camera pans over, `step` pixels a frame, dry and behind grey streaks. [H, W, 3] each"""
+    rng = np.random.default_rng(4)
+    noise = rng.random((128, 160 + 3 * FRAMES, 3))
+    soft = cv2.GaussianBlur(noise, (0, 0), 9) * 9 + cv2.GaussianBlur(noise, (0, 0), 3)
+    scene = (0.05 + 0.7 * (soft - soft.min()) / (soft.max() - soft.min()))[:height]
+    found = []
+    for number in range(FRAMES):
+        dry = scene[:, step * number : step * number + width]
+        opacity = np.zeros((height, width, 1))
+        for _ in range(12):
+            left, top = rng.integers(2, 136), rng.integers(0, 72)
+            opacity[top : top + 36, left : left + 3] = 0.35
+        found.append((dry, dry * (1 - opacity) + 0.9 * opacity))
+    return tuple(found)
+
+
+def coded(picture: Array, layout: PixelLayout) -> Planes:
+    """[H, W, 3] RGB to stored planes, BT.601: limited, or all of the range for gbrp."""
+    top, step = (1 << layout.depth) - 1, 1 << (layout.depth - 8)
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    if layout.family == "gbrp":
+        return tuple(np.rint(channel * top).astype(layout.dtype) for channel in (green, blue, red))
+    luma = KR * red + (1 - KR - KB) * green + KB * blue
+    planes = [luma * 219 * step + 16 * step]
+    if layout.family != "gray":
+        shift = layout.chroma_shift
+        colours = ((blue - luma) / (2 - 2 * KB), (red - luma) / (2 - 2 * KR))
+        planes += [averaged(colour, shift) * 224 * step + 128 * step for colour in colours]
+    return tuple(np.rint(plane).astype(layout.dtype) for plane in planes)
+
+
+def averaged(plane: Array, shift: tuple[int, int]) -> Array:
+    """Means of the pixels of every chroma sample, fewer at the end of odd sizes."""
+    for axis, times in enumerate(1 << by for by in reversed(shift)):
+        starts = np.arange(0, plane.shape[axis], times)
+        counts = np.diff([*starts, plane.shape[axis]])
+        plane = np.add.reduceat(plane, starts, axis) / np.expand_dims(counts, 1 - axis)
+    return plane
+
+
+@cache
+def clip(family: Family, *, depth: int = 8, size: tuple[int, int] = (144, 112), turn: int = 0, step: int = 3) -> Clip:
+    """The scenes, shown `size` (width, height) and stored so that they have to be turned by `turn` to the right."""
+    layout, shown = PixelLayout(family, depth), scenes(*size, step)
+    lying = [tuple(np.rot90(picture, turn // 90).copy() for picture in pair) for pair in shown]
+    height, width = lying[0][0].shape[:2]
+    info = VideoInfo(
+        path=Path("made.mkv"),
+        stream_index=0,
+        codec="ffv1",
+        width=width,
+        height=height,
+        pix_fmt=layout.name,
+        layout=layout,
+        color=ColorTags(matrix=6, range=1),
+        time_base=Fraction(1, 25),
+        rate=Fraction(25),
+        sample_aspect_ratio=None,
+        display_matrix=TURNS[turn],
+        interlaced=False,
+        side_data=(),
+    )
+    frames = tuple(Frame(coded(rainy, layout), number, 1, number) for number, (_, rainy) in enumerate(lying))
+    return Clip(info, frames, tuple(coded(dry, layout) for dry, _ in lying))
+
+
+def layers_of(clip: Clip, decomposer: Decomposer | None = None, options: DecomposeOptions = PLAIN) -> list[Layers]:
+    return list(decompose(clip.frames, clip.info, decomposer or Baseline(BaselineOptions()), options=options))
+
+
+def errors(found: Clip, layers: list[Layers]) -> Iterator[tuple[float, float]]:
+    """Mean squared error of O and of B, of each plane in turn, where the rain changed it."""
+    for plane in range(len(found.dry[0])):
+        before, after = [], []
+        for item, dry in zip(layers, found.dry, strict=True):
+            truth, observed = dry[plane].astype(float), item.frame.planes[plane].astype(float)
+            rainy = np.abs(observed - truth) > 2 * (1 << (found.info.layout.depth - 8))
+            before.append(np.square(observed - truth)[rainy])
+            after.append(np.square(item.background[plane] - truth)[rainy])
+        yield float(np.concatenate(before).mean()), float(np.concatenate(after).mean())
+
+
+def exact(layers: list[Layers]) -> bool:
+    """O = B + R in integers, in the types of O."""
+    return all(
+        np.array_equal(b.astype(np.int32) + r, o) and b.dtype == o.dtype and r.dtype == np.int16
+        for item in layers
+        for o, b, r in zip(item.frame.planes, item.background, item.rain, strict=True)
+    )
+
+
+def check_gains(found: Clip, layers: list[Layers]) -> None:
+    """Rain is small in the codes of Cb and Cr, and rounding large."""
+    is_colour = [found.info.layout.family.startswith("yuv") and plane > 0 for plane in range(len(found.dry[0]))]
+    for (before, after), leaves_more in zip(errors(found, layers), is_colour, strict=True):
+        assert after < (0.6 if leaves_more else 0.1) * before
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("depth", [8, 10])
+def test_every_plane_comes_nearer_to_the_truth(family: Family, depth: int) -> None:
+    found = clip(family, depth=depth)
+    layers = layers_of(found)
+    assert exact(layers)
+    check_gains(found, layers)
+
+
+@pytest.mark.parametrize("family", ["yuv420p", "yuv422p", "yuv440p", "gbrp"])
+@pytest.mark.parametrize("turn", TURNS)
+def test_so_they_do_at_odd_sizes_however_they_are_turned(family: Family, turn: int) -> None:
+    found = clip(family, size=(145, 113), turn=turn)
+    layers = layers_of(found)
+    assert exact(layers)
+    check_gains(found, layers)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_where_nothing_moves_all_colour_comes_back(family: Family) -> None:
+    """However far a colour is from grey; but where streaks hide most of the neighbours as well."""
+    found = clip(family, step=0)
+    layers = told(found, 1.0, options=STILL)
+    for plane in range(len(found.dry[0])):
+        truth, background, observed = (
+            np.stack(planes).astype(int)
+            for planes in (
+                [dry[plane] for dry in found.dry],
+                [item.background[plane] for item in layers],
+                [item.frame.planes[plane] for item in layers],
+            )
+        )
+        rainy = np.abs(observed - truth) > 2
+        assert rainy.mean() > 0.02
+        assert (np.abs(background - truth)[rainy] <= 2).mean() > 0.9
+
+
+LYING: dict[Family, Family] = {"yuv422p": "yuv440p", "yuv440p": "yuv422p"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_turned_video_is_cleaned_as_it_is_shown(family: Family, turn: int) -> None:
+    """Stored lying down, the same pictures lose the same rain: columns that share their colour are rows there."""
+    shown = layers_of(clip(family))
+    lying = layers_of(clip(LYING.get(family, family) if turn != 180 else family, turn=turn))
+    for item, due in zip(lying, shown, strict=True):
+        assert all(
+            np.array_equal(found, np.rot90(plane, turn // 90))
+            for found, plane in zip(item.background, due.background, strict=True)
+        )
+
+
+@dataclass
+class Told:
+    """Takes what it was told of the excess over the dry luma, inside of a rectangle."""
+
+    dry: list[Tensor]
+    share: float
+    place: tuple[slice, slice] = EVERYWHERE
+    sees: Sight = "luma"
+    first: Decomposer | None = None
+    radius: int = 2
+    remembers: bool = False
+    wants_error: bool = False
+
+    def __call__(self, aligned: Aligned) -> Tensor:
+        rain = torch.zeros_like(aligned.observed)
+        excess = (aligned.observed - self.dry.pop(0)).clamp(min=0) * self.share
+        rain[:, *self.place] = excess[:, *self.place]
+        return rain
+
+
+def told(
+    found: Clip,
+    share: float,
+    place: tuple[slice, slice] = EVERYWHERE,
+    options: DecomposeOptions = PLAIN,
+) -> list[Layers]:
+    matrix = found.info.display_matrix
+    dry = [upright(to_luma(planes, conversion_for(found.info)), matrix) for planes in found.dry]
+    return layers_of(found, Told(dry, share, place), options)
+
+
+@pytest.mark.parametrize("family", ["yuv420p", "yuv422p", "yuv440p", "yuv444p", "gbrp"])
+def test_colour_stays_where_no_rain_was_taken(family: Family) -> None:
+    found = clip(family)
+    layers = told(found, 1.0, (slice(31, 61), slice(41, 91)))
+    assert exact(layers)
+    for plane in range(3):
+        shape = found.frames[0].planes[plane].shape
+        down, across = 112 // shape[0], 144 // shape[1]
+        inside = np.zeros(shape, bool)
+        inside[31 // down : -(-61 // down), 41 // across : -(-91 // across)] = True
+        changed = np.stack([item.rain[plane] != 0 for item in layers]).any(0)
+        assert changed[inside].any()
+        assert not changed[~inside].any()
+
+
+@pytest.mark.parametrize("family", ["yuv420p", "gbrp"])
+def test_of_half_the_rain_goes_half_of_what_it_did_to_the_colour(family: Family) -> None:
+    found = clip(family, depth=10)
+    whole, half = (told(found, share) for share in (1.0, 0.5))
+    for plane in range(3):
+        taken, part = (np.stack([item.rain[plane] for item in layers]).astype(float) for layers in (whole, half))
+        clear = np.abs(taken) > 8
+        assert clear.mean() > 0.01
+        assert 0.4 < np.median(part[clear] / taken[clear]) < 0.6
+
+
+def test_without_rain_nothing_is_touched() -> None:
+    found = clip("yuv420p")
+    for item in told(found, 0.0):
+        assert all(b is o for b, o in zip(item.background, item.frame.planes, strict=True))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_witnesses_rain_is_grey(family: Family) -> None:
+    found = clip(family)
+    alone = replace(found, frames=found.frames[:1], dry=found.dry[:1])
+    (item,) = told(alone, 1.0)
+    assert exact([item])
+    amount = item.rain[0]
+    assert amount.max() > 20
+    due = [amount] * 3 if family == "gbrp" else [amount] + [0 * plane for plane in item.rain[1:]]
+    assert all(np.array_equal(plane, other) for plane, other in zip(item.rain, due, strict=True))
+
+
+cells = st.sampled_from([(1, 1), (1, 2), (2, 1), (2, 2)])
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(seeds, st.integers(1, 9), st.integers(1, 9), cells, st.integers(1, 5), st.integers(1, 3))
+def test_removal_is_that_of_a_loop(
+    seed: int, height: int, width: int, cell: tuple[int, int], witnesses: int, planes: int
+) -> None:
+    """Witnesses that have not moved: sample by sample, the share of the luma times the excess of the colour."""
+    rng = np.random.default_rng(seed)
+    observed, rain = rng.random((1, height, width), np.float32), rng.random((height, width), np.float32) * 0.5
+    others = rng.random((witnesses, 1, height, width), np.float32)
+    size = tuple(-(-side // times) for side, times in zip((height, width), cell, strict=True))
+    colours = rng.integers(0, 256, (witnesses + 1, planes, *size)).astype(np.float32)
+    aligned = Aligned(torch.from_numpy(observed), torch.from_numpy(others), torch.zeros(witnesses, height, width))
+    ways = [Way(np.zeros((height, width, 2), np.float32), None, None)] * witnesses
+    own, *theirs = map(torch.from_numpy, colours)
+    found = chroma_removal(own, theirs, ways, torch.from_numpy(rain), aligned).numpy()
+    luma, amount, *there = (reference.shrunk(part, cell) for part in (observed[0], rain, *others[:, 0]))
+    for place in np.ndindex(*size):
+        excess = luma[place] - np.median([picture[place] for picture in there])
+        share = min(max(amount[place] / max(excess, 4 / 255), 0), 1)
+        for plane in range(planes):
+            due = (colours[0, plane][place] - np.median(colours[1:, plane][(slice(None), *place)])) * share
+            assert found[plane][place] == pytest.approx(due, abs=0.02)
+
+
+@given(st.sampled_from([*TURNS.values()]), st.integers(1, 7), st.integers(1, 7), st.integers(1, 3))
+def test_colours_are_turned_as_they_are_shown(
+    matrix: tuple[int, ...] | None, height: int, width: int, count: int
+) -> None:
+    planes = tuple(np.random.default_rng(height).integers(0, 1024, (count, height, width)).astype(np.uint16))
+    found = colours_of(planes, matrix)
+    assert found.dtype == torch.float32
+    back = stored(found, matrix).numpy()
+    assert all(np.array_equal(plane, due) for plane, due in zip(back, planes, strict=True))
+    assert found.shape[1:] == ((width, height) if matrix and not matrix[0] else (height, width))
