@@ -1,9 +1,12 @@
 """What of the colour goes with the rain that was taken from the luma.
 
 A streak is grey: where it covers a share of a pixel, it hides that share of the colour. So as much goes of what the
-colour differs by from that of the neighbours as was taken of what the luma exceeds theirs by.
+colour differs by from that of the neighbours as was taken of what the luma exceeds theirs by. It is no more than the
+luma changes: a streak that hides a share of a pixel changes no colour by more, and where a neighbour shows something
+else its colour is another one altogether.
 
     removal = chroma_removal(colours_of(frame.planes[1:], matrix), [...], ways, rain, aligned)    # [P, h, w], upright
+    removal = as_rain_may(removal, rain, codes=224.0, grey=0.0)
 """
 
 from collections.abc import Sequence
@@ -18,6 +21,7 @@ from vidrain.model.planes import ranked
 from vidrain.types import Aligned, Planes
 from vidrain.video.color import upright
 
+_MOST = 0.6  # of the change of the luma; of that of rain rendered on two clips 99 % is less
 _LEAST = 4 / 255  # of luma; an excess below is noise, of which no share can be told
 
 
@@ -39,6 +43,16 @@ def chroma_removal(
     share = _share_taken(rain, aligned, (height, width))
     there = ranked([pixels_along(colours, way) for colours, way in zip(witnesses, ways, strict=True)]).middle
     return (observed - there).mul_(share)
+
+
+def as_rain_may(removal: Tensor, rain: Tensor, *, codes: float, grey: float) -> Tensor:
+    """A removal [P, h, w] in code values, as far as rain [H, W] of the luma may change such planes.
+
+    codes: of a plane to the unit of luma; grey: how much grey rain changes it, 1 in R, G and B, 0 in chroma.
+    """
+    height, width = (-(-whole // part) for whole, part in zip(rain.shape, removal.shape[1:], strict=True))
+    most = shrunk(rain, (height, width)) * codes
+    return removal.clamp((grey - _MOST) * most, (grey + _MOST) * most)
 
 
 def _share_taken(rain: Tensor, aligned: Aligned, pixels: tuple[int, int]) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
-from vidrain.chroma import chroma_removal, colours_of
+from vidrain.chroma import as_rain_may, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
@@ -256,13 +256,15 @@ def layers_of(seen: Followed[Frame], taken: Taken, info: VideoInfo, sight: Sight
 def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainPlanes:
     """Rain of the luma, and what of the colours goes with it, as stored planes."""
     frame, rain, matrix = seen.center.source, taken.rain[0], info.display_matrix
+    conversion = conversion_for(info)
     first = 0 if info.layout.family == "gbrp" else 1  # of the planes that are not luma
-    removal = [rounded(stored(rain, matrix) * conversion_for(info).scale[0])][:first]
+    removal = [rounded(stored(rain, matrix) * conversion.scale[0])][:first]
     if frame.planes[first:]:
         observed, *others = (
             colours_of(each.planes[first:], matrix) for each in (frame, *(witness.source for witness in seen.witnesses))
         )
-        colours = chroma_removal(observed, others, seen.ways, rain, taken.aligned)
+        removed = chroma_removal(observed, others, seen.ways, rain, taken.aligned)
+        colours = as_rain_may(removed, rain, codes=conversion.scale[first], grey=float(not first))
         removal += [rounded(plane) for plane in stored(colours, matrix)]
     return tuple(removal)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from tests import reference
 from vidrain.align import AlignOptions, Way
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.chroma import chroma_removal, colours_of
+from vidrain.chroma import as_rain_may, chroma_removal, colours_of
 from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.types import Aligned, ColorTags, Decomposer, Family, Frame, Layers, PixelLayout, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, stored, to_luma, upright
@@ -315,3 +315,28 @@ def test_colours_are_turned_as_they_are_shown(
     back = stored(found, matrix).numpy()
     assert all(np.array_equal(plane, due) for plane, due in zip(back, planes, strict=True))
     assert found.shape[1:] == ((width, height) if matrix and not matrix[0] else (height, width))
+
+
+@pytest.mark.parametrize(("codes", "grey"), [(224.0, 0.0), (1023.0, 1.0)])
+@pytest.mark.parametrize("cell", [(1, 1), (2, 2), (1, 2)])
+def test_no_colour_changes_by_more_than_the_rain_could(codes: float, grey: float, cell: tuple[int, int]) -> None:
+    random = np.random.default_rng(3)
+    rain = random.uniform(0, 0.3, (6, 8)).astype(np.float32)
+    removal = random.normal(0, 200, (2, 6 // cell[0], 8 // cell[1])).astype(np.float32)
+    found = as_rain_may(torch.from_numpy(removal), torch.from_numpy(rain), codes=codes, grey=grey).numpy()
+    for plane, y, x in np.ndindex(*removal.shape):
+        there = rain[y * cell[0] : (y + 1) * cell[0], x * cell[1] : (x + 1) * cell[1]].mean() * codes
+        due = min(max(removal[plane, y, x], (grey - 0.6) * there), (grey + 0.6) * there)
+        assert found[plane, y, x] == pytest.approx(due, abs=1e-3)
+
+
+def test_a_neighbour_of_another_colour_does_not_give_it_away() -> None:
+    """A red sign where neighbours, led astray, show the grass: little rain is taken, and little of the red."""
+    observed = torch.full((1, 8, 8), 0.4)
+    window = Aligned(observed, torch.full((4, 1, 8, 8), 0.38), torch.zeros(4, 8, 8))
+    still = Way(np.zeros((8, 8, 2), np.float32), None, None)
+    own, theirs = torch.tensor([90.0, 200.0])[:, None, None].expand(2, 4, 4), torch.full((2, 4, 4), 100.0)
+    rain = torch.full((8, 8), 0.02)
+    removal = chroma_removal(own, [theirs.contiguous()] * 4, [still] * 4, rain, window)
+    assert float(removal[1].min()) > 50
+    assert float(as_rain_may(removal, rain, codes=224.0, grey=0.0).abs().max()) <= 0.02 * 224
