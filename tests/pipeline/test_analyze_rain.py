@@ -18,13 +18,15 @@ from tests.pipeline.test_analyze import FRAMES, filmed, stored
 from vidrain import part
 from vidrain.types import Layers
 
+RADIUS = ("model=baseline", "baseline.radius=1")
+
 
 @pytest.mark.proves("analyze rain", "analyze rain CLIP", "analyze rain --output", "analyze rain --json")
 @pytest.mark.proves("analyze rain KEY=VALUE", "analyze rain --start", "analyze rain --end", "analyze rain --force")
 def test_streaks_of_a_known_slant(tmp_path: Path, vidrain: Vidrain) -> None:
     """Each streak falls 40 rows and 2 columns to the right: 2.9 degrees; the pieces that are found may be shorter."""
     clip, out = filmed(tmp_path / "clip.mp4", noise=0.0), tmp_path / "rain"
-    ran = vidrain("analyze", "rain", clip, "--json", "-o", out, "--start", "2", "--end", "10", "baseline.radius=1")
+    ran = vidrain("analyze", "rain", clip, "--json", "-o", out, "--start", "2", "--end", "10", *RADIUS)
     assert (ran.code, ran.err) == (0, "")
     found = json.loads(ran.out)
     assert (found["v"], found["frames"], found["source"]) == (1, 8, str(clip))
@@ -51,7 +53,7 @@ def test_streaks_of_a_known_slant(tmp_path: Path, vidrain: Vidrain) -> None:
         tree.fromstring((out / f"{name}.svg").read_text())
     whole = json.loads(vidrain("analyze", "rain", clip, "--json").out)
     assert (whole["frames"], whole["made_by"] == found["made_by"]) == (FRAMES, False)
-    other = vidrain("analyze", "rain", clip, "--json", "--start", "2", "--end", "10")
+    other = vidrain("analyze", "rain", clip, "--json", "--start", "2", "--end", "10", RADIUS[0])
     assert json.loads(other.out)["rain"] != found["rain"]  # another radius
     assert vidrain("analyze", "rain", clip, "-o", out).code == 5
     assert vidrain("analyze", "rain", clip, "-o", out, "--force").code == 0

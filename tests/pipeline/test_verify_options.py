@@ -238,11 +238,11 @@ def test_frames_that_the_source_lost_are_explained(
 ) -> None:
     coded, output = tmp_path / "coded.mov", tmp_path / "out.mp4"
     ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-c:v", "mjpeg", "-q:v", "2", "-c:a", "copy", coded)
-    source = wiped(coded, tmp_path / "damaged.mov", range(10, 13))
+    source = wiped(coded, tmp_path / "damaged.mov", range(10, 16))
     assert vidrain("clean", source, "-o", output, "--on-bad-frame", chosen, "-e", "bf=0", *rate).code == 4
     found = verify(output, source, "--full", *rate)
     assert (facts(found), found["exit_code"]) == ([], 4)
-    assert found["missing"] == [[pytest.approx(0.4), pytest.approx(0.52)]]
+    assert found["missing"] == [[pytest.approx(0.4), pytest.approx(0.64)]]
     concealed = chosen == "repeat" or bool(rate)
     assert ("cannot be decoded; OUT has pictures in their place" in explained(found, "frames")) == concealed
     less = copied(output, tmp_path / "less.mp4", "-bsf:v", "noise=drop=eq(n\\,20)")
