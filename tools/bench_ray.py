@@ -36,7 +36,13 @@ from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.config import load_clean
 from vidrain.events import Event, FileEnd, FileNews
 
-CHEAP = ("baseline.radius=1", "align.preset=ultrafast", "align.scale=0.25", "encode.options.preset=ultrafast")
+CHEAP = (
+    "model=baseline",
+    "baseline.radius=1",
+    "align.preset=ultrafast",
+    "align.scale=0.25",
+    "encode.options.preset=ultrafast",
+)
 DAMAGED = ("empty.mp4", "text.mp4", "open.mp4", "sound.mp4", "noise.mkv")
 _WHOLE = 15
 _LOST_AFTER = 5  # files that are done

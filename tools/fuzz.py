@@ -40,7 +40,7 @@ for needed in ("config", "pipeline", "progress"):  # what a command loads late
     import_module(f"vidrain.{needed}")
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
-CHEAP = ("--codec", "h264", "-e", "preset=ultrafast", "baseline.radius=1", "--json")
+CHEAP = ("--codec", "h264", "-e", "preset=ultrafast", "model=baseline", "baseline.radius=1", "--json")
 ALLOWED = {0, 3, PARTIAL}  # what a damaged source may end with; nothing of it is the fault of the target
 _LIMIT_S = 40.0  # for a case; a whole clip takes well under two on a quiet core
 _NAMED = re.compile(r'"stream (\d+) \(')
