@@ -230,7 +230,8 @@ def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor, error: 
     """Fetch `pixels` [C, H, W] along a way of any scale, for the picture `observed` [C, H, W].
 
     Writes the warped picture into `picture` [C, H, W] and the error in full-size pixels into `error` [H, W]: +inf where
-    the flow leaves the picture, and there `picture` is the observed one. All are contiguous float32.
+    the flow leaves the picture, and there `picture` is the observed one; nothing where the way has no error, so that
+    `error` has to be 0 beforehand. All are contiguous float32.
     """
     height, width = pixels.shape[1:]
     target = places_along(way, width, height)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,35 +13,15 @@ from torch import Tensor
 
 from tests import ffmpeg_says
 from tests.pipeline.conftest import Vidrain
+from tests.spoiled import Spoiled
 from tests.unit.test_decompose import same_planes, small
 from vidrain import pipeline
-from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose, failed_frames, tolerated
 from vidrain.errors import ModelError
-from vidrain.types import Aligned, Frame, Layers, Sight
+from vidrain.types import Frame, Layers
 from vidrain.video.decode import Video, open_video
 
 pytestmark = pytest.mark.fault(30)
-
-
-@dataclass
-class Spoiled:
-    """The baseline, but for the calls in `bad`, whose result goes through `spoil`."""
-
-    bad: frozenset[int]
-    spoil: Callable[[Tensor], Tensor]
-    radius: int = 1
-    first: None = None
-    remembers: bool = False
-    sees: Sight = "luma"
-    wants_error: bool = False
-    calls: int = 0
-    model: Baseline = field(default_factory=lambda: Baseline(BaselineOptions(radius=1)))
-
-    def __call__(self, aligned: Aligned) -> Tensor:
-        rain = self.model(aligned)
-        self.calls += 1
-        return self.spoil(rain) if self.calls - 1 in self.bad else rain
 
 
 def one_nan(rain: Tensor) -> Tensor:

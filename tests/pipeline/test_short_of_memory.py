@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,33 +10,17 @@ from torch import Tensor
 
 import vidrain as package
 from tests.pipeline.conftest import LENGTH, Vidrain
+from tests.spoiled import Spoiled
 from tests.stopped import outputs, resumed
 from vidrain import pipeline
-from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.segments.folder import folder_of
-from vidrain.types import Aligned, Sight
 
 pytestmark = [pytest.mark.fault(29), pytest.mark.usefixtures("short_segments")]
 
 
-@dataclass
-class Hungry:
-    """The baseline, but one call asks torch for more memory than there is."""
-
-    fails_at: int
-    radius: int = 1
-    first: None = None
-    remembers: bool = False
-    sees: Sight = "luma"
-    wants_error: bool = False
-    calls: int = 0
-    model: Baseline = field(default_factory=lambda: Baseline(BaselineOptions(radius=1)))
-
-    def __call__(self, aligned: Aligned) -> Tensor:
-        self.calls += 1
-        if self.calls == self.fails_at:
-            return torch.empty(1 << 46, dtype=torch.uint8)
-        return self.model(aligned)
+def asking_too_much(rain: Tensor) -> Tensor:
+    """More memory than there is."""
+    return torch.empty(1 << 46, dtype=torch.uint8)
 
 
 @pytest.mark.proves("exit 7")
@@ -49,7 +32,9 @@ def test_finished_segments_stay_and_the_same_command_goes_on(
     due = out.read_bytes()
     out.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "load_decomposer", lambda *_, **__: Hungry(2 * LENGTH + 3))
+        patch.setattr(
+            pipeline, "load_decomposer", lambda *_, **__: Spoiled(frozenset({2 * LENGTH + 2}), asking_too_much)
+        )
         ran = vidrain("clean", clip, "-o", out, *options)
     assert (ran.code, ran.err.count("\n")) == (7, 1)
     assert "a picture of 208x208 on cpu: no memory is left (" in ran.err

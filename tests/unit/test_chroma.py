@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests import reference
+from tests import reference_windows
+from tests.unit.test_space import info_of
 from vidrain.align import AlignOptions, Way
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.chroma import as_rain_may, chroma_removal, colours_of
 from vidrain.decompose import DecomposeOptions, decompose
-from vidrain.types import Aligned, ColorTags, Decomposer, Family, Frame, Layers, PixelLayout, Planes, Sight, VideoInfo
+from vidrain.types import Aligned, Decomposer, Family, Frame, Layers, PixelLayout, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, stored, to_luma, upright
 
 Array = npt.NDArray[Any]
@@ -98,22 +97,7 @@ def clip(family: Family, *, depth: int = 8, size: tuple[int, int] = (144, 112), 
     layout, shown = PixelLayout(family, depth), scenes(*size, step)
     lying = [tuple(np.rot90(picture, turn // 90).copy() for picture in pair) for pair in shown]
     height, width = lying[0][0].shape[:2]
-    info = VideoInfo(
-        path=Path("made.mkv"),
-        stream_index=0,
-        codec="ffv1",
-        width=width,
-        height=height,
-        pix_fmt=layout.name,
-        layout=layout,
-        color=ColorTags(matrix=6, range=1),
-        time_base=Fraction(1, 25),
-        rate=Fraction(25),
-        sample_aspect_ratio=None,
-        display_matrix=TURNS[turn],
-        interlaced=False,
-        side_data=(),
-    )
+    info = replace(info_of(family, depth, matrix=6, size=(width, height)), display_matrix=TURNS[turn])
     frames = tuple(Frame(coded(rainy, layout), number, 1, number) for number, (_, rainy) in enumerate(lying))
     return Clip(info, frames, tuple(coded(dry, layout) for dry, _ in lying))
 
@@ -296,7 +280,7 @@ def test_removal_is_that_of_a_loop(
     ways = [Way(np.zeros((height, width, 2), np.float32), None, None)] * witnesses
     own, *theirs = map(torch.from_numpy, colours)
     found = chroma_removal(own, theirs, ways, torch.from_numpy(rain), aligned).numpy()
-    luma, amount, *there = (reference.shrunk(part, cell) for part in (observed[0], rain, *others[:, 0]))
+    luma, amount, *there = (reference_windows.shrunk(part, cell) for part in (observed[0], rain, *others[:, 0]))
     for place in np.ndindex(*size):
         excess = luma[place] - np.median([picture[place] for picture in there])
         share = min(max(amount[place] / max(excess, 4 / 255), 0), 1)

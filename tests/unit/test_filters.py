@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests import reference
+from tests import reference_windows
 from vidrain.model import filters
 from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarged, eroded, shifted, shrunk
 
@@ -48,8 +48,10 @@ def test_windows_are_those_of_a_loop(seed: int, height: int, width: int, rows: i
     picture, values = pictures(seed, height, width)
     window = (rows, columns)
     for fast, slow in ((eroded, np.min), (dilated, np.max)):
-        np.testing.assert_array_equal(fast(picture, window).numpy(), reference.over_window(values, window, slow))
-    mean = reference.over_window(values, window, np.mean)
+        np.testing.assert_array_equal(
+            fast(picture, window).numpy(), reference_windows.over_window(values, window, slow)
+        )
+    mean = reference_windows.over_window(values, window, np.mean)
     np.testing.assert_allclose(averaged(picture, window).numpy(), mean, atol=2e-6)
     assert np.array_equal(picture.numpy(), values), "the input was written to"
 
@@ -60,7 +62,7 @@ def test_windows_are_those_of_a_loop(seed: int, height: int, width: int, rows: i
 def test_shrunk_is_the_mean_of_cells(seed: int, height: int, width: int, rows: int, columns: int) -> None:
     picture, values = pictures(seed, height, width)
     found = shrunk(picture, (rows, columns)).numpy()
-    np.testing.assert_allclose(found, reference.shrunk(values, (rows, columns)), atol=1e-6)
+    np.testing.assert_allclose(found, reference_windows.shrunk(values, (rows, columns)), atol=1e-6)
     assert np.array_equal(picture.numpy(), values), "the input was written to"
 
 
@@ -75,7 +77,7 @@ def test_enlarged_is_linear_between_cells(
     size = (height * times - min(less, times - 1), width * times - min(narrower, times - 1))
     found = enlarged(picture, times, size).numpy()
     assert found.shape == size
-    np.testing.assert_allclose(found, reference.enlarged(values, times, size), atol=2e-5)
+    np.testing.assert_allclose(found, reference_windows.enlarged(values, times, size), atol=2e-5)
 
 
 @pytest.mark.usefixtures("path")
@@ -83,7 +85,7 @@ def test_enlarged_is_linear_between_cells(
 @given(seeds, sides, sides)
 def test_contrast_is_that_of_a_loop(seed: int, height: int, width: int) -> None:
     picture, values = pictures(seed, height, width)
-    np.testing.assert_array_equal(contrast(picture).numpy(), reference.contrast(values))
+    np.testing.assert_array_equal(contrast(picture).numpy(), reference_windows.contrast(values))
 
 
 @given(seeds, sides, sides, odd, odd)
@@ -93,7 +95,7 @@ def test_shifted_and_bordered_repeat_the_border(seed: int, height: int, width: i
     np.testing.assert_array_equal(bordered(picture, rows // 2, columns // 2).numpy(), padded)
     window = (rows, columns)
     np.testing.assert_array_equal(
-        shifted(picture, window, torch.maximum).numpy(), reference.over_window(values, window, np.max)
+        shifted(picture, window, torch.maximum).numpy(), reference_windows.over_window(values, window, np.max)
     )
 
 

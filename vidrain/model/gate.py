@@ -1,15 +1,15 @@
 """The video network: two decisions per pixel of luma, how much of what exceeds the aligned background is rain.
 
-R = g * max(O - M, 0) + h * (min(O, M) - D), M the median and D the darkest of the aligned neighbours, from which the
-baseline has taken rain beforehand: so 0 <= R <= what exceeds the background, and B = O - R whatever was learned. Where
-it rains densely rain stays in M; then h has to go on to D. g = s + y, where s is the share that looks like rain
-(`streaks`); y and h come from a small network and are 0 before training, which so begins where a baseline of two passes
-ends. Whether a place is well aligned, and how densely it rains there, shows on a larger scale than a streak: a second
-path looks at the features at an eighth of the size. y and h are decided on the window reduced to the size that is
-trained on, s at full size: a streak twice as wide is the same streak. Shares are linear and clamped to [0, 1] only
-where a video is cleaned: a sigmoid saturates in the first steps and never comes back. No norm looks at the picture as a
-whole, so parts of it can be computed alone. What is learned by squared errors is a mean: in doubt a share is too small
-for rain and too large for all else. `strength`, a factor on the shares that goes with the weights, leans to one side.
+R = g * max(O - M, 0) + h * (min(O, M) - D), M the median and D the darkest of the aligned neighbours, as observed or
+as the baseline leaves them (`is_dried`): so 0 <= R <= what exceeds the background, and B = O - R whatever was learned.
+Where it rains densely rain stays in M; then h has to go on to D. g = s + y, where s is the share that looks like rain
+(`streaks`); y and h come from a small network and are 0 before training, which so begins where the baseline ends.
+Whether a place is well aligned, and how densely it rains there, shows on a larger scale than a streak: a second path
+looks at the features at an eighth of the size. y and h are decided on the window reduced to the size that is trained
+on, s at full size: a streak twice as wide is the same streak. Shares are linear and clamped to [0, 1] only where a
+video is cleaned: a sigmoid saturates in the first steps and never comes back. No norm looks at the picture as a whole,
+so parts of it can be computed alone. What is learned by squared errors is a mean: in doubt a share is too small for
+rain and too large for all else. `strength`, a factor on the shares that goes with the weights, leans to one side.
 
     net = Gate(CONFIGS["gate-s"])
     seen = look(observed, witnesses, error)
@@ -46,7 +46,7 @@ class GateConfig:
 CONFIGS = {
     "gate-s": GateConfig(width=24, blocks=3),  # 60 k parameters
     "gate-m": GateConfig(width=32, blocks=4),  # 121 k
-    "gate-l": GateConfig(width=24, blocks=3, is_dried=True),  # 60 k; not what it learned, but the second pass costs
+    "gate-l": GateConfig(width=24, blocks=3, is_dried=True),  # 60 k; what it costs more is the pass before
 }
 
 
