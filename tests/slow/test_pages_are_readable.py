@@ -15,6 +15,7 @@ from vidrain.job import CleanOptions
 from vidrain.pipeline import clean
 from vidrain.viewer.preview import write_preview
 from vidrain.viewer.report import write_report
+from vidrain.weights import PRESETS
 
 pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -69,7 +70,7 @@ def test_facts_of_verify_stand_in_the_report(report: Path) -> None:
         assert "The same in all but the picture." in text
         assert "28 in, 28 out, every time exact" in text
         assert "stream 1 (audio aac" in text
-        assert page.locator("#made").inner_text().count("baseline") >= 1
+        assert page.locator("#made").inner_text().count(PRESETS["balanced"]) >= 1
 
 
 def test_what_is_wrong_with_a_page_stands_on_top_of_it(samples: Path, tmp_path: Path) -> None:

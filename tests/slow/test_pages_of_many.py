@@ -20,6 +20,7 @@ from vidrain.evaluation.sets import SetOptions
 from vidrain.job import CleanOptions
 from vidrain.viewer.batch_report import write_batch_report
 from vidrain.viewer.benchmark import write_benchmark
+from vidrain.weights import PRESETS
 
 pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -83,7 +84,7 @@ def test_table_of_a_batch_is_sorted_by_what_is_pressed(overview: Path) -> None:
         assert [90, 160] not in sides and any(width < height for width, height in sides), "upright, within its limits"
         assert page.get_attribute("#files a >> nth=0", "href").startswith("out/")
         assert page.locator("b").count() == 0
-        assert "baseline weights=none" in page.inner_text("#made")
+        assert f"{PRESETS['balanced']} weights=" in page.inner_text("#made")
         page.click("text=All settings of 4 files")
         assert '"end": "3"' in page.inner_text("#config pre")
         assert wrong == []
