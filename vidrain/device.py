@@ -70,6 +70,6 @@ def short_of(device: str, work: str) -> Iterator[None]:
         if (what := shortage(error)) is None:
             raise
         advice = "close other programs and give the same command again"
-        advice += "" if device == "cpu" else ", or begin anew with --device cpu --fresh"
+        advice += "" if device == "cpu" else ", or compute on the CPU"
         first = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise DeviceError(f"{work} on {device}: {what} ({first}); {advice}") from error
+        raise DeviceError(f"{work} on {device}: {what} ({first}); {advice}", device) from error

@@ -33,6 +33,18 @@ def test_memory_that_is_not_there_is_told_whoever_asked_for_it(library: str) -> 
     assert shortage(found.value.__cause__ or found.value) == NO_MEMORY
 
 
+def test_only_of_a_gpu_it_is_said_that_the_cpu_may_do() -> None:
+    """In words that hold for every command: not all have the same options."""
+    said = []
+    for device in ("cpu", "cuda"):
+        with pytest.raises(DeviceError) as found, short_of(device, "a picture"):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        assert found.value.device == device
+        said.append(str(found.value))
+    assert said[0].endswith("close other programs and give the same command again")
+    assert said[1].endswith("give the same command again, or compute on the CPU")
+
+
 def coded(code: int, text: str) -> Exception:
     """As torch raises it from a stream: the number of CUDA's error goes along."""
     error: Exception = torch.AcceleratorError(text)
