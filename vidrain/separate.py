@@ -19,6 +19,7 @@ from vidrain.watchdog import Watchdog
 # Frames; with the window and what an encoder or a store holds these bound the memory of a job.
 _DECODED_AHEAD = 4
 _COMPUTED_AHEAD = 2
+_FOLLOWED_AHEAD = 1  # the heaviest: each holds the ways to all its witnesses, at 4K about 100 MB
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def separated(
         if decomposer.first is not None:  # else it is next to nothing
             seen = stack.enter_context(closing(prefetch(seen, _COMPUTED_AHEAD, "witness")))
         moved = stack.enter_context(
-            closing(prefetch(followed(seen, decomposer, options, kept), _COMPUTED_AHEAD, "follow"))
+            closing(prefetch(followed(seen, decomposer, options, kept), _FOLLOWED_AHEAD, "follow"))
         )
         layers = parted(moved, video.info, decomposer, options)
         yield stack.enter_context(closing(prefetch(layers, _COMPUTED_AHEAD, "part")))
