@@ -117,7 +117,7 @@ def test_it_learns_one_window_by_heart(samples: Path) -> None:
     """The same pair again and again: of the error that a gate can avoid, most goes."""
     settings = config(samples)
     options = replace(settings.data, crop=64, readings=1, crops_per_reading=1)
-    batch = Windows(options, Cut(radius=2, patch=64, batch=2), seed=3, tell=ignore).batch(0)
+    batch = Windows(options, Cut(radius=2, patch=64, batch=2, is_dried=True), seed=3, tell=ignore).batch(0)
     rain = teacher_rain(batch, None)
     pair = recycle(batch.observed, batch.witnesses, rain, torch.Generator().manual_seed(0), options=settings.recycle)
     excess = look(pair.observed, pair.witnesses, batch.error).excess
@@ -216,7 +216,7 @@ def test_it_runs_on_a_gpu(samples: Path, tmp_path: Path) -> None:
 
 def test_the_teacher_is_the_baseline_then_the_average(samples: Path) -> None:
     settings = config(samples)
-    batch = Windows(settings.data, Cut(radius=2, patch=32, batch=4), seed=0, tell=ignore).batch(0)
+    batch = Windows(settings.data, Cut(radius=2, patch=32, batch=4, is_dried=True), seed=0, tell=ignore).batch(0)
     assert torch.equal(teacher_rain(batch, None), batch.rain)
     net = Gate(CONFIGS["gate-s"])
     own = teacher_rain(batch, net)
