@@ -8,7 +8,7 @@ nothing is pasted, and nothing is learned: P is a guess there, with what the tea
 Rain persists through the codec: at 30 frames a second 26 % of a streak's brightness is still there one frame on, 14 %
 four frames on. So faint remains of what is pasted onto P go onto its neighbours as well, at the same place.
 
-    pair = recycle(observed, witnesses, rain, generator, options=RecycleOptions())
+    pair = recycle(observed, witnesses, rain, generator, options=RecycleOptions(), is_dried=False)
     loss = error(pair.observed - rain_of(pair.observed, pair.witnesses), pair.target)
 """
 
@@ -34,9 +34,10 @@ class RecycleOptions:
     with, drawn evenly in its logarithm: rain elsewhere may be heavier, and a teacher takes less than there is.
     zoom: pieces are drawn larger or smaller by up to this factor. stretch: and longer by up to this one, as a shutter
     would that is open for longer. slant: columns per row by which they lean over more.
-    neighbours: probability that a neighbour holds rain of its own; left: at most this share of its brightness, as a
-    first pass leaves it. persistence: probability that a neighbour
-    holds remains of the observation's; remains_least, remains_most: the share of its brightness that remains.
+    neighbours: probability that a neighbour holds rain of its own; left: at most this share of its brightness, where
+    neighbours are seen as a first pass leaves them, and all of it where they are seen as filmed. persistence:
+    probability that a neighbour holds remains of the observation's; remains_least, remains_most: the share of its
+    brightness that remains.
     """
 
     speckle: float = 0.02
@@ -79,13 +80,20 @@ class Recycled(NamedTuple):
 
 
 def recycle(
-    observed: Tensor, witnesses: Tensor, rain: Tensor, generator: torch.Generator, *, options: RecycleOptions
+    observed: Tensor,
+    witnesses: Tensor,
+    rain: Tensor,
+    generator: torch.Generator,
+    *,
+    options: RecycleOptions,
+    is_dried: bool,
 ) -> Recycled:
     """Paste rain of the whole batch onto each of its windows.
 
     observed: [N, 1, H, W]; witnesses: [N, K, 1, H, W]; rain: [N, 1, H, W] >= 0, what the teacher takes from `observed`
-    (0 for a clean picture). generator: on the CPU, so that every device draws alike. Nothing gets brighter than 1 that
-    was not before.
+    (0 for a clean picture). generator: on the CPU, so that every device draws alike. is_dried: whether a first pass has
+    taken the rain off the witnesses; of rain of their own they get what it leaves, else the whole. Nothing gets
+    brighter than 1 that was not before.
     """
     there = _covered(rain, options.speckle, 1)
     layer = rain * there
@@ -95,9 +103,10 @@ def recycle(
     pasted = _shower(streaks, generator, options) * known
     count, neighbours = witnesses.shape[:2]
     single = replace(options, layers=1)
+    least, most = (0.0, options.left) if is_dried else (1.0, 1.0)
     others = torch.empty_like(witnesses)
     for k in range(neighbours):
-        left = _between(0, options.left, count, generator, rain)
+        left = _between(least, most, count, generator, rain)
         own = _shower(streaks, generator, single) * (left * _chosen(options.neighbours, count, generator, rain))
         share = _between(options.remains_least, options.remains_most, count, generator, rain)
         remains = pasted * (share * _chosen(options.persistence, count, generator, rain))
