@@ -52,6 +52,29 @@ def test_shapes_and_ranges(samples: Path) -> None:
     assert 0 < float(off.min()) < float(off.max()) < 0.1
 
 
+@pytest.mark.library("decord")
+@pytest.mark.parametrize("lines", [480, 720])
+def test_what_decord_reads_is_about_the_luma_of_a_video_without_a_tag(lines: int, tmp_path: Path) -> None:
+    """Of which it takes the colours for BT.601, of whatever size it is: so its RGB is weighed by that."""
+    import av
+
+    path, random = tmp_path / "untagged.mkv", np.random.default_rng(2)
+    low, high = np.array([[60], [110], [110]]), np.array([[200], [146], [146]])  # of colours that RGB has room for
+    shown = random.integers(low[..., None], high[..., None], (3, lines // 40, 32)).repeat(40, 1).repeat(40, 2)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=30)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 1280, lines, "yuv444p"
+        for _ in range(3):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(shown.astype(np.uint8), format="yuv444p")))
+        out.mux(stream.encode(None))
+    info, clip = open_video(path).info, open_footage(path, lambda notice: pytest.fail(notice.message))
+    assert info.color.matrix == 2
+    (found,) = clip.read([1])
+    due = to_luma(tuple(shown.astype(np.uint8)), conversion_for(info))
+    assert float((found - due).abs().max() * 255) < 3
+
+
 def write_moving(path: Path, streaks: int = 0) -> Path:
     """A picture that moves to the right by two pixels a frame, and streaks of rain elsewhere in every frame."""
     import av
