@@ -1,9 +1,9 @@
 """What of the colour goes with the rain that was taken from the luma.
 
 A streak is grey: where it covers a share of a pixel, it hides that share of the colour. So as much goes of what the
-colour differs by from that of the neighbours as was taken of what the luma exceeds theirs by. It is no more than the
-luma changes: a streak that hides a share of a pixel changes no colour by more, and where a neighbour shows something
-else its colour is another one altogether.
+colour differs by from that of the neighbours as was taken of what the luma exceeds theirs by. And no more than `_MOST`
+of what the luma changes, in R, G and B besides the grey itself: a streak that hides a share of a pixel hardly ever
+changes a colour by more, and where a neighbour shows something else its colour is another one altogether.
 
     removal = chroma_removal(colours_of(frame.planes[1:], matrix), [...], ways, rain, aligned)    # [P, h, w], upright
     removal = as_rain_may(removal, rain, codes=224.0, grey=0.0)

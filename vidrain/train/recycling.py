@@ -28,7 +28,7 @@ from vidrain.model.streaks import along_lines
 class RecycleOptions:
     """How rain is cut out and pasted.
 
-    speckle: of luma in [0, 1]; what a teacher takes away is rain where some channel exceeds this, noise elsewhere.
+    speckle: of luma in [0, 1]; what a teacher takes away is rain where it exceeds this, noise elsewhere.
     margin: pixels around the teacher's rain where nothing is pasted.
     layers: pieces pasted over one another, 1 to this many. weakest, strongest: what their brightness is multiplied
     with, drawn evenly in its logarithm: rain elsewhere may be heavier, and a teacher takes less than there is.

@@ -1,7 +1,8 @@
-"""Stored planes to RGB and what was removed back to code values: one definition each way.
+"""Stored planes to luma or RGB and what was removed back to code values: one definition each way.
 
-The model sees float RGB; what it removes goes back through the linear part of the same matrix (no
-offsets), chroma averaged over its own sample, and is rounded once. Zero removal is zero in every code.
+Models see float luma, `nlcl` float RGB. What is removed from RGB goes back through the linear part of the same matrix
+(no offsets), chroma averaged over its own sample; what is removed from luma by the same scale, and colour as `chroma`
+says. It is rounded once. Zero removal is zero in every code.
 Matrix coefficients: ITU-T H.273 table 4; ranges: ITU-R BT.601 / BT.709 section on quantisation.
 """
 
