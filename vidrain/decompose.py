@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
-from vidrain.chroma import as_rain_may, chroma_removal, colours_of
+from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
@@ -278,8 +278,8 @@ def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainP
         observed, *others = (
             colours_of(each.planes[first:], matrix) for each in (frame, *(witness.source for witness in seen.witnesses))
         )
-        removed = chroma_removal(observed, others, seen.ways, rain, taken.aligned)
-        colours = as_rain_may(removed, rain, codes=conversion.scale[first], grey=float(not first))
+        scale = Scale(codes=conversion.scale[first], grey=float(not first))
+        colours = chroma_removal(observed, others, seen.ways, rain, taken.aligned, scale)
         removal += [rounded(plane) for plane in stored(colours, matrix)]
     return tuple(removal)
 
