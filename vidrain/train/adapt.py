@@ -232,7 +232,7 @@ def judged(net: Gate, held: Sequence[_Pair], config: TrainConfig) -> Judged:
         error = charbonnier(pair.observed - rain, pair.target, weight, config.softness)
         taken = teacher_rain(batch, net).square().mean()
         false = teacher_rain(negative, net).square().mean()
-        pasted = (pair.observed > pair.target).any(1).float().mean()
+        pasted = (pair.observed > pair.target).float().mean()
         found.append(Judged(error.item(), (taken - 2 * false).item(), pasted.item()))
     return Judged(*(fmean(values) for values in zip(*found, strict=True)))
 

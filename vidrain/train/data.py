@@ -286,7 +286,7 @@ class Windows:
         if kind not in _TOLD:
             return None
         picture = _at_size(self._truths.get(str(clip.path), clip).read([place])[0])
-        return Truth(picture, torch.ones_like(picture[:1]))
+        return Truth(picture, torch.ones_like(picture))
 
     def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int, truth: Truth | None) -> Pictures:
         """What is kept of a place: of the frame, first, and its witnesses, and of the frame beside it and its own."""
@@ -297,7 +297,7 @@ class Windows:
         count = len(witnesses)
         own = replace(aligned, witnesses=aligned.witnesses[:count], error=aligned.error[:count])
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(own)
-        told = truth or Truth(own.observed, torch.zeros_like(own.observed[:1]))
+        told = truth or Truth(own.observed, torch.zeros_like(own.observed))
         pictures = [own.observed, own.witnesses, own.error, rain, *told]
         if filmed:
             pictures += [aligned.witnesses[count], center.witness.pixels]

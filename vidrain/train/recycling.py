@@ -125,7 +125,7 @@ def _joined(layer: Tensor, speckle: float) -> Tensor:
 
 def _covered(rain: Tensor, speckle: float, margin: int) -> Tensor:
     """Where there is rain, or some within `margin` pixels. [N, 1, H, W] bool"""
-    strong = (rain.amax(1, keepdim=True) > speckle).to(rain.dtype)
+    strong = (rain > speckle).to(rain.dtype)
     return functional.max_pool2d(strong, 2 * margin + 1, stride=1, padding=margin) > 0
 
 
@@ -186,7 +186,7 @@ def trust(pair: Recycled, is_clean: Tensor, dry: float) -> Tensor:
     1 where rain was pasted, and all over a clean window (is_clean: [N] bool); nothing where the target is not known;
     `dry` elsewhere: there may be rain that the teacher missed, which a network should not be taught to keep.
     """
-    pasted = (pair.observed > pair.target).any(1, keepdim=True)
+    pasted = pair.observed > pair.target
     certain = pasted | is_clean[:, None, None, None]
     return pair.known.to(pair.target) * torch.where(certain, 1.0, dry)
 
