@@ -257,7 +257,11 @@ def places_along(way: Way, width: int, height: int) -> Flow:
 
 
 def pixels_along(pixels: Tensor, way: Way) -> Tensor:
-    """Pixels [C, H, W] of a witness, of any size, warped along the way to it. float32"""
+    """Pixels [C, H, W] of a witness, of any size, warped along the way to it. float32
+
+    Where that leads out of the picture the rim goes on, unlike in `warp`: for colours, which change slowly, that is
+    measured to be right more often than what was observed.
+    """
     target = places_along(way, pixels.shape[2], pixels.shape[1])
     return torch.stack([torch.from_numpy(_fetched(channel, target)) for channel in pixels.numpy()])
 

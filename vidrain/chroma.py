@@ -1,15 +1,16 @@
 """What of the colour goes with the rain that was taken from the luma.
 
 A streak is grey: where it covers a share of a pixel, it hides that share of the colour. So as much goes of what the
-colour differs by from that of the neighbours as was taken of what the luma exceeds theirs by. It is no more than the
-luma changes: a streak that hides a share of a pixel changes no colour by more, and where a neighbour shows something
-else its colour is another one altogether.
+colour differs by from that of the neighbours as was taken of what the luma exceeds theirs by. And no more than `_MOST`
+of what the luma changes, in R, G and B besides the grey itself: a streak that hides a share of a pixel hardly ever
+changes a colour by more, and where a neighbour shows something else its colour is another one altogether.
 
-    removal = chroma_removal(colours_of(frame.planes[1:], matrix), [...], ways, rain, aligned)    # [P, h, w], upright
-    removal = as_rain_may(removal, rain, codes=224.0, grey=0.0)
+    own = colours_of(frame.planes[1:], matrix)
+    removal = chroma_removal(own, [...], ways, rain, aligned, Scale(codes=224.0, grey=0.0))    # [P, h, w], upright
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,16 @@ _MOST = 0.6  # of the change of the luma; of that of rain rendered on two clips 
 _LEAST = 4 / 255  # of luma; an excess below is noise, of which no share can be told
 
 
+class Scale(NamedTuple):
+    """What grey rain does to planes of colour.
+
+    codes: of a plane to the unit of luma; grey: how much such rain changes it, 1 in R, G and B, 0 in chroma.
+    """
+
+    codes: float
+    grey: float
+
+
 def colours_of(planes: Planes, matrix: tuple[int, ...] | None) -> Tensor:
     """Stored planes of one size, in code values, turned as they are shown. [P, h, w] float32"""
     stacked = torch.stack([torch.from_numpy(plane.astype(np.float32)) for plane in planes])
@@ -32,30 +43,18 @@ def colours_of(planes: Planes, matrix: tuple[int, ...] | None) -> Tensor:
 
 
 def chroma_removal(
-    observed: Tensor, witnesses: Sequence[Tensor], ways: Sequence[Way], rain: Tensor, aligned: Aligned
+    observed: Tensor, witnesses: Sequence[Tensor], ways: Sequence[Way], rain: Tensor, aligned: Aligned, scale: Scale
 ) -> Tensor:
     """What goes from planes of colour, in code values. [P, h, w] float32
 
     observed: [P, h, w] as `colours_of` makes it, of any size; witnesses: the same of every witness, with the `ways` to
-    them. rain: [H, W], what was taken from the luma of `aligned`.
+    them. rain: [H, W], what was taken from the luma of `aligned`. scale: of these planes.
     """
     height, width = (-(-whole // part) for whole, part in zip(rain.shape, observed.shape[1:], strict=True))
-    share = _share_taken(rain, aligned, (height, width))
+    luma, amount, *others = (
+        shrunk(picture, (height, width)) for picture in (aligned.observed[0], rain, *aligned.witnesses[:, 0])
+    )
+    share = (amount / (luma - ranked(others).middle).clamp_(min=_LEAST)).clamp_(0, 1)
     there = ranked([pixels_along(colours, way) for colours, way in zip(witnesses, ways, strict=True)]).middle
-    return (observed - there).mul_(share)
-
-
-def as_rain_may(removal: Tensor, rain: Tensor, *, codes: float, grey: float) -> Tensor:
-    """A removal [P, h, w] in code values, as far as rain [H, W] of the luma may change such planes.
-
-    codes: of a plane to the unit of luma; grey: how much grey rain changes it, 1 in R, G and B, 0 in chroma.
-    """
-    height, width = (-(-whole // part) for whole, part in zip(rain.shape, removal.shape[1:], strict=True))
-    most = shrunk(rain, (height, width)) * codes
-    return removal.clamp((grey - _MOST) * most, (grey + _MOST) * most)
-
-
-def _share_taken(rain: Tensor, aligned: Aligned, pixels: tuple[int, int]) -> Tensor:
-    """How much of the excess of the luma over its witnesses was taken, of so many pixels each. [h, w] in [0, 1]"""
-    luma, *others = (shrunk(picture, pixels) for picture in (aligned.observed[0], *aligned.witnesses[:, 0]))
-    return (shrunk(rain, pixels) / (luma - ranked(others).middle).clamp_(min=_LEAST)).clamp_(0, 1)
+    most = amount * scale.codes
+    return (observed - there).mul_(share).clamp_((scale.grey - _MOST) * most, (scale.grey + _MOST) * most)

@@ -21,7 +21,7 @@ from vidrain.cli_options import FILE, LAYERS_EXITS, STALL, clean_settings, keys_
 from vidrain.cli_rain import rain
 from vidrain.cli_research import analyze, evaluate, export
 from vidrain.cli_segment import segment, write_array_script
-from vidrain.errors import OK, PARTIAL, UsageError
+from vidrain.errors import OK, PARTIAL, DeviceError, UsageError
 from vidrain.running import run_command
 
 if TYPE_CHECKING:
@@ -104,7 +104,12 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, *, as_json:
             return OK
         if page is not None:
             refuse_page(page, source, output, options)
-        report = run(source, output, options=options, on_event=sink)
+        try:
+            report = run(source, output, options=options, on_event=sink)
+        except DeviceError as error:
+            if error.device == "cpu":
+                raise
+            raise DeviceError(f"{error} (--device cpu --fresh)", error.device) from error
         if page is not None:
             settings = settings_text(asdict(options))
             write_report(report.outputs["clean"], source, page, options=options, settings=settings, on_event=sink)

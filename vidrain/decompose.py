@@ -11,6 +11,7 @@ something for the length of a shot (`nlcl` with frozen statistics) is the except
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Generic, NamedTuple, TypeVar
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
-from vidrain.chroma import as_rain_may, chroma_removal, colours_of
+from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
@@ -114,8 +115,7 @@ def witnessed(
     frames: Iterable[Frame], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
 ) -> Iterator[Judged[Frame]]:
     """Frames as the decomposer sees them, ready to bear witness."""
-    pictures = ((frame, picture_of(frame, info, options, decomposer.sees)) for frame in frames)
-    seen = judged(pictures, options.shots)
+    seen = judged(pictures_of(frames, info, options, decomposer.sees), options.shots)
     return seen if decomposer.first is None else dried(seen, decomposer.first, options)
 
 
@@ -129,7 +129,9 @@ def followed(
     aligner = Aligner(options.align)
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
         if wanted is None or window.center.source.index in wanted:
-            yield follow(window, decomposer, aligner)
+            with _enough_memory(window.center.picture.pixels.shape):
+                found = follow(window, decomposer, aligner)
+            yield found
 
 
 def parted(
@@ -137,7 +139,8 @@ def parted(
 ) -> Iterator[Layers]:
     """Their layers."""
     for item in seen:
-        with torch.inference_mode():  # not around the yield: it would hold for the consumer's code too
+        # Not around the yield: they would hold for the consumer's code too.
+        with torch.inference_mode(), _enough_memory(item.center.picture.pixels.shape):
             layers = layers_of(item, taken_from(aligned_of(item), decomposer, options.device), info, decomposer.sees)
         yield layers
 
@@ -147,7 +150,8 @@ def judged(pictures: Iterable[tuple[Source, Picture]], options: ShotOptions) -> 
     before: Picture | None = None
     shot = 0
     for source, picture in pictures:
-        step = Step.NEW if before is None else step_between(before.guide, picture.guide, options)
+        with _enough_memory(picture.pixels.shape):
+            step = Step.NEW if before is None else step_between(before.guide, picture.guide, options)
         shot += step is Step.CUT
         yield Judged(source, picture, picture, step, shot)
         before = picture
@@ -162,7 +166,9 @@ def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeO
         seen = dried(seen, first.first, options)
     aligner = Aligner(options.align)
     for window in sliding_windows(seen, reach_of(first.radius)):
-        yield dry(window, first, aligner, options)
+        with _enough_memory(window.center.picture.pixels.shape):
+            left = dry(window, first, aligner, options)
+        yield left
 
 
 def dry(
@@ -175,6 +181,16 @@ def dry(
         pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
     return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
+
+
+def pictures_of(
+    frames: Iterable[Frame], info: VideoInfo, options: DecomposeOptions, sight: Sight
+) -> Iterator[tuple[Frame, Picture]]:
+    """Frames with what a decomposer of that sight sees of them."""
+    for frame in frames:
+        with _enough_memory(frame.planes[0].shape):
+            picture = picture_of(frame, info, options, sight)
+        yield frame, picture
 
 
 def picture_of(frame: Frame, info: VideoInfo, options: DecomposeOptions, sight: Sight) -> Picture:
@@ -201,8 +217,7 @@ def aligned_of(seen: Followed[Source]) -> Aligned:
 
 def taken_from(aligned: Aligned, decomposer: Decomposer, device: str) -> Taken:
     """What `decomposer` takes from a picture, seen among its witnesses."""
-    height, width = aligned.observed.shape[-2:]
-    with short_of(device, f"a picture of {width}x{height}"):
+    with _enough_memory(aligned.observed.shape, device):
         rain = decomposer(_on(torch.device(device), aligned)).cpu()
     return Taken(_checked(rain, aligned), aligned)
 
@@ -263,8 +278,8 @@ def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainP
         observed, *others = (
             colours_of(each.planes[first:], matrix) for each in (frame, *(witness.source for witness in seen.witnesses))
         )
-        removed = chroma_removal(observed, others, seen.ways, rain, taken.aligned)
-        colours = as_rain_may(removed, rain, codes=conversion.scale[first], grey=float(not first))
+        scale = Scale(codes=conversion.scale[first], grey=float(not first))
+        colours = chroma_removal(observed, others, seen.ways, rain, taken.aligned, scale)
         removal += [rounded(plane) for plane in stored(colours, matrix)]
     return tuple(removal)
 
@@ -275,6 +290,12 @@ def _checked(rain: Tensor, aligned: Aligned) -> Tensor:
         found, due = (f"{tuple(part.shape)} {part.dtype}" for part in (rain, aligned.observed))
         raise ModelError(f"the model gave {found} for a picture of {due}: it does not fit; take another --model")
     return rain
+
+
+def _enough_memory(size: Sequence[int], device: str = "cpu") -> AbstractContextManager[None]:
+    """Around work on a picture of (..., rows, columns): DeviceError of one line where it is short of memory."""
+    height, width = size[-2:]
+    return short_of(device, f"a picture of {width}x{height}")
 
 
 def _on(device: torch.device, aligned: Aligned) -> Aligned:

@@ -11,14 +11,16 @@ from typing import Literal
 
 import torch
 
-from vidrain.errors import DeviceError, NoDeviceError
+from vidrain.errors import DeviceError, ModelError, NoDeviceError
 
 Device = Literal["auto", "cpu", "cuda"]
 
 _NO_MEMORY = (MemoryError, torch.OutOfMemoryError)
 _LOST: type[Exception] | tuple[()] = getattr(torch, "AcceleratorError", ())  # from torch 2.8 on
-_ASSERTED = 710  # cudaErrorAssert: a kernel was given what it cannot take, and would be again
-_ASSERTED_SAID = "device-side assert"
+_UNFIT = (209, 222, 801)  # of CUDA's errors: no code for this GPU, a driver too old for it, not supported
+_UNFIT_SAID = ("no kernel image", "unsupported toolchain", "not supported", "_NOT_SUPPORTED", "_ARCH_MISMATCH")
+_WRONG = (1, 9, 710)  # a kernel was given what it cannot take, and would be again
+_WRONG_SAID = ("invalid argument", "invalid configuration", "device-side assert", "_INVALID_VALUE", "_BAD_PARAM")
 _NO_MEMORY_SAID = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "can't start new thread")
 _LOST_SAID = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "No CUDA GPUs are available")
 _OPENCV_HAS_NO_MEMORY = -4  # cv2.Error.StsNoMem
@@ -48,9 +50,9 @@ def computing_with(threads: int) -> Iterator[None]:
 
 def shortage(error: BaseException) -> str | None:
     """What the machine lacked, in words, if that is what `error` says; None for an error of another kind."""
-    said = str(error) if isinstance(error, RuntimeError) else ""
-    if _ASSERTED_SAID in said or getattr(error, "error_code", None) == _ASSERTED:
+    if _is(error, _WRONG, _WRONG_SAID) or _is_unfit(error):
         return None
+    said = str(error) if isinstance(error, RuntimeError) else ""
     if isinstance(error, OSError) and not isinstance(error, MemoryError):
         return "no memory is left" if error.errno == errno.ENOMEM else None
     is_opencv = type(error).__module__ == "cv2" and getattr(error, "code", None) == _OPENCV_HAS_NO_MEMORY
@@ -63,13 +65,32 @@ def shortage(error: BaseException) -> str | None:
 
 @contextmanager
 def short_of(device: str, work: str) -> Iterator[None]:
-    """Around work on a device: DeviceError of one line where memory runs out or the device is lost."""
+    """Around work on a device: DeviceError of one line where memory runs out or the device is lost.
+
+    ModelError where the device cannot do that at all: then it cannot another time either.
+    """
     try:
         yield
     except Exception as error:
+        first = (str(error).splitlines() or [""])[0] or type(error).__name__
+        if _is_unfit(error):
+            raise ModelError(f"{work} on {device}: the device cannot do it ({first}); compute on the CPU") from error
         if (what := shortage(error)) is None:
             raise
         advice = "close other programs and give the same command again"
-        advice += "" if device == "cpu" else ", or begin anew with --device cpu --fresh"
-        first = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise DeviceError(f"{work} on {device}: {what} ({first}); {advice}") from error
+        advice += "" if device == "cpu" else ", or compute on the CPU"
+        raise DeviceError(f"{work} on {device}: {what} ({first}); {advice}", device) from error
+
+
+def _is_unfit(error: BaseException) -> bool:
+    """Whether it says that this device is not made for what was asked of it."""
+    return _is(error, _UNFIT, _UNFIT_SAID)
+
+
+def _is(error: BaseException, codes: tuple[int, ...], words: tuple[str, ...]) -> bool:
+    """Whether it is one of these errors of CUDA and the libraries above it."""
+    if not isinstance(error, RuntimeError):
+        return False
+    said = str(error)
+    is_theirs = isinstance(error, _LOST) or any(name in said for name in _LOST_SAID)
+    return is_theirs and (getattr(error, "error_code", None) in codes or any(word in said for word in words))

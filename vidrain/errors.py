@@ -85,4 +85,8 @@ class ModelError(VidrainError):
 
 
 class DeviceError(ModelError):
-    """What a model computes on has no memory left, or does not answer any more."""
+    """What a model computes on, `device`, has no memory left, or does not answer any more."""
+
+    def __init__(self, message: str, device: str = "cpu") -> None:
+        super().__init__(message)
+        self.device = device

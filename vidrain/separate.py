@@ -6,19 +6,20 @@ What `clean`, the exports, the measurements and the previews have in common; kno
         for layers in found: ...
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from vidrain.decompose import DecomposeOptions, context_of, followed, parted, witnessed
 from vidrain.errors import OtherPicture
 from vidrain.stream import prefetch
-from vidrain.types import Decomposer, Frame, Layers
+from vidrain.types import Decomposer, Frame, Layers, VideoInfo
 from vidrain.video.decode import Video
 from vidrain.watchdog import Watchdog
 
 # Frames; with the window and what an encoder or a store holds these bound the memory of a job.
 _DECODED_AHEAD = 4
 _COMPUTED_AHEAD = 2
+_FOLLOWED_AHEAD = 1  # the heaviest: each holds the ways to all its witnesses, at 4K about 100 MB
 
 
 @contextmanager
@@ -34,17 +35,31 @@ def separated(
 
     Leaving ends all threads. Raises InputError, ModelError.
     """
+    context = _context(video, kept, context_of(decomposer))
+    with (
+        closing(watchdog.ahead(context, _DECODED_AHEAD, "decode", video.decoded.place)) as frames,
+        in_threads(frames, video.info, decomposer, options, kept) as layers,
+    ):
+        yield layers
+
+
+@contextmanager
+def in_threads(
+    frames: Iterable[Frame],
+    info: VideoInfo,
+    decomposer: Decomposer,
+    options: DecomposeOptions,
+    wanted: Container[int] | None = None,
+) -> Iterator[Iterator[Layers]]:
+    """What `decompose` gives, with a thread for each stage of it; leaving ends them."""
     with ExitStack() as stack:
-        context = _context(video, kept, context_of(decomposer))
-        frames = watchdog.ahead(context, _DECODED_AHEAD, "decode", video.decoded.place)
-        decoded = stack.enter_context(closing(frames))
-        seen = witnessed(decoded, video.info, decomposer, options)
+        seen = witnessed(frames, info, decomposer, options)
         if decomposer.first is not None:  # else it is next to nothing
             seen = stack.enter_context(closing(prefetch(seen, _COMPUTED_AHEAD, "witness")))
         moved = stack.enter_context(
-            closing(prefetch(followed(seen, decomposer, options, kept), _COMPUTED_AHEAD, "follow"))
+            closing(prefetch(followed(seen, decomposer, options, wanted), _FOLLOWED_AHEAD, "follow"))
         )
-        layers = parted(moved, video.info, decomposer, options)
+        layers = parted(moved, info, decomposer, options)
         yield stack.enter_context(closing(prefetch(layers, _COMPUTED_AHEAD, "part")))
 
 

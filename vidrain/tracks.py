@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -76,7 +77,9 @@ def named_as_source(job: Job, source: Path) -> Iterator[None]:
     try:
         yield
     except VidrainError as error:
-        raise type(error)(str(error).replace(str(job.video.info.path), str(source))) from error
+        named = copy(error)  # with all that it holds besides its words
+        named.args = (str(error).replace(str(job.video.info.path), str(source)),)
+        raise named from error
 
 
 def time_error(before: Video, after: Video) -> Fraction | None:

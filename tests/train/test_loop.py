@@ -17,10 +17,14 @@ from vidrain.model.planes import look
 from vidrain.outputs import claimed
 from vidrain.train.data import Cut, DataOptions, Windows
 from vidrain.train.loop import (
+    _PASTE_SEED,
     LossWeights,
     TrainConfig,
     TrainReport,
+    cut_of,
     forward,
+    learn,
+    learner_of,
     rate_at,
     teacher_rain,
     train,
@@ -117,9 +121,10 @@ def test_it_learns_one_window_by_heart(samples: Path) -> None:
     """The same pair again and again: of the error that a gate can avoid, most goes."""
     settings = config(samples)
     options = replace(settings.data, crop=64, readings=1, crops_per_reading=1)
-    batch = Windows(options, Cut(radius=2, patch=64, batch=2), seed=3, tell=ignore).batch(0)
+    batch = Windows(options, Cut(radius=2, patch=64, batch=2, is_dried=True), seed=3, tell=ignore).batch(0)
     rain = teacher_rain(batch, None)
-    pair = recycle(batch.observed, batch.witnesses, rain, torch.Generator().manual_seed(0), options=settings.recycle)
+    generator = torch.Generator().manual_seed(0)
+    pair = recycle(batch.observed, batch.witnesses, rain, generator, options=settings.recycle, is_dried=True)
     excess = look(pair.observed, pair.witnesses, batch.error).excess
     best = pair.observed - (pair.observed - pair.target).clamp(min=0).minimum(excess)
     least = charbonnier(best, pair.target, trust(pair, batch.is_clean, settings.dry), settings.softness).item()
@@ -214,9 +219,30 @@ def test_it_runs_on_a_gpu(samples: Path, tmp_path: Path) -> None:
     assert load_model("gate-s", report.weights).radius == 2
 
 
+@pytest.mark.parametrize("name", ["gate-s", "gate-l"])
+def test_neighbours_get_the_rain_that_the_gate_will_see_on_them(name: str, samples: Path) -> None:
+    """What a first pass leaves of it, where there is one; else the whole."""
+    settings, net = config(samples, model=name), Gate(CONFIGS[name])
+    batch = Windows(settings.data, cut_of(settings, net), seed=0, tell=ignore).batch(0)
+    pair = learn(learner_of(net, settings.rate), batch, 3, settings, teacher=None, rate=settings.rate).pair
+    due, other = (
+        recycle(
+            batch.observed,
+            batch.witnesses,
+            batch.rain,
+            torch.Generator().manual_seed(_PASTE_SEED + 3),
+            options=settings.recycle,
+            is_dried=is_dried,
+        )
+        for is_dried in (net.config.is_dried, not net.config.is_dried)
+    )
+    assert torch.equal(pair.witnesses, due.witnesses)
+    assert not torch.equal(pair.witnesses, other.witnesses)
+
+
 def test_the_teacher_is_the_baseline_then_the_average(samples: Path) -> None:
     settings = config(samples)
-    batch = Windows(settings.data, Cut(radius=2, patch=32, batch=4), seed=0, tell=ignore).batch(0)
+    batch = Windows(settings.data, Cut(radius=2, patch=32, batch=4, is_dried=True), seed=0, tell=ignore).batch(0)
     assert torch.equal(teacher_rain(batch, None), batch.rain)
     net = Gate(CONFIGS["gate-s"])
     own = teacher_rain(batch, net)

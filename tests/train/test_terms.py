@@ -30,7 +30,9 @@ def with_all(samples: Path, **changes: object) -> TrainConfig:
 @pytest.fixture(scope="module")
 def batch(samples: Path) -> Batch:
     data = DataOptions(rainy=(str(samples / "street.mp4"),), crop=96, readings=2, crops_per_reading=2)
-    return Windows(data, Cut(radius=2, patch=96, batch=3, views=2), seed=0, tell=lambda notice: None).batch(0)
+    return Windows(
+        data, Cut(radius=2, patch=96, batch=3, is_dried=True, views=2), seed=0, tell=lambda notice: None
+    ).batch(0)
 
 
 def learner(weights: LossWeights, contrast: ContrastOptions = FEW) -> Learner:
@@ -74,7 +76,9 @@ def test_every_parameter_is_in_one_optimizer_and_learns_within_two_steps(encoder
     held = [id(p) for player in made.optimizers.values() for group in player.param_groups for p in group["params"]]
     assert sorted(held) == sorted(map(id, named.values()))
     before = {name: parameter.detach().clone() for name, parameter in named.items()}
-    windows = Windows(settings.data, Cut(radius=2, patch=64, batch=4, views=2), seed=0, tell=lambda notice: None)
+    windows = Windows(
+        settings.data, Cut(radius=2, patch=64, batch=4, is_dried=True, views=2), seed=0, tell=lambda notice: None
+    )
     for step in range(2):
         learn(made, windows.batch(step), step, settings, teacher=None, rate=1e-3)
     assert [name for name, parameter in named.items() if torch.equal(parameter, before[name])] == []

@@ -17,7 +17,7 @@ from vidrain.train.loop import TrainConfig, learn, learner_of
 from vidrain.train.recycling import RecycleOptions, recycle
 from vidrain.train.truths import relative_error, with_truths
 
-CUT = Cut(radius=2, patch=48, batch=6)
+CUT = Cut(radius=2, patch=48, batch=6, is_dried=True)
 SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
 
 
@@ -76,7 +76,7 @@ def test_dry_windows_are_their_own_truth(samples: Path) -> None:
 def test_rendered_windows_are_kept_as_they_are(pairs: Path, samples: Path) -> None:
     batch = read(pairs, rainy=(str(samples / "street.mp4"),), rendered_share=0.5)
     generator = torch.Generator().manual_seed(1)
-    made = recycle(batch.observed, batch.witnesses, batch.rain, generator, options=RecycleOptions())
+    made = recycle(batch.observed, batch.witnesses, batch.rain, generator, options=RecycleOptions(), is_dried=True)
     pair, chosen = with_truths(made, batch), batch.is_told
     for part, own in ((pair.observed, batch.observed), (pair.witnesses, batch.witnesses), (pair.target, batch.truth)):
         assert torch.equal(part[chosen], own[chosen])

@@ -20,10 +20,11 @@ from torch import Tensor
 from tests.round_trip import NAMES, SAMPLES, decoded, opened
 from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import context_of, decompose, reach_of
-from vidrain.stream import prefetch
+from vidrain.decompose import DecomposeOptions, context_of, decompose, reach_of
+from vidrain.separate import separated
 from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, to_luma
+from vidrain.watchdog import Watchdog
 
 WIDTH, HEIGHT = 128, 96  # what is cut out of a sample: enough to move, quick to compute
 ROOT = Path(__file__).resolve().parents[2]
@@ -277,9 +278,9 @@ def fingerprint(layers: Iterable[Layers]) -> str:
 
 def in_threads(path: Path, frames: int) -> str:
     """Fingerprint of the first layers of a video, decoded and computed as a job does it."""
-    video = opened(path)
-    ahead = prefetch(itertools.islice(video.frames(), frames), 4, "decode")
-    return fingerprint(prefetch(decompose(ahead, video.info, Baseline(BaselineOptions())), 2, "decompose"))
+    baseline, options, watchdog = Baseline(BaselineOptions()), DecomposeOptions(), Watchdog(path, patience_s=60.0)
+    with separated(opened(path), range(frames), baseline, options=options, watchdog=watchdog) as layers:
+        return fingerprint(layers)
 
 
 def test_same_input_same_layers_every_time() -> None:

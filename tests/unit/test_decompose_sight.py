@@ -9,9 +9,11 @@ from torch import Tensor
 
 from tests.unit.test_decompose import SAMPLES, Recorder, decoded, opened, run, same_planes, small
 from vidrain.baseline import Baseline, BaselineOptions
+from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.layers import subtract
 from vidrain.types import Aligned, Decomposer, Sight
 from vidrain.video.color import conversion_for, to_codes, to_rgb
+from vidrain.weights import load_model
 
 
 @pytest.mark.parametrize("sees", ["luma", "rgb"])
@@ -116,3 +118,21 @@ def test_rain_is_rounded_once_on_its_way_back(name: str, radius: int, sees: Sigh
     if name == "rotated.mp4":
         due = np.rot90(due)  # shown turned by a quarter to the right
     np.testing.assert_array_equal(layers.rain[0], frame.planes[0] - np.clip(frame.planes[0] - due, 0, top))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["baseline", "gate-s", "gate-l"])
+def test_a_gpu_gives_the_layers_of_a_cpu(name: str) -> None:
+    """But for what rounding moves; O = B + R exactly all the same."""
+    info, frames = small("vfr.mp4")
+    model = load_model(name, None, BaselineOptions(passes=2))
+    due, found = (
+        list(decompose(frames[:8], info, model, options=DecomposeOptions(device=device))) for device in ("cpu", "cuda")
+    )
+    assert any(plane.any() for item in due for plane in item.rain)
+    for item, other in zip(found, due, strict=True):
+        for o, b, r, near in zip(item.frame.planes, item.background, item.rain, other.background, strict=True):
+            np.testing.assert_array_equal(b.astype(np.int32) + r, o)
+            off = np.abs(b.astype(np.int32) - near)
+            assert off.max() <= 2
+            assert (off > 0).mean() < 0.02

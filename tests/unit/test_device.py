@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from vidrain.batch.task import is_transient
 from vidrain.device import device_of, short_of, shortage
-from vidrain.errors import DeviceError, InputError, NoDeviceError
+from vidrain.errors import DeviceError, InputError, ModelError, NoDeviceError
 
 TOO_MUCH = 1 << 46  # bytes: more than a process can address
 NO_MEMORY, LOST = "no memory is left", "the device does not answer any more"
@@ -42,6 +43,40 @@ def coded(code: int, text: str) -> Exception:
 
 @pytest.mark.fault(29)
 @pytest.mark.parametrize(
+    "error",
+    [
+        coded(209, "CUDA error: no kernel image is available for execution on the device"),
+        RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ARCH_MISMATCH when calling `cublasSgemm`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"),
+        RuntimeError("CUDA error: the provided PTX was compiled with an unsupported toolchain."),
+    ],
+    ids=repr,
+)
+def test_a_device_that_cannot_do_it_cannot_do_it_later(error: Exception) -> None:
+    """No batch tries that again, and the line does not advise it."""
+    with pytest.raises(ModelError) as found, short_of("cuda", "a picture"):
+        raise error
+    assert not isinstance(found.value, DeviceError)
+    assert not is_transient(found.value)
+    assert str(found.value) == f"a picture on cuda: the device cannot do it ({error}); compute on the CPU"
+
+
+def test_only_of_a_gpu_it_is_said_that_the_cpu_may_do() -> None:
+    """In words that hold for every command: not all have the same options."""
+    said = []
+    for device in ("cpu", "cuda"):
+        with pytest.raises(DeviceError) as found, short_of(device, "a picture"):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        assert found.value.device == device
+        said.append(str(found.value))
+    assert said[0].endswith("close other programs and give the same command again")
+    assert said[1].endswith("give the same command again, or compute on the CPU")
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize(
     ("error", "what"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), NO_MEMORY),
@@ -55,6 +90,9 @@ def coded(code: int, text: str) -> Exception:
         (OSError(errno.EACCES, "CUDA error"), None),
         (coded(710, "CUDA error: device-side assert triggered"), None),
         (RuntimeError("CUDA error: device-side assert triggered"), None),
+        (coded(1, "CUDA error: invalid argument"), None),
+        (RuntimeError("CUDA error: invalid configuration argument"), None),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm`"), None),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (InputError("CUDA error.mp4: no such file"), None),
         (ValueError("CUDA error"), None),

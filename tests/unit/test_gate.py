@@ -15,6 +15,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
+from vidrain.model import filters
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
 from vidrain.model.planes import PLANES, judge, look, ranked
 from vidrain.model.streaks import Doubts, share_of_rain
@@ -121,6 +122,34 @@ def test_a_witness_that_left_the_picture_is_left_out_of_what_is_reduced() -> Non
     rain = GateDecomposer(gate(), first=None)(aligned)
     assert torch.isfinite(rain).all()
     assert torch.all(rain <= removable(aligned) + 1e-6)
+
+
+def check_alike(found: Tensor, due: Tensor) -> None:
+    """To the precision of the convolutions of a GPU, which have ten bits."""
+    assert due.std() > 0.01
+    assert float((found - due).abs().mean()) < 1e-4
+    torch.testing.assert_close(found, due, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(24, 32), (542, 560)])
+def test_other_devices_compute_the_same(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what they compute with in place of OpenCV, on the CPU."""
+    aligned, model = window(4, size=size), GateDecomposer(gate(), first=None)
+    due = model(aligned)
+    monkeypatch.setattr(filters, "_lies_in_memory", lambda picture: False)
+    check_alike(model(aligned), due)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [(24, 32), (542, 560)])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_gpu_computes_the_same(name: str, size: tuple[int, int]) -> None:
+    aligned, device = window(4, size=size), torch.device("cuda")
+    due = GateDecomposer(gate(name), first=None)(aligned)
+    there = Aligned(*(part.to(device) for part in (aligned.observed, aligned.witnesses, aligned.error)))
+    found = GateDecomposer(gate(name), first=None)(there)
+    assert found.device.type == "cuda"
+    check_alike(found.cpu(), due)
 
 
 def test_no_witnesses_no_rain() -> None:

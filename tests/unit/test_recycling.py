@@ -26,9 +26,12 @@ def scene(seed: int, *, count: int = 3, witnesses: int = 4, size: tuple[int, int
     return observed, others, torch.minimum(rain, observed)
 
 
-def recycled(seed: int, parts: tuple[Tensor, ...], options: RecycleOptions = OPTIONS) -> Recycled:
+def recycled(
+    seed: int, parts: tuple[Tensor, ...], options: RecycleOptions = OPTIONS, *, is_dried: bool = True
+) -> Recycled:
     observed, others, rain = parts
-    return recycle(observed, others, rain, torch.Generator().manual_seed(seed), options=options)
+    generator = torch.Generator().manual_seed(seed)
+    return recycle(observed, others, rain, generator, options=options, is_dried=is_dried)
 
 
 shapes = st.tuples(st.integers(1, 21), st.integers(1, 21))
@@ -162,6 +165,23 @@ def test_neighbours_hold_what_a_first_pass_leaves() -> None:
     full, faint = (recycled(9, dark, replace(options, left=left)).witnesses - dark[1] for left in (1.0, 0.1))
     assert 0 < float(faint.max()) < 0.11 * float(rain.max())
     assert float(full.max()) > 2 * float(faint.max())
+
+
+def test_neighbours_that_are_seen_as_filmed_hold_the_whole_rain() -> None:
+    """A gate without a first pass will meet them so. What is pasted onto the window is the same either way."""
+    observed, others, rain = scene(9, size=(40, 40))
+    dark = (observed * 0.3, others * 0.3, rain)
+    options = RecycleOptions(neighbours=1, persistence=0)
+    left, filmed = (recycled(9, dark, options, is_dried=is_dried) for is_dried in (True, False))
+    assert torch.equal(left.observed, filmed.observed)
+    part, whole = (pair.witnesses - dark[1] for pair in (left, filmed))
+    there = (part > 0.01) & (filmed.witnesses < 1)
+    assert there.any(dim=(0, 2, 3, 4)).all()
+    assert float((part / whole)[there].max()) <= options.left + 1e-4
+    assert float((part / whole)[there].min()) < options.left / 2
+    for seed in range(3):  # however little a first pass would leave
+        again = recycled(9, dark, replace(options, left=seed / 10), is_dried=False)
+        assert torch.equal(again.witnesses, filmed.witnesses)
 
 
 def test_pieces_are_zoomed_and_lean_over() -> None:

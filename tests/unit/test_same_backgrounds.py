@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -15,16 +15,20 @@ import torch
 from torch import Tensor
 
 from tests.backgrounds import Recording
+from tests.round_trip import decoded, opened
 from vidrain.baseline import BaselineOptions
 from vidrain.device import computing_with
 from vidrain.job import CleanOptions, Job, plan_job
 from vidrain.layer_videos import Coding
+from vidrain.model.streaks import shrink_of
 from vidrain.report import Tally
 from vidrain.segments.fill import Filling
 from vidrain.segments.folder import Unfinished
 from vidrain.segments.plan import planned
 from vidrain.types import Aligned, Decomposer, Sight
 from vidrain.video.decode import open_video
+from vidrain.video.encode import VideoWriter
+from vidrain.video.encoder import EncodeOptions, plan_encoder
 from vidrain.weights import load_decomposer
 
 FRAMES = 11
@@ -35,6 +39,8 @@ MODELS = {
     "gate-l": CleanOptions(end=str(FRAMES), model="gate-l"),
 }
 IN_ONE = 1000
+TIMES = 3  # what a sample is enlarged by, until a gate looks at it reduced
+FEW = 5
 
 
 @dataclass
@@ -98,10 +104,10 @@ def digests(source: Path, options: CleanOptions, *, threads: int, longest: int) 
     return recording.seen
 
 
-def digests_of_tasks(source: Path, options: CleanOptions, *, longest: int) -> dict[int, str]:
+def digests_of_tasks(source: Path, options: CleanOptions, *, longest: int, frames: int = FRAMES) -> dict[int, str]:
     """Each segment alone, the last one first, with one thread and with two by turns."""
     recording = Recording()
-    for number in reversed(range(len(planned(range(FRAMES), longest)))):
+    for number in reversed(range(len(planned(range(frames), longest)))):
         threads = 1 + number % 2
         with TemporaryDirectory() as folder, computing_with(threads), threads_of_opencv(threads):
             filling, model = prepared(source, options, longest, folder)
@@ -124,3 +130,26 @@ def test_neither_threads_nor_segments_change_a_background(model: str, samples: P
     assert digests(source, options, threads=2, longest=IN_ONE) == due
     assert digests(source, options, threads=2, longest=4) == due
     assert digests_of_tasks(source, options, longest=5) == due
+
+
+def enlarged(source: Path, target: Path) -> Path:
+    """The first frames of a video, `TIMES` times as large."""
+    video = opened(source)
+    info = replace(video.info, width=TIMES * video.info.width, height=TIMES * video.info.height)
+    with VideoWriter(target, plan_encoder(info, target, EncodeOptions()), info) as writer:
+        for frame in decoded(source)[:FEW]:
+            large = tuple(plane.repeat(TIMES, 0).repeat(TIMES, 1) for plane in frame.planes)
+            writer.write(large, frame.pts, frame.duration)
+    return target
+
+
+def test_nor_do_they_where_a_gate_looks_at_a_smaller_picture(samples: Path, tmp_path: Path) -> None:
+    """gate-l: lengths of the pass before, and what the network decides, are of the picture reduced."""
+    source = enlarged(samples / "full_range.mp4", tmp_path / "large.mp4")
+    info = open_video(source).info
+    assert shrink_of((info.height, info.width)) > 1
+    options = CleanOptions(model="gate-l")
+    due = digests(source, options, threads=1, longest=IN_ONE)
+    assert len(due) == len(set(due.values())) == FEW
+    assert digests(source, options, threads=2, longest=2) == due
+    assert digests_of_tasks(source, options, longest=3, frames=FEW) == due

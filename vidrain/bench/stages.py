@@ -1,8 +1,8 @@
 """Stages of a job, each by itself and one after the other: what a frame costs where.
 
 In a job they overlap, so that their sum is more than a job takes; and what a job does besides (joining segments,
-reading back, starting up) is in none of them. `line` is `decompose` as it stands, on frames in memory: where it takes
-less than its stages together, it overlaps them, or spares some of their work.
+reading back, starting up) is in none of them. `line` is all of the model's, on frames in memory, with the threads that
+a job has for it: it overlaps them, and takes less than its stages together.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,12 +24,12 @@ from vidrain.decompose import (
     Judged,
     aligned_of,
     context_of,
-    decompose,
     layers_of,
     picture_of,
     taken_from,
 )
 from vidrain.model.nlcl import Nlcl
+from vidrain.separate import in_threads
 from vidrain.shots import Step, step_between
 from vidrain.types import Decomposer, Frame, Layers, Sight, VideoInfo
 from vidrain.video.color import conversion_for, to_rgb
@@ -117,16 +117,17 @@ def model_stages(source: Path, decomposer: Decomposer, options: DecomposeOptions
 
 
 def _line(frames: list[Frame], video: Video, decomposer: Decomposer, options: DecomposeOptions) -> dict[str, float]:
-    """Milliseconds a frame of `decompose`, while each frame that leaves it makes room for one that comes in."""
+    """Milliseconds a frame of `in_threads`, while each frame that leaves it makes room for one that comes in."""
     steady = max(1, len(frames) - 1 - context_of(decomposer))
-    layers = decompose(iter(frames), video.info, decomposer, options=options)
-    next(layers)
-    began, made = perf_counter(), 0
-    for _ in islice(layers, steady):
-        made += 1
-        if perf_counter() - began > _LIMIT_S:
-            break
-    return {"line": 1000 * (perf_counter() - began) / made} if made else {}
+    with in_threads(frames, video.info, decomposer, options) as layers:
+        next(layers)
+        began, made = perf_counter(), 0
+        for _ in islice(layers, steady):
+            made += 1
+            if perf_counter() - began > _LIMIT_S:
+                break
+        took = perf_counter() - began
+    return {"line": 1000 * took / made} if made else {}
 
 
 def layers_by_stages(

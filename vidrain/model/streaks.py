@@ -20,7 +20,7 @@ _THICK = 7  # pixels across; a streak is thinner, sideways
 _AROUND = 11  # pixels; side of the box in which darkening is averaged
 # Sideways steps after 1, 2 and 4 rows of the eight pixels that make a line: 0 to 45 degrees off the vertical.
 _SLANTS = ((0, 0, 0), (0, 1, 1), (0, 1, 2), (1, 1, 3), (1, 2, 4))
-_SMALLEST = 1e-4  # of RGB in [0, 1]: far below one code of any depth, keeps shares finite
+_SMALLEST = 1e-4  # of luma in [0, 1]: far below one code of any depth, keeps shares finite
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ def judged(net: Gate, held: Sequence[_Pair], config: TrainConfig) -> Judged:
         error = charbonnier(pair.observed - rain, pair.target, weight, config.softness)
         taken = teacher_rain(batch, net).square().mean()
         false = teacher_rain(negative, net).square().mean()
-        pasted = (pair.observed > pair.target).any(1).float().mean()
+        pasted = (pair.observed > pair.target).float().mean()
         found.append(Judged(error.item(), (taken - 2 * false).item(), pasted.item()))
     return Judged(*(fmean(values) for values in zip(*found, strict=True)))
 
@@ -250,7 +250,8 @@ def _held_out(run: _Run, stretches: Sequence[Stretch]) -> Iterator[_Pair]:
         here = batch.to(run.device)
         generator = torch.Generator().manual_seed(_HELD_SEED + run.options.seed * run.options.held_out + number)
         rain = teacher_rain(here, run.base)
-        pair = recycle(here.observed, here.witnesses, rain, generator, options=run.options.recycle)
+        options, is_dried = run.options.recycle, run.base.config.is_dried
+        pair = recycle(here.observed, here.witnesses, rain, generator, options=options, is_dried=is_dried)
         yield _Pair(here, pair, negatives.batch(number).to(run.device))
 
 

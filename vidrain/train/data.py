@@ -4,7 +4,7 @@ Everything drawn follows from the seed and the number of the step, nothing from 
 goes on after an interruption sees the batches it would have seen. Memory is bounded by `readings` times
 `crops_per_reading` windows of `crop` pixels square, whatever the length and number of the clips.
 
-    windows = Windows(DataOptions(rainy=("rain/",)), Cut(radius=2, patch=128, batch=8), seed=0)
+    windows = Windows(DataOptions(rainy=("rain/",)), Cut(radius=2, patch=128, batch=8, is_dried=False), seed=0)
     batch = windows.batch(step=17)
 """
 
@@ -81,16 +81,16 @@ class DataOptions:
 class Cut:
     """What a batch is: windows of `radius` neighbours on each side, `patch` pixels square, `batch` of them.
 
-    views: 1: the windows alone. 2: with each comes one of its neighbours as it was filmed. 3: and the window of the
-    frame before it, at the same place of the picture, whatever has moved. is_dried: whether the baseline takes its rain
-    off the neighbours beforehand.
+    is_dried: whether the baseline takes its rain off the neighbours beforehand. views: 1: the windows alone. 2: with
+    each comes one of its neighbours as it was filmed. 3: and the window of the frame before it, at the same place of
+    the picture, whatever has moved.
     """
 
     radius: int
     patch: int
     batch: int
+    is_dried: bool
     views: int = 1
-    is_dried: bool = True
 
 
 class Batch(NamedTuple):
@@ -286,7 +286,7 @@ class Windows:
         if kind not in _TOLD:
             return None
         picture = _at_size(self._truths.get(str(clip.path), clip).read([place])[0])
-        return Truth(picture, torch.ones_like(picture[:1]))
+        return Truth(picture, torch.ones_like(picture))
 
     def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int, truth: Truth | None) -> Pictures:
         """What is kept of a place: of the frame, first, and its witnesses, and of the frame beside it and its own."""
@@ -297,7 +297,7 @@ class Windows:
         count = len(witnesses)
         own = replace(aligned, witnesses=aligned.witnesses[:count], error=aligned.error[:count])
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(own)
-        told = truth or Truth(own.observed, torch.zeros_like(own.observed[:1]))
+        told = truth or Truth(own.observed, torch.zeros_like(own.observed))
         pictures = [own.observed, own.witnesses, own.error, rain, *told]
         if filmed:
             pictures += [aligned.witnesses[count], center.witness.pixels]

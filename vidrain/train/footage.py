@@ -1,7 +1,7 @@
 """Clips to train on, read at any place: through decord where it returns the right frames, in order where not.
 
 clip = open_footage(Path("walk.mp4"), tell)
-pictures = clip.read([0, 17])  # [1, H, W] float32 luma each, upright
+pictures = clip.read([0, 17])  # [1, H, W] float32 luma each, or about that, upright
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
-from vidrain.video.clips import ClipReader, open_clips
-from vidrain.video.color import Conversion, conversion_for, to_luma, upright
+from vidrain.video.clips import ClipReader, luma_weights, open_clips
+from vidrain.video.color import conversion_for, to_luma, upright
 from vidrain.video.decode import Video, open_video
 
 Tell = Callable[[Notice], None]
@@ -34,7 +34,10 @@ class Footage(Protocol):
         """Number of shown frames."""
 
     def read(self, indices: Sequence[int]) -> list[Tensor]:
-        """Frames in rising order. [1, H, W] float32 luma each, upright, nominally in [0, 1]; InputError without one."""
+        """Frames in rising order. [1, H, W] float32 luma each, upright, nominally in [0, 1]; InputError without one.
+
+        Through decord it is about the luma (`_Random`).
+        """
 
 
 def clips_at(places: Sequence[str]) -> list[Path]:
@@ -58,7 +61,7 @@ def open_footage(path: Path, tell: Tell) -> Footage:
     video = open_video(path)
     rate = float(video.info.rate or _RATE)
     try:
-        return _Random(path, rate, open_clips(path), conversion_for(video.info))
+        return _Random(path, rate, open_clips(path), luma_weights(video.info))
     except (InputError, UsageError) as error:  # a file that decord misreads; no decord here
         tell(Notice(code="slow", message=f"read in order, which takes longer: {error}"))
         return _InOrder(path, rate, video)
@@ -77,12 +80,14 @@ def _videos(place: Path) -> Iterator[Path]:
 
 
 class _Random:
-    """Through decord."""
+    """Through decord: about the luma, made of RGB of eight bits that was cut off at its ends.
 
-    def __init__(self, path: Path, rate: float, clip: ClipReader, conversion: Conversion) -> None:
+    On 21 clips it is 0.2 to 1.8 levels of 255 off on the mean, most often 1.2 too dark, and up to 23 at single pixels.
+    """
+
+    def __init__(self, path: Path, rate: float, clip: ClipReader, weights: tuple[float, float, float]) -> None:
         self.path, self.rate, self._clip = path, rate, clip
-        kr, kb = conversion.kr, conversion.kb
-        self._weights = torch.tensor([kr, 1 - kr - kb, kb]) / 255
+        self._weights = torch.tensor(weights) / 255
 
     def __len__(self) -> int:
         return len(self._clip)

@@ -208,7 +208,8 @@ def learn(
     # Forward: a pair out of the teacher's rain, and the terms; then those of windows as they are.
     nets, optimizers = learner.nets, learner.optimizers
     generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
-    pair = recycle(batch.observed, batch.witnesses, teacher_rain(batch, teacher), generator, options=config.recycle)
+    rain, is_dried = teacher_rain(batch, teacher), learner.net.config.is_dried
+    pair = recycle(batch.observed, batch.witnesses, rain, generator, options=config.recycle, is_dried=is_dried)
     pair = with_truths(pair, batch)
     background, terms = forward(learner.net, pair, batch, config)
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):

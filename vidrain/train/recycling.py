@@ -8,7 +8,7 @@ nothing is pasted, and nothing is learned: P is a guess there, with what the tea
 Rain persists through the codec: at 30 frames a second 26 % of a streak's brightness is still there one frame on, 14 %
 four frames on. So faint remains of what is pasted onto P go onto its neighbours as well, at the same place.
 
-    pair = recycle(observed, witnesses, rain, generator, options=RecycleOptions())
+    pair = recycle(observed, witnesses, rain, generator, options=RecycleOptions(), is_dried=False)
     loss = error(pair.observed - rain_of(pair.observed, pair.witnesses), pair.target)
 """
 
@@ -28,15 +28,16 @@ from vidrain.model.streaks import along_lines
 class RecycleOptions:
     """How rain is cut out and pasted.
 
-    speckle: of luma in [0, 1]; what a teacher takes away is rain where some channel exceeds this, noise elsewhere.
+    speckle: of luma in [0, 1]; what a teacher takes away is rain where it exceeds this, noise elsewhere.
     margin: pixels around the teacher's rain where nothing is pasted.
     layers: pieces pasted over one another, 1 to this many. weakest, strongest: what their brightness is multiplied
     with, drawn evenly in its logarithm: rain elsewhere may be heavier, and a teacher takes less than there is.
     zoom: pieces are drawn larger or smaller by up to this factor. stretch: and longer by up to this one, as a shutter
     would that is open for longer. slant: columns per row by which they lean over more.
-    neighbours: probability that a neighbour holds rain of its own; left: at most this share of its brightness, as a
-    first pass leaves it. persistence: probability that a neighbour
-    holds remains of the observation's; remains_least, remains_most: the share of its brightness that remains.
+    neighbours: probability that a neighbour holds rain of its own; left: at most this share of its brightness, where
+    neighbours are seen as a first pass leaves them, and all of it where they are seen as filmed. persistence:
+    probability that a neighbour holds remains of the observation's; remains_least, remains_most: the share of its
+    brightness that remains.
     """
 
     speckle: float = 0.02
@@ -79,13 +80,20 @@ class Recycled(NamedTuple):
 
 
 def recycle(
-    observed: Tensor, witnesses: Tensor, rain: Tensor, generator: torch.Generator, *, options: RecycleOptions
+    observed: Tensor,
+    witnesses: Tensor,
+    rain: Tensor,
+    generator: torch.Generator,
+    *,
+    options: RecycleOptions,
+    is_dried: bool,
 ) -> Recycled:
     """Paste rain of the whole batch onto each of its windows.
 
     observed: [N, 1, H, W]; witnesses: [N, K, 1, H, W]; rain: [N, 1, H, W] >= 0, what the teacher takes from `observed`
-    (0 for a clean picture). generator: on the CPU, so that every device draws alike. Nothing gets brighter than 1 that
-    was not before.
+    (0 for a clean picture). generator: on the CPU, so that every device draws alike. is_dried: whether a first pass has
+    taken the rain off the witnesses; of rain of their own they get what it leaves, else the whole. Nothing gets
+    brighter than 1 that was not before.
     """
     there = _covered(rain, options.speckle, 1)
     layer = rain * there
@@ -95,9 +103,10 @@ def recycle(
     pasted = _shower(streaks, generator, options) * known
     count, neighbours = witnesses.shape[:2]
     single = replace(options, layers=1)
+    least, most = (0.0, options.left) if is_dried else (1.0, 1.0)
     others = torch.empty_like(witnesses)
     for k in range(neighbours):
-        left = _between(0, options.left, count, generator, rain)
+        left = _between(least, most, count, generator, rain)
         own = _shower(streaks, generator, single) * (left * _chosen(options.neighbours, count, generator, rain))
         share = _between(options.remains_least, options.remains_most, count, generator, rain)
         remains = pasted * (share * _chosen(options.persistence, count, generator, rain))
@@ -116,7 +125,7 @@ def _joined(layer: Tensor, speckle: float) -> Tensor:
 
 def _covered(rain: Tensor, speckle: float, margin: int) -> Tensor:
     """Where there is rain, or some within `margin` pixels. [N, 1, H, W] bool"""
-    strong = (rain.amax(1, keepdim=True) > speckle).to(rain.dtype)
+    strong = (rain > speckle).to(rain.dtype)
     return functional.max_pool2d(strong, 2 * margin + 1, stride=1, padding=margin) > 0
 
 
@@ -177,7 +186,7 @@ def trust(pair: Recycled, is_clean: Tensor, dry: float) -> Tensor:
     1 where rain was pasted, and all over a clean window (is_clean: [N] bool); nothing where the target is not known;
     `dry` elsewhere: there may be rain that the teacher missed, which a network should not be taught to keep.
     """
-    pasted = (pair.observed > pair.target).any(1, keepdim=True)
+    pasted = pair.observed > pair.target
     certain = pasted | is_clean[:, None, None, None]
     return pair.known.to(pair.target) * torch.where(certain, 1.0, dry)
 

@@ -40,7 +40,7 @@ def settled(aligned: Aligned) -> Truth:
     """
     observed, votes = aligned.observed, aligned.error < _FARTHEST
     if not len(votes):
-        return Truth(observed, torch.zeros_like(observed[:1]))
+        return Truth(observed, torch.zeros_like(observed))
     nothing = torch.full((), torch.nan)
     bright = torch.where(votes, aligned.witnesses[:, 0], nothing)
     middle = bright.nanmedian(0).values

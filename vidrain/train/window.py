@@ -1,8 +1,9 @@
 """Aligned windows, the same windows seen from one of their neighbours, and the layers that a restorer makes of them.
 
-A window of frame t holds its neighbours in the coordinates of t as witnesses, dried: with hardly any rain of their own.
-Take one of them as it was filmed as the observation, put t, dried, among the witnesses, and the restorer gives B and R
-of the neighbour where they lie in t: two rains and two backgrounds of one scene.
+A window of frame t holds its neighbours in the coordinates of t as witnesses, as the gate sees them: dried, with hardly
+any rain of their own, or as filmed, where it has no pass before (gate-s, gate-m). Take one of them as it was filmed as
+the observation, put t among the witnesses, as those are, and the restorer gives B and R of the neighbour where they lie
+in t: two rains and two backgrounds of one scene.
 
     window = Window(observed, witnesses, error)
     both = stacked([window, seen_from(window, Neighbour(torch.tensor([2, 0]), filmed, dried))])
@@ -35,7 +36,7 @@ class Neighbour(NamedTuple):
     """A witness of each of N windows as it was filmed, and the frame of the window as it bears witness itself.
 
     number: [N], which witness it is. filmed: [N, 1, H, W], warped as that witness is. dried: [N, 1, H, W], of the
-    observation of the window what the pass before has left.
+    observation of the window what the pass before has left; all of it, where there is none.
     """
 
     number: Tensor
@@ -56,9 +57,9 @@ class Layers(NamedTuple):
 
 
 def seen_from(window: Window, neighbour: Neighbour) -> Window:
-    """The windows with the neighbour, as filmed, as the observation, and their own frame, dried, in its place.
+    """The windows with the neighbour, as filmed, as the observation, and their own frame in its place.
 
-    A witness is as far off from another one as both are from the observation.
+    That is dried where witnesses are. A witness is as far off from another one as both are from the observation.
     """
     away = error_of(window, neighbour)
     rows = torch.arange(len(away), device=away.device)

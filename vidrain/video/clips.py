@@ -10,6 +10,7 @@ decord's own.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -19,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vidrain.errors import InputError, UsageError
-from vidrain.types import Frame
+from vidrain.types import Frame, VideoInfo
 from vidrain.video.color import Conversion, conversion_for, to_rgb, upright
 from vidrain.video.decode import Video, open_video
 
 Pictures = npt.NDArray[np.uint8]
 _Grey = npt.NDArray[np.float32]
 
+_UNTAGGED, _TAKEN_FOR = 2, 6  # matrices of H.273: of a video without a tag, of whatever size, and of BT.601
 # BT.601; only has to weigh decord's picture and ours alike.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Grey levels between decord's frame and ours, means removed. 45 clips, up to 40 frames each in random
@@ -91,6 +93,14 @@ def open_clips(
         beat()
         _check_frame(video, clip, index)
     return clip
+
+
+def luma_weights(info: VideoInfo) -> tuple[float, float, float]:
+    """Of R, G and B as `ClipReader` gives them, by which they make about the luma of `to_luma`; together 1."""
+    if info.layout.family != "gbrp" and info.color.matrix == _UNTAGGED:
+        info = replace(info, color=replace(info.color, matrix=_TAKEN_FOR))
+    conversion = conversion_for(info)
+    return conversion.kr, 1 - conversion.kr - conversion.kb, conversion.kb
 
 
 _ADVICE = "decord would return wrong frames; re-encode it plainly or read it in order with open_video"

@@ -1,7 +1,8 @@
-"""Stored planes to RGB and what was removed back to code values: one definition each way.
+"""Stored planes to luma or RGB and what was removed back to code values: one definition each way.
 
-The model sees float RGB; what it removes goes back through the linear part of the same matrix (no
-offsets), chroma averaged over its own sample, and is rounded once. Zero removal is zero in every code.
+Models see float luma, `nlcl` float RGB. What is removed from RGB goes back through the linear part of the same matrix
+(no offsets), chroma averaged over its own sample; what is removed from luma by the same scale, and colour as `chroma`
+says. It is rounded once. Zero removal is zero in every code.
 Matrix coefficients: ITU-T H.273 table 4; ranges: ITU-R BT.601 / BT.709 section on quantisation.
 """
 
@@ -85,13 +86,13 @@ def completed(info: VideoInfo) -> ColorTags:
     )
 
 
-def to_rgb(planes: Planes, conversion: Conversion, device: torch.device | None = None) -> Tensor:
+def to_rgb(planes: Planes, conversion: Conversion) -> Tensor:
     """Stored planes as float32 RGB [3, H, W], nominally in [0, 1]; not clipped, so nothing is lost.
 
     Chroma is repeated over its sample, the inverse of the averaging in `to_codes`.
     """
     family = conversion.layout.family
-    samples = [torch.from_numpy(np.ascontiguousarray(plane)).to(device).float() for plane in planes]
+    samples = [torch.from_numpy(np.ascontiguousarray(plane)).float() for plane in planes]
     black, neutral = conversion.offset
     luma_scale, chroma_scale = conversion.scale
     if family == "gbrp":
@@ -106,21 +107,21 @@ def to_rgb(planes: Planes, conversion: Conversion, device: torch.device | None =
     cb, cr = (
         _repeat(plane.sub_(neutral).div_(chroma_scale), size, conversion.layout.chroma_shift) for plane in samples[1:]
     )
-    rgb = torch.empty((3, *size), device=luma.device)
+    rgb = torch.empty((3, *size))
     torch.add(luma, cr, alpha=2 * (1 - kr), out=rgb[0])
     torch.add(luma, cb, alpha=2 * (1 - kb), out=rgb[2])
     torch.add(luma, cb, alpha=-2 * (1 - kb) * kb / kg, out=rgb[1]).add_(cr, alpha=-2 * (1 - kr) * kr / kg)
     return rgb
 
 
-def to_luma(planes: Planes, conversion: Conversion, device: torch.device | None = None) -> Tensor:
+def to_luma(planes: Planes, conversion: Conversion) -> Tensor:
     """Luma of stored planes as float32 [1, H, W], nominally in [0, 1]; not clipped. That of the RGB of `to_rgb`."""
     if conversion.layout.family == "gbrp":
-        red, green, blue = to_rgb(planes, conversion, device)
+        red, green, blue = to_rgb(planes, conversion)
         kr, kb = conversion.kr, conversion.kb
         luma: Tensor = (red * kr).add_(green, alpha=1.0 - kr - kb).add_(blue, alpha=kb)
         return luma[None]
-    samples = torch.from_numpy(np.ascontiguousarray(planes[0])).to(device).float()
+    samples = torch.from_numpy(np.ascontiguousarray(planes[0])).float()
     return samples.sub_(conversion.offset[0]).div_(conversion.scale[0])[None]
 
 

@@ -1,6 +1,6 @@
 """A source that was probed, as bytes, so that others need not read all of its file again to know when frames are shown.
 
-data = as_bytes(probe(path))
+data = as_bytes(open_video(path).source)  # what `probe` alone gives lacks what a file says beside its stream
 source = from_bytes(data, path)
 """
 
