@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from vidrain import part
 from vidrain.errors import InputError, OutputError
 from vidrain.events import Event, ExportStart, Progress
 from vidrain.export import plan
+from vidrain.export.journal import Journal
+from vidrain.export.names import FORMATS
 from vidrain.export.plan import ExportOptions
 from vidrain.export.run import export_clip
 from vidrain.job import CleanOptions
@@ -56,7 +59,7 @@ def in_small_shards(
     return seen
 
 
-@pytest.mark.parametrize("form", ["zarr", "ffv1", "hdf5"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_interrupted_and_resumed_is_as_in_one_go(form: str, samples: Path, tmp_path: Path) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     source = samples / "odd.mp4"
@@ -76,6 +79,36 @@ def test_interrupted_and_resumed_is_as_in_one_go(form: str, samples: Path, tmp_p
     for name, array in own_libraries.arrays_of(whole).items():
         assert np.array_equal(array, own_libraries.arrays_of(resumed)[name])
     assert not partial.exists()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_shard_that_a_kill_left_half_written_is_written_again(
+    form: str, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one, which is short: its files are there, cut to a half, and its line in the journal is not."""
+    whole, killed, partial = tmp_path / "whole", tmp_path / "killed", tmp_path / ".killed.partial"
+    in_small_shards(whole, samples / "odd.mp4", form)
+    true, seen = Journal.note, list[set[Path]]()
+
+    def note(journal: Journal, rows: list[dict[str, Any]]) -> None:
+        seen.append({path for path in partial.rglob("*") if path.is_file()})
+        if len(seen) == 4:
+            for path in seen[3] - seen[2]:
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+                if form == "zarr":
+                    path.with_name(f"{path.name}.0c1d2e3f.partial").write_bytes(b"as its library writes")
+            raise KeyboardInterrupt
+        true(journal, rows)
+
+    monkeypatch.setattr(Journal, "note", note)
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(killed, samples / "odd.mp4", form)
+    monkeypatch.setattr(Journal, "note", true)
+    start = in_small_shards(killed, samples / "odd.mp4", form)[0]
+    assert start.resumed == 12  # type: ignore[union-attr]
+    for name, array in own_libraries.arrays_of(whole).items():
+        assert np.array_equal(array, own_libraries.arrays_of(killed)[name])
+    assert not list(killed.rglob("*.partial"))
 
 
 @pytest.mark.proves("export --force")
