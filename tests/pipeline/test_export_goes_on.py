@@ -1,5 +1,6 @@
 """What becomes of an export that is broken off, or under which something changes: it goes on, or leaves nothing."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,6 +110,28 @@ def test_a_shard_that_a_kill_left_half_written_is_written_again(
     for name, array in own_libraries.arrays_of(whole).items():
         assert np.array_equal(array, own_libraries.arrays_of(killed)[name])
     assert not list(killed.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("left", [2, 0])
+def test_a_video_that_is_joined_does_not_need_its_parts(
+    left: int, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill while the four parts of the first layer are removed."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    in_small_shards(whole, samples / "odd.mp4", "ffv1")
+
+    def rmtree(folder: Path) -> None:
+        for piece in sorted(folder.iterdir())[left:]:
+            piece.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as other, pytest.raises(KeyboardInterrupt):
+        other.setattr(shutil, "rmtree", rmtree)
+        in_small_shards(killed, samples / "odd.mp4", "ffv1")
+    assert start_of(in_small_shards(killed, samples / "odd.mp4", "ffv1")).resumed == 14
+    for file in ("observed.mp4", "background.mp4", "rain.mp4"):
+        assert (whole / file).read_bytes() == (killed / file).read_bytes()
+    assert not (killed / ".parts").exists()
 
 
 @pytest.mark.proves("export --force")
