@@ -1,5 +1,6 @@
 """What becomes of an export that is broken off, or under which something changes: it goes on, or leaves nothing."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -274,6 +275,22 @@ def test_an_export_does_not_go_on_on_another_device(
             in_small_shards(folder, source, "npz")
     in_small_shards(folder, source, "npz")
     assert own_libraries.manifest_of(folder)["device"] == "cpu"
+
+
+def test_the_plan_is_on_the_disk_before_the_first_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, too: after a power cut an empty one would say that another export was begun."""
+    synced, true = set[int](), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        true(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Journal(tmp_path, {"frames": 3}).begin()
+    assert (tmp_path / ".plan.json").stat().st_ino in synced
+    assert [item.name for item in tmp_path.iterdir()] == [".plan.json"]
+    assert Journal(tmp_path, {"frames": 3}).matches
+    assert not Journal(tmp_path, {"frames": 4}).matches
 
 
 def test_an_analysis_does_not_take_over_what_an_export_began(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
