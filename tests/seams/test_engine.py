@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tests import ffmpeg_says
-from vidrain.batch.engine import Engine
+from vidrain.batch.engine import Ended, Engine
 from vidrain.batch.inline import Inline
 from vidrain.batch.processes import Processes
 from vidrain.batch.schedule import Over, scheduled
@@ -183,6 +183,25 @@ def test_a_worker_that_is_killed_is_bad_luck(outside: Under, film: Path) -> None
     assert (first["state"], first["code"], first["transient"]) == ("failed", 137, True)
     assert "signal 9 (SIGKILL), as the system does when memory runs out" in first["cause"]
     assert (second["state"], outputs(film)) == ("done", ["a.mp4"])
+
+
+def test_a_worker_that_cannot_be_started_is_bad_luck(outside: Under, film: Path, tmp_path: Path) -> None:
+    """No room for its log, no memory for one process more: the batch goes on, and this file comes again."""
+    log = tmp_path / "logs" / "a.log"
+    log.mkdir(parents=True)
+    engine = outside.engine
+    engine.start(task_of("a", film))
+    engine.start(task_of("b", film))
+    ended = list[Ended]()
+    while len(ended) < 2:
+        ended += engine.poll(0.2)
+    found = {number: result for number, result in ended}
+    assert (found["a"]["state"], found["a"]["code"], found["a"]["transient"]) == ("failed", 1, True)
+    assert found["a"]["cause"] == "its worker could not be started (Is a directory)"
+    assert found["b"]["state"] == "done"
+    log.rmdir()
+    assert [result["state"] for result in outside.ran(task_of("a", film))["a"]] == ["done"]
+    assert outputs(film) == ["a.mp4", "b.mp4"]
 
 
 def test_a_stop_ends_all_that_runs_and_leaves_nothing_half_made(outside: Under, long: Path) -> None:
