@@ -7,18 +7,23 @@ amount = rain_amount(layers.rain, conversion)
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
+import torch
 
-from vidrain.types import RainPlanes
-from vidrain.video.color import Conversion
+from vidrain.types import Planes, RainPlanes
+from vidrain.video.color import Conversion, to_luma
 
 
 def rain_amount(rain: RainPlanes, conversion: Conversion) -> float:
     """Mean over all pixels of what rain added to luma, as a share of the range of luma, in [0, 1].
 
-    rain: signed planes R; samples below zero (dark edges, noise) count as none. In RGB video green stands for luma.
+    rain: signed planes R; what is below zero in luma (dark edges, noise) counts as none.
     """
+    if conversion.layout.family == "gbrp":
+        luma_of_rgb = to_luma(cast(Planes, rain), conversion)  # of a difference, too: RGB has no offset
+        return float(luma_of_rgb.clamp_(min=0).mean(dtype=torch.float64))
     luma = rain[0]
     return int(np.maximum(luma, 0).sum(dtype=np.int64)) / luma.size / conversion.scale[0]
 

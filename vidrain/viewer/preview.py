@@ -101,7 +101,7 @@ def _content(part: Part, on_event: OnEvent) -> Content:
             writer = stack.enter_context(writing)
             for item in chain([first], layers):
                 before, after = item.frame.planes, item.background
-                figures.look(item.frame, *(luma_levels(planes[0], conversion) for planes in (before, after)))
+                figures.look(item.frame, *(luma_levels(planes, conversion) for planes in (before, after)))
                 write_pair(writer, item.frame, replace(item.frame, planes=after), info, info)
                 frames.append(replace(item.frame, planes=()))
                 on_event(meter.tick())

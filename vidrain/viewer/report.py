@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from vidrain.batch.inputs import SUFFIXES
 from vidrain.equality import is_padded, size_of
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Meter, Notice, OnEvent, PageDone, PagePlan, ignore
@@ -130,7 +131,7 @@ def _beside(made: Path) -> Path:
     there = [
         path
         for path in sorted(folder.iterdir() if folder.is_dir() else ())
-        if path.stem == name and path != made and path.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v", ".avi", ".ts")
+        if path.stem == name and path != made and path.suffix.lower() in SUFFIXES
     ]
     if not made.exists():
         raise InputError(f"{made}: no such file; check the path")
@@ -181,8 +182,8 @@ def _content(before: Video, after: Video, pairs: Pairs, options: CleanOptions, o
     figures, meter = Figures(info.time_base, is_noisy=is_noisy), Meter(len(pairs))
     looked: list[tuple[int, int]] = []
     for pair, (frame, clean) in _frames(before, after, pairs, patience_s):
-        planes = (frame.planes[0], clean.planes[0][: info.height, : info.width])
-        figures.look(frame, *(luma_levels(plane, each) for plane, each in zip(planes, conversions, strict=True)))
+        levels = (luma_levels(each.planes, kind) for each, kind in zip((frame, clean), conversions, strict=True))
+        figures.look(frame, *(luma[: info.height, : info.width] for luma in levels))
         looked.append(pair)
         on_event(meter.tick())
     if not looked:
