@@ -12,9 +12,8 @@ import torch
 
 from vidrain.amount import rain_amount
 from vidrain.analysis import SIDES, Patches, Row, Strongest, estimated, patches_at
-from vidrain.errors import InputError
 from vidrain.job import CleanOptions
-from vidrain.missing import Missing
+from vidrain.missing import Missing, none_decoded
 from vidrain.part import plan_part
 from vidrain.streak_shapes import LEAST_LEVELS, Streaks, mean_direction, streaks_in
 from vidrain.types import Layers, VideoInfo
@@ -137,7 +136,7 @@ def rain_in(path: str | Path, options: CleanOptions | None = None) -> RainAnalys
     with part.separated() as layers:
         frames = tuple(gathered.look(item) for item in layers)
     if not frames:
-        raise InputError(f"{path}: none of its {len(part.kept)} frames could be decoded")
+        raise none_decoded(f"{path}: none of its {len(part.kept)} frames")
     missing = part.missing()
     return RainAnalysis(
         source=path,

@@ -95,7 +95,9 @@ def _content(part: Part, on_event: OnEvent) -> Content:
         with part.separated() as layers, ExitStack() as stack:
             first = next(layers, None)
             if first is None:
-                raise InputError(f"{info.path}: none of its {len(kept)} frames there could be decoded")
+                raise InputError(
+                    f"{info.path}: none of its {len(kept)} frames there could be decoded; choose another --at"
+                )
             pts = first.frame.pts  # the page counts from the first frame that it shows
             writing = proxy(small, info, first_pts=pts, bytes_per_frame=VIDEO_BYTES // len(kept))
             writer = stack.enter_context(writing)

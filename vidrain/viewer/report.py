@@ -16,6 +16,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Meter, Notice, OnEvent, PageDone, PagePlan, ignore
 from vidrain.job import CleanOptions, default_outputs, pace_of, settings_of, span_of
 from vidrain.listing import made_by_in
+from vidrain.missing import none_decoded
 from vidrain.naming import beside
 from vidrain.outputs import claimed, refuse_clashes
 from vidrain.pairing import due_of
@@ -187,7 +188,7 @@ def _content(before: Video, after: Video, pairs: Pairs, options: CleanOptions, o
         looked.append(pair)
         on_event(meter.tick())
     if not looked:
-        raise InputError(f"{info.path}: none of its frames that {after.info.path} shows could be decoded")
+        raise none_decoded(f"{info.path}: none of its frames that {after.info.path} shows")
     wanted = excerpts([frame.amount for frame in figures.frames], most=_MOST, length=_LENGTH)
     total = sum(map(len, wanted))
     shown = []
