@@ -5,9 +5,11 @@ Ray has a cluster of its own here; one that is named, and nodes that are lost: t
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import signal
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ from vidrain.batch.schedule import Over, scheduled
 from vidrain.batch.task import clean_task, run_task
 from vidrain.batch.wire import Result, Task
 from vidrain.config import load_clean, plain
+from vidrain.errors import UsageError
 from vidrain.events import ignore
 
 pytestmark = pytest.mark.timeout(300)
@@ -39,6 +42,7 @@ CHEAP = [
     "encode.options.preset=ultrafast",
 ]
 SLOTS = 2
+ROOT = Path(__file__).parents[2]
 MOST_BYTES = 20_000  # of all that travels for a file: two frames of these clips have 130 kB
 
 
@@ -174,6 +178,16 @@ def test_results_are_those_of_the_work_itself(each: Under, film: Path) -> None:
     assert json.loads(travelled) == [tasks, found, each.told]
     assert len(travelled) < MOST_BYTES
     assert each.engine.slots == (1 if isinstance(each.engine, Inline) else SLOTS)
+
+
+def test_ray_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line and no page names a package of an index, which may be somebody else's."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "vidrain.batch.ray_engine", raising=False)
+    with pytest.raises(UsageError, match=r"needs Ray.*; in a checkout of vidrain: pip install .* '\.\[ray\]'$"):
+        importlib.import_module("vidrain.batch.ray_engine")
+    pages = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    assert [page.name for page in pages if "vidrain[" in page.read_text()] == []
 
 
 @pytest.mark.fault(29)

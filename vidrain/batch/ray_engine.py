@@ -27,7 +27,8 @@ try:
     import ray
     from ray import exceptions
 except ImportError as error:
-    raise UsageError(f"--engine ray needs Ray, which is not installed ({error}); pip install 'vidrain[ray]'") from error
+    extra = "in a checkout of vidrain: pip install -c constraints.txt '.[ray]'"
+    raise UsageError(f"--engine ray needs Ray, which is not installed ({error}); {extra}") from error
 
 _THREADS = 1  # of a task, which asks for one CPU: many files at a time make better use of cores than many threads
 _LOOK_S = 0.5  # between two looks at whether the node lives
