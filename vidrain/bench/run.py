@@ -46,7 +46,7 @@ from vidrain.job import plan_job
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.model.nlcl import Generator, Nlcl
 from vidrain.outputs import FolderClaim, fresh_folder, put, written
-from vidrain.provenance import hash_of_file, made_by
+from vidrain.provenance import made_by, sha256_of
 from vidrain.video.decode import open_video
 from vidrain.weights import load_decomposer, packed_gate, packed_nlcl
 
@@ -127,14 +127,14 @@ def _folder(output: Path | None, force: bool) -> Iterator[tuple[Path, FolderClai
         leftovers.forget(work)
 
 
-def _prepare(options: BenchOptions, work: Path, on_event: OnEvent) -> dict[str, str | None]:
+def _prepare(options: BenchOptions, work: Path, on_event: OnEvent) -> dict[str, str]:
     """Render the clips and draw the weights, both from the seed; file name of each clip -> SHA-256."""
-    hashes: dict[str, str | None] = {}
+    hashes: dict[str, str] = {}
     for size, frames in dict.fromkeys((turn.cell.size, turn.cell.frames) for turn in turns(options)):
         path = work / clip_name(size, frames)
         with written(work):
             write_clip(path, size, frames, seed=options.seed)
-        hashes[path.name] = hash_of_file(path)
+            hashes[path.name] = sha256_of(path)
     for method in options.methods:
         if method.draws_weights:
             path = work / f"{method.model}.safetensors"
