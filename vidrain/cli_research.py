@@ -158,7 +158,7 @@ def analyze_id(clip: Path, *, stall_s: float, as_json: bool) -> None:
 def analyze_rain(clip: Path, pairs: tuple[str, ...], output: Path | None, as_json: bool, **given: Any) -> None:
     """Tell how much it rains in CLIP, which way and how long its streaks are, and the intrinsic dimension of R.
 
-    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=gate-s.
+    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=baseline.
     """
 
     def work(sink: "Sink") -> int:
