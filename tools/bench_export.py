@@ -1,6 +1,6 @@
 """Measures an export of a long clip that is killed once and goes on: memory, bytes and time of a frame.
 
-    python -m tools.bench_export CLIP --frames 5000 [--format zarr] [--kill-at 0.4] [--json]
+    python -m tools.bench_export CLIP --frames 5000 [--format zarr] [--model gate-s] [--kill-at 0.4] [--json]
 
 The clip is looped by packet copy up to so many frames. Memory is the resident size when a frame is told as done, in a
 process of its own: Linux only. Seconds are those of both runs together, with start-up and what the kill lost.
@@ -73,11 +73,11 @@ def resident(pid: int) -> float:
     return sizes[0] if sizes else 0.0
 
 
-def measured(clip: Path, *, frames: int, form: str, kill_at: float, folder: Path) -> Measured:
+def measured(clip: Path, *, frames: int, form: str, kill_at: float, folder: Path, model: str | None = None) -> Measured:
     """Export, kill, export again; the last frames are read back."""
     source, target = folder / f"long{clip.suffix}", folder / "out"
     looped(clip, source, frames)
-    arguments = [str(source), "-o", str(target), "--format", form]
+    arguments = [str(source), "-o", str(target), "--format", form, *(["--model", model] if model else [])]
     began = monotonic()
     killed, before = run(arguments, int(kill_at * frames)) if kill_at else ({"frames": 0}, [])
     done, sizes = run(arguments, None)
@@ -108,12 +108,13 @@ def measured(clip: Path, *, frames: int, form: str, kill_at: float, folder: Path
 @click.argument("clip", type=click.Path(exists=True, path_type=Path))
 @click.option("--frames", default=5000, show_default=True)
 @click.option("--format", "form", default="zarr", show_default=True)
+@click.option("--model", help="As for export.")
 @click.option("--kill-at", default=0.4, show_default=True, help="Share of the frames; 0 lets it run through.")
 @click.option("--json", "as_json", is_flag=True)
-def main(clip: Path, frames: int, form: str, kill_at: float, as_json: bool) -> None:
+def main(clip: Path, frames: int, form: str, model: str | None, kill_at: float, as_json: bool) -> None:
     """Measure one export."""
     with TemporaryDirectory(prefix="vidrain-", dir=Path.cwd()) as folder:
-        found = measured(clip, frames=frames, form=form, kill_at=kill_at, folder=Path(folder))
+        found = measured(clip, frames=frames, form=form, kill_at=kill_at, folder=Path(folder), model=model)
     click.echo(
         json.dumps(asdict(found))
         if as_json

@@ -7,20 +7,34 @@ amount = rain_amount(layers.rain, conversion)
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from vidrain.types import RainPlanes
-from vidrain.video.color import Conversion
+from vidrain.types import Planes, RainPlanes
+from vidrain.video.color import Conversion, to_luma
+
+_LEVELS = 255.0
 
 
 def rain_amount(rain: RainPlanes, conversion: Conversion) -> float:
     """Mean over all pixels of what rain added to luma, as a share of the range of luma, in [0, 1].
 
-    rain: signed planes R; samples below zero (dark edges, noise) count as none. In RGB video green stands for luma.
+    rain: signed planes R; what is below zero in luma (dark edges, noise) counts as none.
     """
+    if conversion.layout.family == "gbrp":
+        return float(rain_levels(rain, conversion).clamp_(min=0).mean(dtype=torch.float64)) / _LEVELS
     luma = rain[0]
     return int(np.maximum(luma, 0).sum(dtype=np.int64)) / luma.size / conversion.scale[0]
+
+
+def rain_levels(rain: RainPlanes, conversion: Conversion) -> Tensor:
+    """What rain added to luma, in grey levels of 255, signed. rain: planes R. [H, W] float32"""
+    if conversion.layout.family == "gbrp":
+        return to_luma(cast(Planes, rain), conversion)[0].mul_(_LEVELS)  # of a difference, too: RGB has no offset
+    return torch.from_numpy(rain[0].astype(np.float32)).mul_(_LEVELS / conversion.scale[0])
 
 
 def rain_curve(amounts: Sequence[float], *, most: int) -> tuple[float, ...]:

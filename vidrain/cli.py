@@ -183,7 +183,7 @@ def verify(output: Path, source: Path, *, full: bool, as_json: bool, **given: An
 def preview(clip: Path, pairs: tuple[str, ...], at: str, seconds: float, output: Path | None, **given: Any) -> None:
     """Clean a few seconds of CLIP and write one HTML file to look at them, before and after.
 
-    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=gate-s.
+    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=baseline.
     """
 
     def work(sink: "Sink") -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 4 done but some methods could not be measured, 5 no space or output not\n"
-    "writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+    "writable, 6 busy, 7 model unusable or no method could be measured, 130 Ctrl-C, 143 terminated."
 )
 
 
@@ -59,9 +59,9 @@ def bench(
     def work(sink: "Sink") -> int:
         from vidrain.bench.plan import METHODS, BenchOptions
         from vidrain.bench.run import bench as run
-        from vidrain.config import load_bench_methods
+        from vidrain.config import load_bench_methods, methods_in
 
-        named = [part for text in methods for part in text.split(",")]
+        named = [part for text in methods for part in methods_in(text)]
         options = BenchOptions(
             methods=load_bench_methods(named or METHODS),
             sizes=tuple(sizes.split(",")),

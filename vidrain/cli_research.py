@@ -158,7 +158,7 @@ def analyze_id(clip: Path, *, stall_s: float, as_json: bool) -> None:
 def analyze_rain(clip: Path, pairs: tuple[str, ...], output: Path | None, as_json: bool, **given: Any) -> None:
     """Tell how much it rains in CLIP, which way and how long its streaks are, and the intrinsic dimension of R.
 
-    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=gate-s.
+    KEY=VALUE sets any key of configs/clean.yaml that concerns the model, such as model=baseline.
     """
 
     def work(sink: "Sink") -> int:
@@ -166,6 +166,7 @@ def analyze_rain(clip: Path, pairs: tuple[str, ...], output: Path | None, as_jso
 
         from vidrain import rain_listing
         from vidrain.config import load_clean
+        from vidrain.events import ignore
         from vidrain.outputs import fresh_folder, refuse_within
         from vidrain.rain_analysis import rain_in
         from vidrain.tables import require_parquet
@@ -176,14 +177,15 @@ def analyze_rain(clip: Path, pairs: tuple[str, ...], output: Path | None, as_jso
             refuse_within(clip, output)
         claim = fresh_folder(output, force=options.force, mark=rain_listing.SUMMARY) if output else nullcontext(None)
         with claim as claimed:
-            found = rain_in(clip, options)
+            found = rain_in(clip, options, on_event=ignore if as_json else sink)
             if claimed is not None:
                 rain_listing.write_rain(found, claimed)
         facts = rain_listing.rain_facts(found)
+        sink.finish()
         click.echo(json.dumps(facts) if as_json else "\n".join(rain_listing.rain_lines(facts)))
         return PARTIAL if found.missing else OK
 
-    run_command(work, as_json, bar=False)
+    run_command(work, as_json)
 
 
 def _command() -> str:

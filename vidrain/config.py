@@ -41,6 +41,8 @@ _LISTS = (
     *("rainy", "clean", "rendered", "strides"),
     *("methods", "use", "truth", "clips", "names", "still", "overlays"),
 )
+_MEASURED = "|".join(map(re.escape, (*bench_plan.METHODS, bench_plan.PUBLISHED, *MODELS)))
+_NEXT_METHOD = re.compile(rf",(?=\s*(?:[^=:,]+:\s*)?(?:{_MEASURED})(?:[=,\s]|$))")
 _LABEL = re.compile(r"([^=:]+):(.*)", re.DOTALL)  # of a method, before what it is
 
 
@@ -96,6 +98,11 @@ def load_methods(texts: Sequence[str]) -> list[Method]:
     them. Raises UsageError.
     """
     return [_method(text) for text in texts]
+
+
+def methods_in(text: str) -> list[str]:
+    """Methods of a benchmark of speed with commas between them; one that no known name follows belongs to a path."""
+    return _NEXT_METHOD.split(text)
 
 
 def load_bench_methods(texts: Sequence[str]) -> tuple[bench_plan.Method, ...]:

@@ -4,6 +4,7 @@
     ├── UsageError                       2      the call contradicts itself or names something unknown
     │   └── NoDeviceError                2      the device that is asked for is not here; may be back another time
     ├── InputError                       3      the source cannot be read, or holds no video we can clean
+    │   ├── OtherPicture                 3      its pictures change in size or format
     │   ├── StallError                   3      it gave nothing for too long; may do better another time
     │   └── SourceLost                   3      it went away while it was read; may be back another time
     ├── OutputError                      5      the target cannot be written, or did not verify

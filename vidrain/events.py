@@ -230,7 +230,7 @@ class RainPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class PagePlan:
-    """Said once, before the first frame of a preview or a report."""
+    """Said once, before the first frame of a preview or a report; of `analyze rain` too, to people: output is empty."""
 
     source: str
     output: str

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from vidrain.errors import InputError
 from vidrain.events import Notice
 from vidrain.types import Damage
 from vidrain.video.boxes import stretches
@@ -21,6 +22,11 @@ from vidrain.video.mux import Copied
 Stretch = tuple[Fraction, Fraction]
 
 _LOOKED_BACK = 32  # frames before a cut among which B-frames may be missing: more than any codec reorders
+
+
+def none_decoded(frames: str) -> InputError:
+    """The error where nothing came of the frames that were wanted. frames: file and frames, the begin of its line."""
+    return InputError(f"{frames} could be decoded; vidrain inspect names the damage")
 
 
 @dataclass(frozen=True)

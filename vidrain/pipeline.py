@@ -20,7 +20,7 @@ from vidrain.events import Meter, Notice, OnEvent, Resumed, ignore
 from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions, Job, plan_job, with_adapted
 from vidrain.layer_videos import VideoExport
-from vidrain.missing import missing_in, missing_in_file
+from vidrain.missing import missing_in, missing_in_file, none_decoded
 from vidrain.model.gate import GateDecomposer
 from vidrain.outputs import Claim, claimed, publish_all
 from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, report_of
@@ -238,7 +238,7 @@ def _write(filling: Filling, decomposer: Decomposer, partials: Partials, tally: 
         for role, parts in filling.all(exports, decomposer, tally).items():
             exports[role].append(parts)
         if not exports["clean"].expected.pts:
-            raise InputError(f"{job.video.info.path}: none of its {len(job.kept)} frames could be decoded")
+            raise none_decoded(f"{job.video.info.path}: none of its {len(job.kept)} frames")
     return exports
 
 

@@ -56,6 +56,12 @@ def short_hash(weights: Path | None) -> str:
     return "none" if digest is None else digest[:_DIGITS]
 
 
+def sha256_of(path: Path) -> str:
+    """SHA-256 of any file in full. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def hash_of_file(weights: Path | None) -> str | None:
     """SHA-256 of a file of weights in full; None for none. Raises ModelError if it cannot be read."""
     if weights is None:
@@ -63,7 +69,6 @@ def hash_of_file(weights: Path | None) -> str | None:
     if not weights.is_file():
         raise ModelError(f"{weights}: no such weights file; check the path")
     try:
-        with weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(weights)
     except OSError as error:
         raise ModelError(f"{weights}: cannot be read ({error.strerror}); check its permissions") from error

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from vidrain.amount import rain_amount
+from vidrain.amount import rain_amount, rain_levels
 from vidrain.analysis import SIDES, Patches, Row, Strongest, estimated, patches_at
-from vidrain.errors import InputError
+from vidrain.events import Meter, OnEvent, PagePlan, ignore
 from vidrain.job import CleanOptions
-from vidrain.missing import Missing
+from vidrain.missing import Missing, none_decoded
 from vidrain.part import plan_part
 from vidrain.streak_shapes import LEAST_LEVELS, Streaks, mean_direction, streaks_in
 from vidrain.types import Layers, VideoInfo
@@ -25,7 +24,6 @@ LENGTHS: tuple[int, ...] = (*range(2, 60, 2), 60, 80, 100, 140, 200, 10_000)  # 
 
 _PATCHES = 1500  # of each side; estimates depend on how many there are
 _FRAMES = 60  # that give patches, spread over the clip
-_LEVELS = 255.0
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,7 @@ class _Gathered:
     def look(self, layers: Layers) -> RainFrame:
         """Measure one frame."""
         base = self._info.time_base
-        luma = torch.from_numpy(layers.rain[0].astype(np.float32)) * (_LEVELS / self._conversion.scale[0])
-        picture = upright(luma, self._info.display_matrix)
+        picture = upright(rain_levels(layers.rain, self._conversion), self._info.display_matrix)
         streaks = streaks_in(picture.numpy())
         self._count(streaks)
         if self._seen % self._every == 0:
@@ -125,7 +122,7 @@ class _Gathered:
         return tuple(estimated("rain", side, self._patches[side]) for side in SIDES)
 
 
-def rain_in(path: str | Path, options: CleanOptions | None = None) -> RainAnalysis:
+def rain_in(path: str | Path, options: CleanOptions | None = None, *, on_event: OnEvent = ignore) -> RainAnalysis:
     """Measure the rain of the clip at `path`, as the model of `options` finds it.
 
     options: as `clean` takes them; the range, the model and its settings count. Holds a window of frames and
@@ -133,16 +130,19 @@ def rain_in(path: str | Path, options: CleanOptions | None = None) -> RainAnalys
     """
     options, path = options or CleanOptions(), Path(path)
     part = plan_part(path, options, what="an analysis")
-    gathered = _Gathered(part.video.info, len(part.kept))
+    gathered, meter, frames = _Gathered(part.video.info, len(part.kept)), Meter(len(part.kept)), list[RainFrame]()
+    on_event(PagePlan(source=str(path), output="", frames=len(part.kept)))
     with part.separated() as layers:
-        frames = tuple(gathered.look(item) for item in layers)
+        for item in layers:
+            frames.append(gathered.look(item))
+            on_event(meter.tick())
     if not frames:
-        raise InputError(f"{path}: none of its {len(part.kept)} frames could be decoded")
+        raise none_decoded(f"{path}: none of its {len(part.kept)} frames")
     missing = part.missing()
     return RainAnalysis(
         source=path,
         made_by=part.made_by,
-        frames=frames,
+        frames=tuple(frames),
         directions=tuple(gathered.directions.tolist()),
         lengths=tuple(gathered.lengths.tolist()),
         mean_direction=gathered.mean_direction(),

@@ -101,7 +101,15 @@ def _fill(found: RainAnalysis, folder: Path) -> None:
             title="Direction of streaks",
             labels=("degrees from straight down, positive to the right", "streaks"),
         ),
-        "lengths": bar_chart(LENGTHS[:-1], found.lengths[:-1], title="Length of streaks", labels=("pixels", "streaks")),
+        "lengths": bar_chart(
+            LENGTHS[:-1],
+            found.lengths[:-1],
+            title="Length of streaks",
+            labels=(
+                f"pixels; {found.lengths[-1]} longer than {LENGTHS[-2]}" if found.lengths[-1] else "pixels",
+                "streaks",
+            ),
+        ),
     }
     for name, svg in charts.items():
         (folder / f"{name}.svg").write_text(svg, encoding="utf-8")

@@ -5,6 +5,7 @@ import json
 import xml.etree.ElementTree as tree
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,12 @@ from tests import ffmpeg_says
 from tests.broken import cut, index_in_front
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_analyze import FRAMES, filmed, stored
+from tests.pipeline.test_batch_progress import on_a_terminal
 from vidrain import part
+from vidrain.job import CleanOptions
+from vidrain.outputs import fresh_folder
+from vidrain.rain_analysis import LENGTHS, rain_in
+from vidrain.rain_listing import SUMMARY, write_rain
 from vidrain.types import Layers
 
 RADIUS = ("model=baseline", "baseline.radius=1")
@@ -58,6 +64,29 @@ def test_streaks_of_a_known_slant(tmp_path: Path, vidrain: Vidrain) -> None:
     assert vidrain("analyze", "rain", clip, "-o", out).code == 5
     assert vidrain("analyze", "rain", clip, "-o", out, "--force").code == 0
     assert "falling 2." in vidrain("analyze", "rain", clip).out
+
+
+def test_a_terminal_sees_how_far_it_is(
+    samples: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures come behind the bar; a pipe is shown none, and JSON is one object."""
+    command = ("analyze", "rain", samples / "odd.mp4", "--end", "4", *RADIUS)
+    shown = on_a_terminal(monkeypatch, *command, code=0)
+    assert f"{samples / 'odd.mp4'}: 4 frames to look at" in shown
+    assert "4/4" in shown
+    assert "4 frames, rain" in capsys.readouterr().out
+    assert vidrain(*command).err == ""
+    assert "frames" in json.loads(vidrain(*command, "--json").out)
+
+
+def test_streaks_beyond_the_chart_are_named_in_it(samples: Path, tmp_path: Path) -> None:
+    found = rain_in(samples / "odd.mp4", CleanOptions(end="3", model="baseline"))
+    few, many = [0] * (len(LENGTHS) - 1), [1] * (len(LENGTHS) - 1)
+    for name, lengths in (("few", few), ("many", many)):
+        with fresh_folder(tmp_path / name, force=False, mark=SUMMARY) as claim:
+            write_rain(replace(found, lengths=tuple(lengths)), claim)
+    assert "longer" not in (tmp_path / "few" / "lengths.svg").read_text()
+    assert "pixels; 1 longer than 200" in (tmp_path / "many" / "lengths.svg").read_text()
 
 
 def test_a_video_without_rain_has_none(tmp_path: Path, vidrain: Vidrain) -> None:

@@ -234,3 +234,19 @@ def test_fail_takes_no_patched_up_picture(patched_up: Path, out: Path, vidrain: 
     ran = vidrain("clean", patched_up, "-o", out, "--on-bad-frame", "fail")
     assert (ran.code, ran.err.splitlines()[-1].startswith("vidrain: ")) == (3, True)
     assert list(out.parent.iterdir()) == []
+
+
+def test_where_nothing_decodes_the_next_step_is_named(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    coded = coded_frame_by_frame(samples, tmp_path, "mjpeg")
+    broken, out = wiped(coded, tmp_path / "broken.mov", range(10, 14)), tmp_path / "out.mov"
+    part = ("--start", "10", "--end", "14")
+    for command, step in (
+        (("clean", broken, "-o", out, *part), "vidrain inspect names the damage"),
+        (("export", broken, "-o", tmp_path / "out", *part), "vidrain inspect names the damage"),
+        (("analyze", "rain", broken, *part), "vidrain inspect names the damage"),
+        (("preview", broken, "--at", "10", "--seconds", "0.12"), "choose another --at"),
+    ):
+        ran = vidrain(*command)
+        assert (ran.code, ran.err.count("\n")) == (3, 1), ran.err
+        assert "could be decoded; " + step in ran.err
+    assert "damage" in vidrain("inspect", broken).out

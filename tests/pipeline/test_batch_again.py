@@ -131,6 +131,21 @@ def test_a_retry_knows_of_the_partial_files_of_the_run(
     assert vidrain("batch", "status", out).code == 4
 
 
+@pytest.mark.proves("batch retry")
+def test_a_retry_names_the_files_that_never_began(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """A script that waits for 0 must not take the batch for finished."""
+    text, largest = card / "text.mp4", b"no video" * 100_000
+    text.write_bytes(largest)  # the largest goes first
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--stop-at-first").code == 1
+    text.write_bytes((card / "a.mp4").read_bytes())
+    ran = vidrain("batch", "retry", out)
+    assert ran.code == 4
+    assert "2 files have not run yet (a.mp4, sub/b.MP4); the same `batch run` command goes on" in ran.err
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 0
+    ran = vidrain("batch", "retry", out)
+    assert (ran.code, "not run yet" in ran.err) == (0, False)
+
+
 @pytest.mark.fault(34)
 @pytest.mark.proves("batch run")
 def test_a_card_that_is_away_for_a_moment_marks_no_file_for_good(card: Path, out: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_page_that_could_not_be_written_is_refused_before_the_work(
     foreign.write_text("mine")
     command = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
     for page, code, why in (
-        (foreign, 5, "exists already; use --force"),
+        (foreign, 5, "exists already, and is no page of this batch; choose another page"),
         (tmp_path / "no" / "page.html", 5, "does not exist"),
         (card / "a.mp4", 2, "is the source"),
         (out / "sub" / "b.MP4", 2, "is where a clean video goes"),
@@ -109,3 +109,6 @@ def test_a_page_that_could_not_be_written_is_refused_before_the_work(
     assert vidrain(*command, "--report", foreign, "--force").code == 1
     ran = vidrain("batch", "retry", tmp_path / "out", "--report", card / "a.mp4")
     assert (ran.code, "is the source" in ran.err) == (2, True)
+    foreign.write_text("mine")
+    ran = vidrain("batch", "retry", tmp_path / "out", "--report", foreign)
+    assert (ran.code, "choose another page" in ran.err, "--force" in ran.err) == (5, True, False)

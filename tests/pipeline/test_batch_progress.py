@@ -16,8 +16,8 @@ from tests.pipeline.conftest import Vidrain
 from vidrain.cli import main
 
 
-def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> str:
-    """All that `vidrain batch` writes to standard error, which is a terminal."""
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path, code: int = 1) -> str:
+    """All that `vidrain` writes to standard error, which is a terminal."""
     ours, theirs = pty.openpty()
     said = bytearray()
 
@@ -33,10 +33,10 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> st
         patch.setenv("TERM", "xterm")
         patch.setenv("COLUMNS", "160")
         with pytest.raises(SystemExit) as ended:
-            main(["batch", *map(str, arguments)])
+            main([*map(str, arguments)])
     reader.join()
     os.close(ours)
-    assert ended.value.code == 1
+    assert ended.value.code == code
     return said.decode()
 
 
@@ -47,7 +47,7 @@ def test_a_line_for_every_worker_where_it_is_wanted(
     out = tmp_path / "out"
     for command in (("run", card / "text.mp4", "-o", out, *INLINE, *CHEAP, "--fresh"), ("retry", out)):
         for options, is_shown in (((), True), (("--progress",), True), (("--no-progress",), False)):
-            shown = on_a_terminal(monkeypatch, *command, *options)
+            shown = on_a_terminal(monkeypatch, "batch", *command, *options)
             assert ("1  text.mp4" in shown, "1 failed, of 1 files" in shown) == (is_shown, True), shown
         piped = vidrain("batch", *command, "--progress")
         assert ("1  text.mp4" in piped.err, "1 failed, of 1 files" in piped.err, piped.out) == (False, True, "")

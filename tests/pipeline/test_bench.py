@@ -24,7 +24,8 @@ from vidrain.bench.markdown import page
 from vidrain.bench.passthrough import passthrough
 from vidrain.bench.plan import Method
 from vidrain.bench.run import drawn_weights
-from vidrain.config import load_bench_methods
+from vidrain.config import load_bench_methods, methods_in
+from vidrain.errors import OutputError
 from vidrain.model.nlcl import NlclOptions
 from vidrain.provenance import hash_of_file
 from vidrain.types import Aligned
@@ -32,6 +33,7 @@ from vidrain.weights import load_decomposer
 
 FRAMES = 12
 DONE = 'import json; print(json.dumps({"v": 1, "event": "file_done", "frames_out": 7}))'
+CUT = '{"v": 1, "ev'  # a line that a kill cut off
 # Of one network alone, so that no process is started: a run takes a second.
 QUICK = ("bench", "--method", "published", "--size", "64x48", "--frames", "2", "--repeats", "1")
 
@@ -54,6 +56,11 @@ def test_whole_jobs_are_compared_with_passthrough(vidrain: Vidrain, tmp_path: Pa
     facts = json.loads((out / "results.json").read_text())
     assert facts["failed"] == []
     assert facts["methods"]["one"]["settings"] == ["baseline.radius=0"]
+    page = (Path(__file__).parents[2] / "docs" / "speed.md").read_text()
+    summary = {name: rows[0] for name, rows in facts["summary"].items() if rows}
+    parts = (facts, facts["machine"], facts["settings"], facts["methods"]["one"], facts["records"][0], summary)
+    names = {name for part in (*parts, facts["records"][0]["job"], *summary.values()) for name in part}
+    assert sorted(name for name in names if f"`{name}`" not in page) == []
     records = {(each["repeat"], each["method"]): each for each in facts["records"]}
     assert list(records) == [(repeat, name) for repeat in (0, 1) for name in ("passthrough", "one")]
     jobs = {name: records[1, name]["job"] for name in ("passthrough", "one")}
@@ -125,6 +132,17 @@ def test_a_method_that_fails_is_named_and_the_rest_is_measured(vidrain: Vidrain,
     assert "## Not measured" in vidrain(*command).out
 
 
+def test_where_nothing_could_be_measured_nothing_is_written(vidrain: Vidrain, tmp_path: Path) -> None:
+    """With a comma in the name of a file, which does not end it."""
+    (tmp_path / "b,ad.safetensors").write_bytes(b"no weights")
+    arguments = (*QUICK[:2], f"bad:gate-s={tmp_path / 'b,ad.safetensors'}", *QUICK[3:])
+    ran = vidrain(*arguments, "-o", tmp_path / "speed")
+    assert ran.code == 7
+    assert "nothing could be measured (bad, 64x48" in ran.err.splitlines()[-1]
+    assert "b,ad.safetensors: is no safetensors file" in ran.err.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["b,ad.safetensors"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -136,6 +154,8 @@ def test_a_method_that_fails_is_named_and_the_rest_is_measured(vidrain: Vidrain,
         (("--method", "fast,fast"), "stands there twice"),
         (("--size", "huge"), "--size huge: allowed: vga, 480p"),
         (("--frames", "3,x"), "--frames 3,x: is not a number"),
+        (("--frames", "2,2"), "--frames 2,2: one length stands there twice"),
+        (("--method", "gate-s=/no,ne,passthrough"), "/no,ne: no such weights file"),
         (("--repeats", "0"), "--repeats 0: allowed"),
     ],
 )
@@ -215,11 +235,31 @@ def test_a_process_is_measured_from_outside(tmp_path: Path) -> None:
         ("import sys; sys.exit('vidrain: it broke')", "ended with 1: vidrain: it broke"),
         ("import os; os.abort()", "ended with -6"),
         (f"{DONE}; raise SystemExit(9)", "ended with 9: it said nothing"),
+        (f"{DONE}; import os; os.write(1, {CUT!r}.encode()); os.abort()", "ended with -6: it said nothing"),
+        (f"import os; os.write(1, {CUT!r}.encode())", "ended with 0: it said nothing"),
     ],
 )
 def test_a_job_that_breaks_says_so(tmp_path: Path, code: str, said: str) -> None:
     with pytest.raises(JobFailed, match=said):
         run_job(["-c", code], tmp_path)
+
+
+def test_a_full_disk_is_one_line(vidrain: Vidrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found when a job is to begin, or its output is to be kept."""
+    with pytest.raises(OutputError, match="cannot be written"):
+        run_job(["-c", DONE], tmp_path / "gone")
+    true = Path.mkdir
+
+    def full(path: Path, *args: Any, **named: Any) -> None:
+        if path.name == "job":
+            raise OSError(28, "No space left on device")
+        true(path, *args, **named)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    ran = vidrain(*QUICK[:2], "passthrough", *QUICK[3:])
+    assert ran.code == 7
+    assert "cannot be written (No space left on device); check space and rights" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_a_job_ends_with_the_benchmark(tmp_path: Path) -> None:
@@ -267,6 +307,21 @@ def test_what_other_programs_do_is_counted(tmp_path: Path) -> None:
         finally:
             neighbour.kill()
     assert found.others is None or found.others > 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "due"),
+    [
+        ("fast", ["fast"]),
+        ("passthrough,fast,gate-s", ["passthrough", "fast", "gate-s"]),
+        ("passthrough, one: gate-s a.b=1,nlcl=x", ["passthrough", " one: gate-s a.b=1", "nlcl=x"]),
+        ("gate-s=/a,b.safetensors,fast", ["gate-s=/a,b.safetensors", "fast"]),
+        ("gate-s=/a,gate-s.safetensors", ["gate-s=/a,gate-s.safetensors"]),
+        ("fast,nonesuch", ["fast,nonesuch"]),
+    ],
+)
+def test_commas_are_between_methods(text: str, due: list[str]) -> None:
+    assert methods_in(text) == due
 
 
 def test_methods_are_named_by_what_they_are() -> None:

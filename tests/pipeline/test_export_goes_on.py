@@ -1,9 +1,12 @@
 """What becomes of an export that is broken off, or under which something changes: it goes on, or leaves nothing."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,8 @@ from vidrain import part
 from vidrain.errors import InputError, OutputError
 from vidrain.events import Event, ExportStart, Progress
 from vidrain.export import plan
+from vidrain.export.journal import Journal
+from vidrain.export.names import FORMATS
 from vidrain.export.plan import ExportOptions
 from vidrain.export.run import export_clip
 from vidrain.job import CleanOptions
@@ -56,7 +61,7 @@ def in_small_shards(
     return seen
 
 
-@pytest.mark.parametrize("form", ["zarr", "ffv1", "hdf5"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_interrupted_and_resumed_is_as_in_one_go(form: str, samples: Path, tmp_path: Path) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     source = samples / "odd.mp4"
@@ -76,6 +81,58 @@ def test_interrupted_and_resumed_is_as_in_one_go(form: str, samples: Path, tmp_p
     for name, array in own_libraries.arrays_of(whole).items():
         assert np.array_equal(array, own_libraries.arrays_of(resumed)[name])
     assert not partial.exists()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_shard_that_a_kill_left_half_written_is_written_again(
+    form: str, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one, which is short: its files are there, cut to a half, and its line in the journal is not."""
+    whole, killed, partial = tmp_path / "whole", tmp_path / "killed", tmp_path / ".killed.partial"
+    in_small_shards(whole, samples / "odd.mp4", form)
+    true, seen = Journal.note, list[set[Path]]()
+
+    def note(journal: Journal, rows: list[dict[str, Any]]) -> None:
+        seen.append({path for path in partial.rglob("*") if path.is_file()})
+        if len(seen) == 4:
+            for path in seen[3] - seen[2]:
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+                if form == "zarr":
+                    path.with_name(f"{path.name}.0c1d2e3f.partial").write_bytes(b"as its library writes")
+            raise KeyboardInterrupt
+        true(journal, rows)
+
+    monkeypatch.setattr(Journal, "note", note)
+    with pytest.raises(KeyboardInterrupt):
+        in_small_shards(killed, samples / "odd.mp4", form)
+    monkeypatch.setattr(Journal, "note", true)
+    start = in_small_shards(killed, samples / "odd.mp4", form)[0]
+    assert start.resumed == 12  # type: ignore[union-attr]
+    for name, array in own_libraries.arrays_of(whole).items():
+        assert np.array_equal(array, own_libraries.arrays_of(killed)[name])
+    assert not list(killed.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("left", [2, 0])
+def test_a_video_that_is_joined_does_not_need_its_parts(
+    left: int, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill while the four parts of the first layer are removed."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    in_small_shards(whole, samples / "odd.mp4", "ffv1")
+
+    def rmtree(folder: Path) -> None:
+        for piece in sorted(folder.iterdir())[left:]:
+            piece.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as other, pytest.raises(KeyboardInterrupt):
+        other.setattr(shutil, "rmtree", rmtree)
+        in_small_shards(killed, samples / "odd.mp4", "ffv1")
+    assert start_of(in_small_shards(killed, samples / "odd.mp4", "ffv1")).resumed == 14
+    for file in ("observed.mp4", "background.mp4", "rain.mp4"):
+        assert (whole / file).read_bytes() == (killed / file).read_bytes()
+    assert not (killed / ".parts").exists()
 
 
 @pytest.mark.proves("export --force")
@@ -218,6 +275,22 @@ def test_an_export_does_not_go_on_on_another_device(
             in_small_shards(folder, source, "npz")
     in_small_shards(folder, source, "npz")
     assert own_libraries.manifest_of(folder)["device"] == "cpu"
+
+
+def test_the_plan_is_on_the_disk_before_the_first_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, too: after a power cut an empty one would say that another export was begun."""
+    synced, true = set[int](), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        true(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Journal(tmp_path, {"frames": 3}).begin()
+    assert (tmp_path / ".plan.json").stat().st_ino in synced
+    assert [item.name for item in tmp_path.iterdir()] == [".plan.json"]
+    assert Journal(tmp_path, {"frames": 3}).matches
+    assert not Journal(tmp_path, {"frames": 4}).matches
 
 
 def test_an_analysis_does_not_take_over_what_an_export_began(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:

@@ -5,9 +5,11 @@ Ray has a cluster of its own here; one that is named, and nodes that are lost: t
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import signal
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,13 +22,14 @@ import psutil
 import pytest
 
 from tests import ffmpeg_says
-from vidrain.batch.engine import Engine
+from vidrain.batch.engine import Ended, Engine
 from vidrain.batch.inline import Inline
 from vidrain.batch.processes import Processes
 from vidrain.batch.schedule import Over, scheduled
 from vidrain.batch.task import clean_task, run_task
 from vidrain.batch.wire import Result, Task
 from vidrain.config import load_clean, plain
+from vidrain.errors import UsageError
 from vidrain.events import ignore
 
 pytestmark = pytest.mark.timeout(300)
@@ -39,6 +42,7 @@ CHEAP = [
     "encode.options.preset=ultrafast",
 ]
 SLOTS = 2
+ROOT = Path(__file__).parents[2]
 MOST_BYTES = 20_000  # of all that travels for a file: two frames of these clips have 130 kB
 
 
@@ -176,6 +180,16 @@ def test_results_are_those_of_the_work_itself(each: Under, film: Path) -> None:
     assert each.engine.slots == (1 if isinstance(each.engine, Inline) else SLOTS)
 
 
+def test_ray_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line and no page names a package of an index, which may be somebody else's."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "vidrain.batch.ray_engine", raising=False)
+    with pytest.raises(UsageError, match=r"needs Ray.*; in a checkout of vidrain: pip install .* '\.\[ray\]'$"):
+        importlib.import_module("vidrain.batch.ray_engine")
+    pages = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    assert [page.name for page in pages if "vidrain[" in page.read_text()] == []
+
+
 @pytest.mark.fault(29)
 def test_a_worker_that_is_killed_is_bad_luck(outside: Under, film: Path) -> None:
     outside.heard.append(once(lambda worker: worker.send_signal(signal.SIGKILL)))
@@ -183,6 +197,25 @@ def test_a_worker_that_is_killed_is_bad_luck(outside: Under, film: Path) -> None
     assert (first["state"], first["code"], first["transient"]) == ("failed", 137, True)
     assert "signal 9 (SIGKILL), as the system does when memory runs out" in first["cause"]
     assert (second["state"], outputs(film)) == ("done", ["a.mp4"])
+
+
+def test_a_worker_that_cannot_be_started_is_bad_luck(outside: Under, film: Path, tmp_path: Path) -> None:
+    """No room for its log, no memory for one process more: the batch goes on, and this file comes again."""
+    log = tmp_path / "logs" / "a.log"
+    log.mkdir(parents=True)
+    engine = outside.engine
+    engine.start(task_of("a", film))
+    engine.start(task_of("b", film))
+    ended = list[Ended]()
+    while len(ended) < 2:
+        ended += engine.poll(0.2)
+    found = {number: result for number, result in ended}
+    assert (found["a"]["state"], found["a"]["code"], found["a"]["transient"]) == ("failed", 1, True)
+    assert found["a"]["cause"] == "its worker could not be started (Is a directory)"
+    assert found["b"]["state"] == "done"
+    log.rmdir()
+    assert [result["state"] for result in outside.ran(task_of("a", film))["a"]] == ["done"]
+    assert outputs(film) == ["a.mp4", "b.mp4"]
 
 
 def test_a_stop_ends_all_that_runs_and_leaves_nothing_half_made(outside: Under, long: Path) -> None:

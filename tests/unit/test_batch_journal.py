@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidrain.batch.journal import FOLDER, Journal, receipt_of
-from vidrain.errors import OutputError
+from vidrain.errors import BusyError, OutputError
 from vidrain.outputs import claimed, publish_all, receipt
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,6 +118,25 @@ def test_forgetting_keeps_what_is_ours(tmp_path: Path) -> None:
         assert [found.is_ours(name) for name in ("a.mp4", "b.mp4")] == [True, True]
 
 
+def test_a_run_that_was_taken_over_puts_nothing_more_down(tmp_path: Path) -> None:
+    """It was suspended, and one on another host, which does not see its lock, took its lease: what that noted stays."""
+    suspended = Journal(tmp_path)
+    with suspended.alone():
+        suspended.begin()
+        suspended.note(record("a.mp4"))
+        other, lock = Journal(tmp_path), tmp_path / FOLDER / "lock"
+        ours = lock.read_text()
+        other.note(record("b.mp4"))
+        lock.write_text('{"host": "elsewhere", "pid": 7}')
+        puts = (lambda: suspended.note(record("c.mp4")), lambda: suspended.keep_plan({"v": 1}), suspended.forget)
+        for put_down in (*puts, suspended.begin):
+            with pytest.raises(BusyError, match="process 7 on elsewhere has taken it over"):
+                put_down()
+        assert list(Journal(tmp_path).last) == ["a.mp4", "b.mp4"]
+        assert Journal(tmp_path).plan() is None
+        lock.write_text(ours)
+
+
 def test_no_room_for_a_line_leaves_none_of_it(tmp_path: Path) -> None:
     """A disk that is full within a line: what is there stays readable, and the next line is whole."""
     limited = f"""
@@ -125,7 +144,7 @@ import resource, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from vidrain.batch.journal import Journal
-from vidrain.errors import OutputError
+from vidrain.errors import BusyError, OutputError
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(Path(sys.argv[1]))
 with journal.alone():
@@ -148,7 +167,8 @@ with journal.alone():
 def test_a_plan_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     journal = filled(tmp_path)
     assert journal.plan() is None
-    journal.keep_plan({"v": 1})
+    with journal.alone():
+        journal.keep_plan({"v": 1})
     assert journal.plan() == {"v": 1}
     (tmp_path / FOLDER / "plan.json").write_text("{")
     with pytest.raises(OutputError, match="give the whole `batch run` command again"):

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from vidrain.batch.inputs import Item
+from vidrain.batch.journal import Journal
+from vidrain.batch.listing import status_facts
 from vidrain.batch.plan import File, files_of, from_json, key_of, to_json
 from vidrain.config import clean_from, load_clean, plain
 from vidrain.errors import ModelError, UsageError
@@ -39,8 +41,8 @@ OTHERS: dict[str, tuple[Any, bool]] = {
     "on_bad_frame": ("drop", True),
     "stall_s": (5.0, False),
     "encode.crf": (30, True),
-    "baseline.radius": (4, True),
-    "nlcl.statistics": ("live", False),  # of a model that is not used
+    "baseline.radius": (4, False),  # of models that are not used
+    "nlcl.statistics": ("live", False),
     "align.scale": (0.25, True),
     "shots.repeat_mean": (0.9, True),
     "adapt.seed": (3, False),  # nothing is adapted
@@ -64,6 +66,25 @@ def test_what_can_change_the_result_and_nothing_else_changes_the_key(
     Path("w.safetensors").write_bytes(b"weights")
     value, counts = OTHERS[name]
     assert (key(load_clean(None, [], {name: value})) != key(CleanOptions())) == counts
+
+
+@pytest.mark.parametrize(("model", "name"), [("baseline", "baseline.radius"), ("nlcl", "nlcl.statistics")])
+def test_settings_of_the_model_that_is_used_count(model: str, name: str, tmp_path: Path) -> None:
+    (weights := tmp_path / "w.safetensors").write_bytes(b"weights")
+    chosen = {"model": model, "weights": weights if model == "nlcl" else None}
+    assert key(load_clean(None, [], {name: OTHERS[name][0], **chosen})) != key(load_clean(None, [], chosen))
+
+
+def test_what_is_left_does_not_ask_sources_that_cannot_be_asked(tmp_path: Path) -> None:
+    """A share that is gone, a folder that may not be entered: `batch status` still answers."""
+    files = [File(Path(name), name, plain(CleanOptions())) for name in ("done.mp4", "waits.mp4", 300 * "x")]
+    (tmp_path / "waits.mp4").write_bytes(b"1234")
+    files[1] = replace(files[1], source=tmp_path / "waits.mp4")
+    journal = Journal(tmp_path)
+    done = {"state": "done", "code": 0, "key": "k", "files": {}, "log": None, "source_bytes": 2, "seconds": 3.0}
+    with journal.alone():
+        journal.note({"output": "done.mp4", "source": "done.mp4", **done})
+    assert status_facts(files, journal, tmp_path, workers=2)["seconds_left"] == 3.0
 
 
 def test_the_same_model_under_another_name_is_the_same() -> None:

@@ -78,6 +78,7 @@ def test_sizes_have_names() -> None:
     ("given", "said"),
     [
         ({"frames": (0,)}, "--frames 0"),
+        ({"frames": (20, 2, 20)}, "--frames 20,2,20: one length stands there twice"),
         ({"repeats": 0}, "--repeats 0"),
         ({"sizes": ("vga", "640x480")}, "twice"),
         ({"methods": (FAST, Method("quick", "fast", CleanOptions()))}, "twice"),
@@ -157,9 +158,23 @@ def test_stages_that_are_not_linear_in_pixels_are_named() -> None:
         record(1, "quick", job(6, 100), size="192x128", stages=large),
     ]
     first, second = summarised(records)["pixels"]
-    assert (first["to_smallest"], first["not_linear"]) == (1.0, {})
-    assert second["to_smallest"] == pytest.approx(1.5)
+    assert (first["to_smallest"]["median"], first["not_linear"]) == (1.0, {})
+    assert first["ns_per_pixel"]["median"] == pytest.approx(1e9 / 100 / (96 * 64))
+    assert second["to_smallest"]["median"] == pytest.approx(1.5)
     assert second["not_linear"] == {"align": pytest.approx(2.0)}
+
+
+def test_sizes_are_compared_repeat_by_repeat() -> None:
+    """Linear all the time, on a machine that was slower in one repeat after the other: for both sizes."""
+    records = [
+        record(repeat, "quick", job(cost * slow, 100), size=size, stages={"decode": cost * slow})
+        for repeat, slow in ((1, 1.0), (2, 9.0), (3, 2.0))
+        for size, cost in (("96x64", 1.0), ("192x128", 4.0))
+        if (repeat, size) != (3, "96x64")  # that one could not be measured
+    ]
+    _, second = summarised(records)["pixels"]
+    assert second["to_smallest"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert second["not_linear"] == {}
 
 
 def progress(frames: int, second: float, name: str = "progress") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,18 @@ from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.bench import clip as clips
 from vidrain.bench.clip import pictures, write_clip
 from vidrain.bench.passthrough import passthrough
-from vidrain.bench.stages import CODEC, MODEL, Stopwatch, codec_stages, held_frames, layers_by_stages, model_stages
+from vidrain.bench.stages import (
+    CODEC,
+    MODEL,
+    Stopwatch,
+    codec_stages,
+    held_frames,
+    layers_by_stages,
+    model_stages,
+    published_ms,
+)
 from vidrain.decompose import DecomposeOptions, decompose
+from vidrain.model.nlcl import Generator, Nlcl
 from vidrain.types import Aligned
 from vidrain.video.color import conversion_for, to_rgb
 from vidrain.video.decode import open_video
@@ -53,6 +64,20 @@ def test_a_network_that_sleeps_shows_up_as_the_network(clip: Path) -> None:
     assert found["line"] >= 45
     assert max(found[stage] for stage in ("picture", "flow", "warp", "quantise")) < 50
     assert set(found) == set(MODEL)
+
+
+class Heavy(Nlcl):
+    """A network that takes its time to move to a device."""
+
+    def to(self, *args: Any, **kwargs: Any) -> "Heavy":
+        time.sleep(0.5)
+        return super().to(*args, **kwargs)
+
+
+def test_moving_the_published_network_to_its_device_is_no_frame(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", "32x32", 1, seed=1)
+    net = Heavy(Generator(), None, statistics="live").eval().requires_grad_(False)
+    assert 0 < published_ms(tmp_path / "clip.mp4", net, "cpu") < 500
 
 
 def test_a_decoder_that_sleeps_shows_up_as_decoding(

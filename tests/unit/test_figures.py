@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.test_space import info_of
+from vidrain.batch.inputs import SUFFIXES
 from vidrain.types import Frame
+from vidrain.video.color import conversion_for
 from vidrain.viewer import figures, page
-from vidrain.viewer.figures import EDGES, Figures, Shown, excerpts
+from vidrain.viewer.figures import EDGES, Figures, Shown, excerpts, luma_levels
 from vidrain.viewer.page import Content, page_of
+from vidrain.viewer.report import _beside
 
 
 def frame(index: int) -> Frame:
@@ -56,6 +60,20 @@ def test_amount_and_histogram_are_those_of_the_change() -> None:
     assert bars == {-24: 1, 48: 1}
 
 
+@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
+def test_levels_are_of_luma_in_rgb_too(red: int, green: int, blue: int) -> None:
+    info = info_of("gbrp", 8, matrix=6, size=(2, 1))
+    planes = tuple(np.full((1, 2), code, np.uint8) for code in (green, blue, red))
+    due = 0.299 * red + 0.587 * green + 0.114 * blue
+    assert luma_levels(planes, conversion_for(info)) == pytest.approx(np.full((1, 2), due), abs=1e-3)
+
+
+def test_levels_of_a_limited_range_reach_from_black_to_white() -> None:
+    planes = (np.array([[16, 235], [126, 1]], np.uint8),)
+    levels = luma_levels(planes, conversion_for(info_of("gray", 8, size=(2, 2))))
+    assert levels == pytest.approx(np.array([[0, 255], [128.08, -17.47]]), abs=0.01)
+
+
 def test_noise_of_an_encoder_is_no_rain() -> None:
     rng = np.random.default_rng(1)
     before = np.full((90, 160), 100, np.float32)
@@ -68,6 +86,15 @@ def test_noise_of_an_encoder_is_no_rain() -> None:
     due = 100 * 60 / before.size / 255
     assert clean.frames[0].amount < 0.05 * due
     assert found.frames[0].amount == pytest.approx(due, rel=0.1)
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_the_source_of_a_clean_file_is_found_beside_it(suffix: str, tmp_path: Path) -> None:
+    """Whatever a folder of a batch takes for a video."""
+    source, made = tmp_path / f"cam{suffix.upper()}", tmp_path / "cam.clean.mp4"
+    for path in (source, made, tmp_path / "cam.txt"):
+        path.touch()
+    assert _beside(made) == source
 
 
 def test_chart_keeps_every_peak(monkeypatch: pytest.MonkeyPatch) -> None:

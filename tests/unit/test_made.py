@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidrain import __version__
 from vidrain.provenance import made_by
 from vidrain.viewer.made import Said, made_facts, read_line, settings_behind
 
@@ -32,6 +33,16 @@ def test_what_is_no_line_is_shown_as_it_is(line: str | None) -> None:
     assert read_line(line) is None
     assert made_facts(line) == [("made by", f"vidrain {line}" if line else "not said in the file")]
     assert settings_behind(read_line(line), [{}]) == "The file does not say."
+
+
+def test_what_another_version_took_for_its_defaults_is_not_known() -> None:
+    said = read_line(made_by("gate-s", None, {"a": 1}).replace(__version__, "0.0.9", 1))
+    assert said is not None
+    assert settings_behind(said, [{"a": 2}]) == (
+        f"The file holds a hash of its settings alone (config={said.config}), and vidrain 0.0.9 made it, whose "
+        "defaults this version does not know. A page made by clean --report shows all of them."
+    )
+    assert json.loads(settings_behind(said, [{"a": 1}])) == {"a": 1}, "an equal hash proves them all the same"
 
 
 def test_weights_that_were_fitted_are_named(tmp_path: Path) -> None:

@@ -4,17 +4,38 @@ import inspect
 import io
 import re
 import time
+from dataclasses import fields
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.told import DONE, NOTICE, PLAN, lines_of, progress, shown_by_bar, until
+from vidrain import progress as progress_module
 from vidrain.events import EvalDone, EvalRow, EvalStart, FileDone, Meter, Notice, Plan, Resumed, VerifyPlan
 from vidrain.events_bench import BenchPlan, BenchRun
 from vidrain.progress import Bar, Lines, Quiet, sink_for, summary
 
 VERIFY = VerifyPlan(output="out.mp4", source="in.mp4", frames=20)
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_event_and_every_warning_stands_in_the_contract() -> None:
+    """With all its fields; those of a batch stand in a page of their own."""
+    page = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("contract", "batch")}
+    rows = {row.split("`")[1]: row for text in page.values() for row in text.splitlines() if row.startswith("| `")}
+    for kind, name in progress_module._NAMES.items():
+        assert [field.name for field in fields(kind) if f"`{field.name}`" not in rows.get(name, "")] == [], name
+    found = set[str]()
+    for file in (ROOT / "vidrain").rglob("*.py"):
+        found |= set(re.findall(r'code="([a-z_]+)"', file.read_text()))
+    foreseen = (ROOT / "vidrain" / "foreseen.py").read_text()
+    found |= set(re.findall(r'(?:yield|append\(|= \[|\+= \[)\s*\(?\s*"([a-z_]+)",', foreseen))
+    assert {"encoder", "cfr", "interlaced", "damage", "left_out", "busy"} <= found
+    assert sorted(code for code in found if f"`{code}`" not in rows["warning"]) == []
 
 
 class TestLines:

@@ -170,6 +170,24 @@ def test_a_video_that_lacks_frames_is_refused(samples: Path, tmp_path: Path) -> 
             arrays["rain.y"][key]
 
 
+def test_shards_of_nothing_but_zeros_are_files_too(tmp_path: Path, samples: Path) -> None:
+    """So that zeros of a dry clip are told from those that Zarr gives for a file that is gone."""
+    array, info = Array("rain", "rain", SHAPE[1:], "int16", 8), open_video(samples / "odd.mp4").info
+    due = ToWrite(folder=tmp_path, arrays=(array,), per_shard=PER_SHARD, frames=7, info=info, tags={})
+    writer = format_named("zarr").writer(due)
+    for first in range(0, 7, PER_SHARD):
+        numbers = tuple(range(first, min(first + PER_SHARD, 7)))
+        files = writer.write(Shard(first, numbers, {"rain": np.zeros((len(numbers), *SHAPE[1:]), np.int16)}))
+        assert [file.is_file() for file in files] == [True]
+    held = ToRead(folder=tmp_path, arrays=(array,), per_shard=PER_SHARD, numbers=range(7))
+    rain = FrameArray(format_named("zarr").reader(held), array, 7, PER_SHARD, tmp_path)
+    assert not rain[:].any()
+    files[0].unlink()
+    assert not rain[:6].any()
+    with pytest.raises(InputError, match="rain, frames 6 to 6 cannot be read"):
+        rain[6]
+
+
 @given(key=st.one_of(basic_indices(SHAPE), integer_array_indices(SHAPE), MIXED))
 def test_every_index_gives_what_numpy_gives(key: Any, frames: FrameArray) -> None:
     try:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import reference
-from vidrain.amount import rain_amount
+from vidrain.amount import rain_amount, rain_levels
 from vidrain.export.space import Space, fixed_point, rain_of, to_rgb_codes
 from vidrain.types import ColorTags, PixelLayout, VideoInfo
 from vidrain.video.color import conversion_for, to_rgb
@@ -100,3 +100,17 @@ def test_amount_is_the_mean_of_what_is_brighter() -> None:
     conversion = conversion_for(info_of("gray", 8, size=(2, 2)))
     rain = np.array([[219, -50], [0, 0]], np.int16)
     assert rain_amount((rain,), conversion) == 0.25
+    assert rain_levels((rain,), conversion).numpy() == pytest.approx(np.array([[255, -58.22], [0, 0]]), abs=0.01)
+
+
+def test_amount_of_rgb_is_that_of_luma() -> None:
+    """Planes are green, blue, red; what is green alone is most of luma, what is blue alone next to nothing."""
+    conversion = conversion_for(info_of("gbrp", 8, size=(2, 2)))
+    kr, kb = conversion.kr, conversion.kb
+    for share, place in ((1 - kr - kb, 0), (kb, 1), (kr, 2)):
+        rain = np.zeros((3, 2, 2), np.int16)
+        rain[place] = [[255, 0], [0, 0]]
+        assert rain_amount(tuple(rain), conversion) == pytest.approx(share / 4, rel=1e-5)
+        assert rain_levels(tuple(rain), conversion).numpy() == pytest.approx(rain[place] * share, rel=1e-5)
+    rain[:] = np.array([[-255, 0], [0, 51]])
+    assert rain_amount(tuple(rain), conversion) == pytest.approx(0.2 / 4, rel=1e-5), "darker by luma counts as none"

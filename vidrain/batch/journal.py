@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrain.errors import OutputError
-from vidrain.lease import Owner, holder_of, leased
+from vidrain.lease import Owner, holder_of, leased, refuse_lost
 from vidrain.outputs import fingerprint, put, sync, written
 
 Record = dict[str, Any]  # state: begun, done, partial, failed or kept; output: relative to OUT
@@ -71,13 +71,18 @@ class Journal:
 
     def begin(self) -> None:
         """Make ready to note: what was cut off at the end goes. Only for who holds the folder."""
+        self._refuse_lost()
         with written(self._lines):
             self._lines.touch()
             os.truncate(self._lines, self._end)
             sync(self.folder)
 
     def note(self, record: Record) -> None:
-        """Put one record on the disk; OutputError where there is no room, and then nothing of it stays."""
+        """Put one record on the disk; OutputError where there is no room, and then nothing of it stays.
+
+        BusyError where another run has taken the folder over, here and wherever something is put down.
+        """
+        self._refuse_lost()
         line = _line_of(record)
         with written(self._lines):
             descriptor = os.open(self._lines, os.O_WRONLY | os.O_CREAT, 0o666)
@@ -123,6 +128,7 @@ class Journal:
 
     def forget(self) -> None:
         """Begin anew: nothing counts as done or failed; which files are of our making stays known."""
+        self._refuse_lost()
         kept = [{"state": "kept", "output": path, "files": {path: size}} for path, size in self._sizes.items()]
         kept += [
             {"state": "kept", "output": path, "files": {path: _size(self._out / path)}} for path in self._doubtful()
@@ -136,6 +142,7 @@ class Journal:
 
     def keep_plan(self, plan: Mapping[str, Any]) -> None:
         """Remember what was asked for, in place of what was before."""
+        self._refuse_lost()
         put(self._plan, json.dumps(plan).encode())
 
     def plan(self) -> dict[str, Any] | None:
@@ -155,6 +162,10 @@ class Journal:
             self.folder.mkdir(parents=True, exist_ok=True)
         with leased(self._lock, self._out):
             yield
+
+    def _refuse_lost(self) -> None:
+        """A run that was suspended wakes with an old end of the journal: what was noted since would go."""
+        refuse_lost(self._lock, self._out)
 
     def holder(self) -> Owner | None:
         """Who is at work here, as far as this host can tell."""

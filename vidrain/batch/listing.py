@@ -70,9 +70,17 @@ def _left(files: Sequence[File], journal: Journal, workers: int) -> float | None
     if not read:
         return None
     waiting = [file.source for file in files if not is_over(journal.last.get(file.output))]
-    size = sum(path.stat().st_size for path in waiting if path.exists())
+    size = sum(map(_size, waiting))
     spent = sum(record["seconds"] for record in done)
     return round(float(size * spent / read / workers), 1)
+
+
+def _size(source: Path) -> int:
+    """Bytes of a source; none where it, or the share it lies on, cannot be asked."""
+    try:
+        return source.stat().st_size
+    except OSError:
+        return 0
 
 
 def status_lines(facts: dict[str, Any]) -> list[str]:

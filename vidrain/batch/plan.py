@@ -143,8 +143,9 @@ def counting(settings: Settings) -> Settings:
     """What of the settings can change the result: the model and the hash of its weights, and what it looks at."""
     model = settings["model"] or PRESETS[settings["preset"]]
     counted = {name: value for name, value in settings.items() if name not in _NOT_IN_RESULT}
-    if model != "nlcl":
-        del counted["nlcl"]
+    for other in ("baseline", "nlcl"):
+        if model != other:
+            del counted[other]
     if settings["adapt"]["seconds"] is None and settings["adapt"]["steps"] is None:
         del counted["adapt"]
     return counted | {"model": model, "weights": _hash(weights_of(model, _path(settings["weights"])))}

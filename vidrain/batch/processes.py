@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vidrain.batch.engine import Ended, Tell
-from vidrain.batch.wire import Result, Task, as_line, failed
+from vidrain.batch.wire import CRASHED, Result, Task, as_line, failed
 
 _PATIENCE_S = 0.8  # for a worker that was told to stop; a stop takes two seconds in all
 _BY_SIGNAL = 128  # a shell's exit code for a process that a signal ended, less its number
@@ -31,8 +31,12 @@ class Processes:
         self._told: SimpleQueue[tuple[str, dict[str, Any] | Ended]] = SimpleQueue()
 
     def start(self, task: Task) -> None:
-        """Begin a task in a new process."""
-        worker = started(task, self._logs, self._environment)
+        """Begin a task in a new process; where the system has none, the task has ended by that."""
+        try:
+            worker = started(task, self._logs, self._environment)
+        except OSError as error:
+            self._told.put((task["id"], Ended(task["id"], unstarted(error))))
+            return
         self._running[task["id"]] = worker
         Thread(target=self._listen, args=(task["id"], worker), name="vidrain-worker", daemon=True).start()
 
@@ -57,7 +61,8 @@ class Processes:
             except Empty:
                 return ended
             if isinstance(told, Ended):
-                self._reap(number)
+                if number in self._running:
+                    self._reap(number)
                 ended.append(told)
             else:
                 self._tell(number, told)
@@ -100,7 +105,7 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 
 def started(task: Task, logs: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A worker at this task, in a group of its own: Ctrl-C of the terminal reaches us alone."""
+    """A worker at this task, in a group of its own: Ctrl-C of the terminal reaches us alone. Raises OSError."""
     logs.mkdir(parents=True, exist_ok=True)
     with log_of(task["id"], logs).open("ab") as log:
         worker = subprocess.Popen(
@@ -130,6 +135,11 @@ def messages(worker: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
         for line in worker.stdout:
             if line.endswith(b"\n"):
                 yield json.loads(line)
+
+
+def unstarted(error: OSError) -> Result:
+    """The result of a task whose worker could not be started: for want of memory, processes, or room for its log."""
+    return failed(CRASHED, f"its worker could not be started ({error.strerror or error})", transient=True)
 
 
 def lost(status: int) -> Result:

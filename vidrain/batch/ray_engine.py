@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vidrain.batch.engine import Ended, Tell
-from vidrain.batch.processes import cores, dismiss, lost, messages, started, worker_environment
+from vidrain.batch.processes import cores, dismiss, lost, messages, started, unstarted, worker_environment
 from vidrain.batch.wire import CRASHED, Task, failed
 from vidrain.errors import UsageError
 
@@ -27,7 +27,8 @@ try:
     import ray
     from ray import exceptions
 except ImportError as error:
-    raise UsageError(f"--engine ray needs Ray, which is not installed ({error}); pip install 'vidrain[ray]'") from error
+    extra = "in a checkout of vidrain: pip install -c constraints.txt '.[ray]'"
+    raise UsageError(f"--engine ray needs Ray, which is not installed ({error}); {extra}") from error
 
 _THREADS = 1  # of a task, which asks for one CPU: many files at a time make better use of cores than many threads
 _LOOK_S = 0.5  # between two looks at whether the node lives
@@ -131,7 +132,11 @@ class RayEngine:
 
 def _work(task: str, logs: str) -> Iterator[str]:
     """On a node: what the worker of a task tells, line by line, its result last."""
-    worker = started(json.loads(task), Path(logs), worker_environment(_THREADS))
+    try:
+        worker = started(json.loads(task), Path(logs), worker_environment(_THREADS))
+    except OSError as error:
+        yield json.dumps({"result": unstarted(error)})
+        return
     Thread(target=_end_with_node, args=(worker,), daemon=True).start()
     is_over = False
     try:

@@ -30,6 +30,7 @@ _MB = 1_000_000
 _PEAK = 2  # times the size of an output: its segments, and what they are joined into
 _EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
 _GOES_ON = "make room, and the same command goes on"
+_NAMED = 3  # of many files, in one line
 _FAILED, _LOGS = "failed.csv", "logs"
 
 
@@ -318,6 +319,13 @@ def exit_code_of(files: Sequence[File], journal: Journal) -> int:
     """Of a batch that came to its end: 1 where a file failed, 4 where one is partial, whichever run it was in."""
     states = states_of(files, journal)
     return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
+
+
+def never_began(outputs: Sequence[str]) -> Notice:
+    """What is said of files that a retry leaves, because they did not fail."""
+    named = ", ".join(outputs[:_NAMED]) + (", ..." if len(outputs) > _NAMED else "")
+    many = f"{len(outputs)} file{'s have' if len(outputs) > 1 else ' has'} not run yet ({named})"
+    return Notice(code="waiting", message=f"{many}; the same `batch run` command goes on")
 
 
 def workers_of(options: BatchOptions) -> int:

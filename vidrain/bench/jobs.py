@@ -18,6 +18,7 @@ from vidrain.bench import launch
 from vidrain.bench.passthrough import ENCODE
 from vidrain.bench.plan import PASSTHROUGH, Method
 from vidrain.errors import VidrainError
+from vidrain.outputs import written
 from vidrain.weights import PRESETS
 
 SETTLED = 30  # frames after which a job has what it needs
@@ -61,6 +62,7 @@ def run_job(arguments: list[str], folder: Path) -> JobRun:
     command = [sys.executable, launch.__file__, str(result), sys.executable, *arguments]
     paths = os.pathsep.join(filter(None, [str(_HERE), os.environ.get("PYTHONPATH")]))
     with (
+        written(folder),
         told.open("wb") as out,
         said.open("wb") as err,
         # The launcher ends with its standard input, which closes when this process ends, however it does.
@@ -69,12 +71,14 @@ def run_job(arguments: list[str], folder: Path) -> JobRun:
         ) as process,
     ):
         process.wait()
-    if not result.is_file():
-        raise JobFailed(f"the job was not measured: {_last_line(said)}")
-    found = json.loads(result.read_text(encoding="utf-8"))
-    events = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
+    try:
+        found = json.loads(result.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise JobFailed(f"the job was not measured: {_last_line(said)}") from error
     code, began = found.pop("code"), found.pop("began")
-    if code or not events or events[-1]["event"] != "file_done":
+    # what is behind the last line break was cut off when the job was killed
+    events = [] if code else [json.loads(line) for line in told.read_bytes().split(b"\n")[:-1]]
+    if not events or events[-1]["event"] != "file_done":
         raise JobFailed(f"the job ended with {code}: {_last_line(said)}")
     first = next((_moment(event) for event in events if event["event"] == "progress" and event["frames"]), None)
     return JobRun(

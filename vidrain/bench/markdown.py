@@ -109,7 +109,7 @@ def _pixel_table(rows: Sequence[Figures]) -> Iterator[str]:
         size = sides if row["size"] == sides else f"{row['size']} ({sides})"
         yield _row(
             *(row["method"], str(row["frames"]), size),
-            *(f"{row['ns_per_pixel']:.1f}", f"{row['to_smallest']:.2f}", stages),
+            *(_span(row["ns_per_pixel"], 1), _span(row["to_smallest"], 2), stages),
         )
 
 

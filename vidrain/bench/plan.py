@@ -112,6 +112,8 @@ def refuse_unmeasurable(options: BenchOptions) -> None:
     sides = [size_of(size) for size in options.sizes]
     if len(set(sides)) < len(sides):
         raise UsageError(f"--size {','.join(options.sizes)}: one size stands there twice")
+    if len(set(options.frames)) < len(options.frames):
+        raise UsageError(f"--frames {','.join(map(str, options.frames))}: one length stands there twice")
     for frames in options.frames:
         if not 1 <= frames <= _MOST:
             raise UsageError(f"--frames {frames}: allowed: 1 to {_MOST}")

@@ -38,7 +38,7 @@ from vidrain.bench.plan import (
 from vidrain.bench.stages import codec_stages, model_stages, published_ms
 from vidrain.bench.summary import summarised
 from vidrain.device import device_of
-from vidrain.errors import VidrainError
+from vidrain.errors import ModelError, VidrainError
 from vidrain.evaluation.plan import libraries, machine
 from vidrain.events import Notice, OnEvent, ignore
 from vidrain.events_bench import BenchDone, BenchPlan, BenchRun
@@ -46,7 +46,7 @@ from vidrain.job import plan_job
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.model.nlcl import Generator, Nlcl
 from vidrain.outputs import FolderClaim, fresh_folder, put, written
-from vidrain.provenance import hash_of_file, made_by
+from vidrain.provenance import made_by, sha256_of
 from vidrain.video.decode import open_video
 from vidrain.weights import load_decomposer, packed_gate, packed_nlcl
 
@@ -114,7 +114,8 @@ def _folder(output: Path | None, force: bool) -> Iterator[tuple[Path, FolderClai
     if output is not None:
         with fresh_folder(output, force=force, mark=RESULTS) as claim:
             work = claim.partial / _WORK
-            work.mkdir()
+            with written(work):
+                work.mkdir()
             yield work, claim
         return
     work = Path(mkdtemp(prefix="vidrain-"))
@@ -126,14 +127,14 @@ def _folder(output: Path | None, force: bool) -> Iterator[tuple[Path, FolderClai
         leftovers.forget(work)
 
 
-def _prepare(options: BenchOptions, work: Path, on_event: OnEvent) -> dict[str, str | None]:
+def _prepare(options: BenchOptions, work: Path, on_event: OnEvent) -> dict[str, str]:
     """Render the clips and draw the weights, both from the seed; file name of each clip -> SHA-256."""
-    hashes: dict[str, str | None] = {}
+    hashes: dict[str, str] = {}
     for size, frames in dict.fromkeys((turn.cell.size, turn.cell.frames) for turn in turns(options)):
         path = work / clip_name(size, frames)
         with written(work):
             write_clip(path, size, frames, seed=options.seed)
-        hashes[path.name] = hash_of_file(path)
+            hashes[path.name] = sha256_of(path)
     for method in options.methods:
         if method.draws_weights:
             path = work / f"{method.model}.safetensors"
@@ -161,7 +162,7 @@ def _published(seed: int) -> Nlcl:
 def _measured(
     options: BenchOptions, work: Path, on_event: OnEvent
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """All turns: what was measured, and what could not be, which is not tried again."""
+    """All turns: what was measured, and what could not be, which is not tried again; ModelError where all failed."""
     records: list[dict[str, Any]] = []
     failed: dict[Cell, dict[str, Any]] = {}
     first = options.frames[0]
@@ -184,6 +185,9 @@ def _measured(
         records.append(named | found)
         seconds = found["job"]["seconds"] if "job" in found else found["published_ms"] / 1000
         on_event(BenchRun(**named, seconds=seconds))
+    if not records:
+        why = "; ".join(f"{each['method']}, {each['size']}: {each['error']}" for each in failed.values())
+        raise ModelError(f"nothing could be measured ({why}); name other methods, or a smaller --size")
     return records, list(failed.values())
 
 
@@ -194,7 +198,8 @@ def _turn(turn: Turn, work: Path, options: BenchOptions, *, has_stages: bool) ->
     if method.name == PUBLISHED:
         return {"published_ms": published_ms(source, _published(options.seed), device_of("auto"))}
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    with written(scratch):
+        scratch.mkdir()
     target, weights = scratch / "out.mp4", weights_for(method, work)
     stages = _stages(method, source, target, weights) if has_stages else None
     target.unlink(missing_ok=True)

@@ -20,14 +20,12 @@ LINEAR = 0.3  # a cost by pixel that differs by no more counts as linear
 def summarised(records: Sequence[Record]) -> dict[str, list[Figures]]:
     """Rows for each table: jobs, stages, published, lengths, pixels."""
     counted = [record for record in records if record["repeat"] > 0]
-    jobs = list(_jobs(counted))
-    stages = list(_stages(counted))
     return {
-        "jobs": jobs,
-        "stages": stages,
+        "jobs": list(_jobs(counted)),
+        "stages": list(_stages(counted)),
         "published": list(_published(counted)),
         "lengths": list(_lengths(counted)),
-        "pixels": list(_pixels(jobs, stages)),
+        "pixels": list(_pixels(counted)),
     }
 
 
@@ -109,40 +107,44 @@ def _lengths(records: Sequence[Record]) -> Iterator[Figures]:
         }
 
 
-def _pixels(jobs: Sequence[Figures], stages: Sequence[Figures]) -> Iterator[Figures]:
-    """Cost of a pixel at each size over that at the smallest, where there are several, and the stages that differ."""
-    for method, frames in dict.fromkeys((row["method"], row["frames"]) for row in jobs):
-        rows = sorted(
-            (row for row in jobs if (row["method"], row["frames"]) == (method, frames)),
-            key=lambda row: megapixels(row["size"]),
-        )
-        if len(rows) < 2:
+def _pixels(records: Sequence[Record]) -> Iterator[Figures]:
+    """Cost of a pixel at each size, and over that at the smallest, where there are several; the stages that differ."""
+    runs, stages = _grouped(records, "job"), _grouped(records, "stages")
+    for method, frames in dict.fromkeys((method, frames) for _, frames, method in runs):
+        sizes = sorted((size for size, *of in runs if of == [frames, method]), key=megapixels)
+        if len(sizes) < 2:
             continue
-        smallest = rows[0]
-        for row in rows:
-            cost = {each["size"]: each["ms_per_frame"]["median"] / megapixels(each["size"]) for each in (smallest, row)}
+        costs = {
+            size: {
+                repeat: 1000 * job["seconds"] / job["frames"] / megapixels(size)
+                for repeat, job in runs[size, frames, method].items()
+            }
+            for size in sizes
+        }
+        timed = {size: of for (size, _, by), of in stages.items() if by == method}  # for the first length alone
+        for size in sizes:
             yield {
                 "method": method,
                 "frames": frames,
-                "size": row["size"],
-                "ns_per_pixel": cost[row["size"]],
-                "to_smallest": cost[row["size"]] / cost[smallest["size"]],
-                "not_linear": _not_linear(stages, method, smallest["size"], row["size"]),
+                "size": size,
+                "ns_per_pixel": _spread(costs[size].values()),
+                "to_smallest": _spread(_ratios(costs[size], costs[sizes[0]])),
+                "not_linear": _not_linear(timed.get(size, {}), timed.get(sizes[0], {}), size, sizes[0]),
             }
 
 
-def _not_linear(stages: Sequence[Figures], method: str, smallest: str, size: str) -> dict[str, float]:
+def _not_linear(
+    found: Mapping[int, Any], smallest: Mapping[int, Any], size: str, smallest_size: str
+) -> dict[str, float]:
     """Stages whose cost of a pixel at one size over that at another is out of bounds, and that ratio."""
-    found = {row["size"]: row["stages"] for row in stages if row["method"] == method}
-    if not {smallest, size} <= found.keys():
-        return {}
-    share = megapixels(size) / megapixels(smallest)
-    ratios = {
-        name: found[size][name]["median"] / found[smallest][name]["median"] / share
-        for name in found[size]
-        if name in found[smallest] and found[smallest][name]["median"]
-    }
-    return {name: ratio for name, ratio in ratios.items() if abs(ratio - 1) > LINEAR}
+    share = megapixels(size) / megapixels(smallest_size)
+    differing = {}
+    for name in dict.fromkeys(name for stages in found.values() for name in stages):
+        here, there = ({repeat: of[name] for repeat, of in each.items() if of.get(name)} for each in (found, smallest))
+        ratio = _spread(_ratios(here, there))
+        if ratio is not None and abs(ratio["median"] / share - 1) > LINEAR:
+            differing[name] = ratio["median"] / share
+    return differing
 
 
 def _grouped(records: Iterable[Record], part: str) -> dict[Key, dict[int, Any]]:

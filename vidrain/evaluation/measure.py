@@ -20,6 +20,7 @@ from vidrain.evaluation.physics import physics_of
 from vidrain.evaluation.scores import Levels, Picture, levels_of, likeness, picture_of
 from vidrain.evaluation.sets import Box, Found, Kind
 from vidrain.evaluation.still import StillCamera, correlation
+from vidrain.missing import none_decoded
 from vidrain.tables import Columns
 from vidrain.types import Frame, Planes, VideoInfo
 
@@ -115,7 +116,7 @@ def measure(
         before = moment
         tick()
     if before is None:
-        raise InputError(f"{found.path}: none of its frames could be decoded")
+        raise none_decoded(f"{found.path}: none of its frames")
     if before.index in result.frames:
         _keep_worst(result, before, found.kind)
     result.clip = clip_figures(result.frames) | still_figures(still)

@@ -53,9 +53,10 @@ class Ffv1Writer:
             folder = parts / layer
             if not folder.exists():
                 continue
-            joining = parts / f"{layer}.mp4"
-            join(sorted(folder.glob("*.mp4")), joining, times=due, time_base=times.time_base, tags=self._due.tags)
-            joining.replace(_path(self._due.folder, layer))
+            joining, final = parts / f"{layer}.mp4", _path(self._due.folder, layer)
+            if not final.exists():  # else an interrupt came while its parts were removed
+                join(sorted(folder.glob("*.mp4")), joining, times=due, time_base=times.time_base, tags=self._due.tags)
+                joining.replace(final)
             shutil.rmtree(folder)
         shutil.rmtree(parts, ignore_errors=True)
 

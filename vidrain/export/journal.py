@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vidrain.outputs import put
+
 _PLAN, _LINES = ".plan.json", ".journal.jsonl"
 
 
@@ -29,7 +31,7 @@ class Journal:
     def begin(self) -> None:
         """Note the plan, and take off what was cut off."""
         if not self._plan.exists():
-            self._plan.write_text(self._text, encoding="utf-8")
+            put(self._plan, self._text.encode())
         if self._lines.exists():
             os.truncate(self._lines, sum(map(len, self._whole())))
 

@@ -1,6 +1,5 @@
 """Everything about an export that is decided before its first frame: options in, a checked plan and its facts out."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +14,7 @@ from vidrain.export.space import Array, Space
 from vidrain.export.stores import how_stored
 from vidrain.job import CleanOptions
 from vidrain.part import Part, plan_part
-from vidrain.provenance import hash_of_file
+from vidrain.provenance import hash_of_file, sha256_of
 from vidrain.tables import Columns, require_parquet
 from vidrain.types import VideoInfo
 from vidrain.video.encoder import ffmpeg_version
@@ -168,7 +167,6 @@ def _version(name: str) -> str:
 
 def _hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read to its end ({error.strerror}); check the disk it lies on") from error

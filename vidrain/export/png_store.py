@@ -31,7 +31,7 @@ def _put(path: Path, array: Array, samples: Samples) -> None:
     stored = (samples.astype(np.int32) + _OFFSET).astype(np.uint16) if array.layer == "rain" else samples
     done, data = cv2.imencode(".png", np.ascontiguousarray(_turned(stored)), _QUICK)
     if not done:
-        raise OutputError(f"{path.name}: cannot be encoded as PNG")
+        raise OutputError(f"{path.name}: cannot be encoded as PNG; choose another --format")
     path.write_bytes(data.tobytes())
 
 

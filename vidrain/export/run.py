@@ -18,14 +18,14 @@ import numpy as np
 from vidrain.amount import rain_amount
 from vidrain.conceal import refuse_missing, unbroken
 from vidrain.decompose import failed_frames, tolerated
-from vidrain.errors import InputError, OutputError
+from vidrain.errors import OutputError
 from vidrain.events import ExportDone, ExportStart, Meter, Notice, OnEvent, ignore
 from vidrain.export.journal import Journal, remove_journal
 from vidrain.export.names import LAYERS
 from vidrain.export.plan import COLUMNS, MANIFEST, TABLE, ExportOptions, ExportPlan, plan_export
 from vidrain.export.space import Samples, rain_of
 from vidrain.export.stores import Shard, Times, ToWrite, Writer
-from vidrain.missing import Missing
+from vidrain.missing import Missing, none_decoded
 from vidrain.outputs import FolderClaim, claimed_folder, refuse_within, sync, written
 from vidrain.provenance import TAG
 from vidrain.tables import write_csv, write_parquet
@@ -199,7 +199,7 @@ def _finish(folder: Path, plan: ExportPlan, writer: Writer, journal: Journal, mo
     """Tables, what the store leaves to the end, and the manifest; returns how many frames there are."""
     shown = [(int(row["pts"]), int(row["duration"])) for row in journal.rows()]
     if not shown:
-        raise InputError(f"{plan.part.video.info.path}: none of its {len(plan.part.kept)} frames could be decoded")
+        raise none_decoded(f"{plan.part.video.info.path}: none of its {len(plan.part.kept)} frames")
     times = Times([pts for pts, _ in shown], [duration for _, duration in shown], plan.part.video.info.time_base)
     writer.finish(times)
     write_csv(journal.rows(), COLUMNS, folder / f"{TABLE}.csv")

@@ -5,17 +5,19 @@ from pathlib import Path
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
 
-from vidrain.export.space import Samples
-from vidrain.export.stores import Shard, Times, ToRead, ToWrite, as_samples
+from vidrain.export.space import Array, Samples
+from vidrain.export.stores import Shard, Times, ToRead, ToWrite, array_named, as_samples
 
 _NAME = "data.zarr"
 
 
 class ZarrWriter:
-    """`data.zarr`; grows to its length at once, chunks that are missing read as zeros."""
+    """`data.zarr`; has its length at once, and a file for every shard that is written, one of zeros too."""
 
     def __init__(self, due: ToWrite) -> None:
         self._due, self._root = due, due.folder / _NAME
+        for left in self._root.rglob("*.partial"):  # by a kill: Zarr writes under such names first
+            left.unlink()
         self._group = zarr.open_group(str(self._root), mode="a", zarr_format=3)
         for array in due.arrays:
             if array.name not in self._group:
@@ -30,12 +32,16 @@ class ZarrWriter:
                 )
 
     def write(self, shard: Shard) -> list[Path]:
-        """A shard is one file of every array."""
-        place = shard.first // self._due.per_shard
+        """A shard is one file of every array; what a kill left of it goes first: Zarr would read that."""
+        files = []
         for name, block in shard.blocks.items():
-            _array(self._group, name)[shard.first : shard.first + len(block)] = block
-        files = [self._root.joinpath(name, "c", str(place)) for name in shard.blocks]
-        return [file for folder in files for file in folder.rglob("*") if file.is_file()]
+            file = _path(self._root, array_named(self._due.arrays, name), shard.first // self._due.per_shard)
+            file.unlink(missing_ok=True)
+            # zeros too: a shard that is no file is one that is gone
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                _array(self._group, name)[shard.first : shard.first + len(block)] = block
+            files.append(file)
+        return files
 
     def finish(self, times: Times) -> None:
         """Cut off what was never filled, because its frames did not decode."""
@@ -47,11 +53,20 @@ class ZarrReader:
     """Reads it."""
 
     def __init__(self, held: ToRead) -> None:
-        self._group = zarr.open_group(str(held.folder / _NAME), mode="r", zarr_format=3)
+        self._held, self._root = held, held.folder / _NAME
+        self._group = zarr.open_group(str(self._root), mode="r", zarr_format=3)
 
     def read(self, name: str, first: int, stop: int) -> Samples:
-        """From its shard, frame by frame."""
+        """From its shard, frame by frame; FileNotFoundError where that is gone, which Zarr would read as zeros."""
+        file = _path(self._root, array_named(self._held.arrays, name), first // self._held.per_shard)
+        if not file.exists():
+            raise FileNotFoundError(f"{file.relative_to(self._root)} is gone")
         return as_samples(_array(self._group, name)[first:stop])
+
+
+def _path(root: Path, array: Array, place: int) -> Path:
+    """The file of a shard, whose number stands along time alone."""
+    return root.joinpath(array.name, "c", str(place), *("0" for _ in array.shape))
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array:  # type: ignore[type-arg]

@@ -21,7 +21,7 @@ from vidrain.events import FileDone, Meter, Notice, OnEvent, RainPlan, ignore
 from vidrain.identity import identity_of
 from vidrain.layer_videos import VideoExport
 from vidrain.layers import subtract
-from vidrain.missing import missing_in
+from vidrain.missing import missing_in, none_decoded
 from vidrain.outputs import claimed, publish_all
 from vidrain.rain.composite import Painted, Painter
 from vidrain.rain.plan import MAP_DEPTH, RainJob, RainOptions, plan_rain
@@ -137,7 +137,7 @@ def _write(
             rows.append(_row(each))
             on_event(meter.tick())
         if not rows:
-            raise InputError(f"{base.video.info.path}: none of its {len(base.kept)} frames could be decoded")
+            raise none_decoded(f"{base.video.info.path}: none of its {len(base.kept)} frames")
     return rows, exports
 
 

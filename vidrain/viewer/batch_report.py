@@ -12,7 +12,7 @@ from urllib.parse import quote
 from vidrain.batch.journal import DONE, FOLDER, Journal, Record
 from vidrain.batch.plan import OF_ONE_FILE, File, from_json
 from vidrain.batch.run import end_of, is_over, states_of
-from vidrain.errors import UsageError, VidrainError
+from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
 from vidrain.naming import beside
 from vidrain.outputs import claimed, refuse_clashes
@@ -69,7 +69,10 @@ def refuse_batch_page(page: Path, files: Sequence[File], out: Path, *, force: bo
         refuse_clashes(file.source, [page])
     if not out.exists() and page.resolve().parent == out.resolve():
         return  # the batch makes that folder
-    with claimed(page, force=force or is_page_of(page, out)):
+    is_ours = is_page_of(page, out)
+    if page.is_file() and not (force or is_ours):
+        raise OutputError(f"{page}: exists already, and is no page of this batch; choose another page")
+    with claimed(page, force=force or is_ours):
         pass
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// Sorts tables by the head that is clicked, hides the rows of methods, switches between light and dark.
+// Sorts tables by the head that is clicked, hides the rows of methods.
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const valueOf = (row, column) => {
@@ -31,9 +31,4 @@
       }
     });
   }
-
-  document.getElementById("theme").addEventListener("click", () => {
-    const root = document.documentElement, dark = matchMedia("(prefers-color-scheme:dark)").matches;
-    root.dataset.theme = (root.dataset.theme || (dark ? "dark" : "light")) === "dark" ? "light" : "dark";
-  });
 })();

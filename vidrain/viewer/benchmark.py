@@ -20,7 +20,7 @@ from vidrain.evaluation.run import Benchmark
 from vidrain.evaluation.summary import COLUMNS, Column, Line, charts, shown, shown_columns
 from vidrain.events import OnEvent, PageDone, ignore
 from vidrain.outputs import claimed
-from vidrain.viewer.page import POLICY, is_page_of, name_of
+from vidrain.viewer.page import POLICY, is_page_of, name_of, script_of
 
 PAGE = "results.html"
 PICTURE_BYTES = 10_000_000  # of a page: as text a third more
@@ -62,15 +62,14 @@ def refuse_benchmark_page(page: Path, folder: Path) -> None:
 def benchmark_page(found: Benchmark) -> str:
     """The page as text."""
     folder = files("vidrain.viewer")
-    page, script, own, style = (
-        folder.joinpath(name).read_text(encoding="utf-8")
-        for name in ("benchmark.html", "benchmark.js", "benchmark.css", "page.css")
+    page, own, style = (
+        folder.joinpath(name).read_text(encoding="utf-8") for name in ("benchmark.html", "benchmark.css", "page.css")
     )
     slots = {
         "POLICY": escape(POLICY),
         "OF": name_of(found.folder),
         "STYLE": style + own,
-        "SCRIPT": script,
+        "SCRIPT": script_of("benchmark"),
         "METHODS": "".join(_choices(found.lines)),
         "SETS": "".join(_sets(found)),
         "WORST": "".join(_worst(found)),

@@ -1,7 +1,7 @@
 """What a page says of every frame and of all together: how much rain, and a histogram of what changed.
 
-figures = Figures(conversion)
-figures.look(frame, luma_before, luma_after)
+figures = Figures(info.time_base, is_noisy=False)
+figures.look(frame, luma_levels(before, conversion), luma_levels(after, conversion))
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.types import Frame, Plane
-from vidrain.video.color import Conversion
+from vidrain.types import Frame, Planes
+from vidrain.video.color import Conversion, to_luma
 
 EDGES = tuple(range(-128, 129, 8))  # grey levels: of the histogram; what lies outside counts to the last bins
 WORST = 8  # frames that are listed
@@ -70,10 +70,13 @@ class Figures:
         return [max(each, key=lambda frame: frame.amount) for each in groups]
 
 
-def luma_levels(plane: Plane, conversion: Conversion) -> Levels:
-    """Luma, or green of RGB, in grey levels of 255; not clipped. [H, W] float32"""
-    black = 0.0 if conversion.layout.family == "gbrp" else conversion.offset[0]
-    return (plane.astype(np.float32) - np.float32(black)) * np.float32(_LEVELS / conversion.scale[0])
+def luma_levels(planes: Planes, conversion: Conversion) -> Levels:
+    """Luma of stored planes in grey levels of 255; not clipped. [H, W] float32"""
+    if conversion.layout.family == "gbrp":
+        levels: Levels = to_luma(planes, conversion)[0].mul_(_LEVELS).numpy()
+        return levels
+    # scaled at once, so that differences of full-range codes stay whole numbers and fall into their bars
+    return (planes[0].astype(np.float32) - np.float32(conversion.offset[0])) * np.float32(_LEVELS / conversion.scale[0])
 
 
 def _noise(change: Levels) -> float:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from vidrain import __version__
 from vidrain.provenance import config_hash, counted, short_hash
 from vidrain.viewer.page import settings_text
 from vidrain.weights import weights_of
@@ -19,8 +20,8 @@ _LINE = re.compile(
     r"(?P<version>\S+) (?P<model>\S+) weights=(?P<weights>\S+)( adapted=(?P<adapted>\S+))? config=(?P<config>[0-9a-f]+)"
 )
 _UNKNOWN = (
-    "The file holds a hash of its settings alone (config={config}), and they are not the defaults. A page made by "
-    "clean --report shows all of them."
+    "The file holds a hash of its settings alone (config={config}), and {why}. A page made by clean --report shows all "
+    "of them."
 )
 
 
@@ -35,7 +36,7 @@ class Said(NamedTuple):
 
 
 def read_line(line: str | None) -> Said | None:
-    """The parts of `line` (`vidrain.provenance`); None where it is no such line, or what another version wrote."""
+    """The parts of `line` (`vidrain.provenance`); None where it is no such line."""
     found = None if line is None else _LINE.fullmatch(line)
     return None if found is None else Said(**found.groupdict())
 
@@ -62,4 +63,6 @@ def settings_behind(said: Said | None, guesses: Iterable[Mapping[str, Any]]) -> 
     for guess in guesses:
         if config_hash(guess) == said.config:
             return settings_text(counted(guess))
-    return _UNKNOWN.format(config=said.config)
+    other = f"vidrain {said.version} made it, whose defaults this version does not know"
+    why = "they are not the defaults" if said.version == __version__ else other
+    return _UNKNOWN.format(config=said.config, why=why)

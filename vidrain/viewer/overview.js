@@ -97,8 +97,4 @@
     all.append(element("summary", `All settings of ${count} ${count === 1 ? "file" : "files"}`), element("pre", text));
     $("config").append(all);
   }
-  $("theme").addEventListener("click", () => {
-    const root = document.documentElement, dark = matchMedia("(prefers-color-scheme:dark)").matches;
-    root.dataset.theme = (root.dataset.theme || (dark ? "dark" : "light")) === "dark" ? "light" : "dark";
-  });
 })();

@@ -171,10 +171,6 @@
   $("play").addEventListener("click", toggle);
   $("seek").addEventListener("input", (event) => go(state.excerpt, Number(event.target.value)));
   $("split").addEventListener("input", (event) => split(Number(event.target.value) / 100));
-  $("theme").addEventListener("click", () => {
-    const root = document.documentElement, dark = matchMedia("(prefers-color-scheme:dark)").matches;
-    root.dataset.theme = (root.dataset.theme || (dark ? "dark" : "light")) === "dark" ? "light" : "dark";
-  });
 
   const dragged = (event) => {
     const box = stage.getBoundingClientRect();

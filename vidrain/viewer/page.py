@@ -86,16 +86,21 @@ def page_of(content: Content) -> str:
 
 def filled(name: str, title: str, data: dict[str, Any]) -> str:
     """The page `name`.html with its script, the style of all pages, and the data that its script shows."""
-    texts = {part: _text(part) for part in (f"{name}.html", f"{name}.js", "page.css")}
+    texts = {part: _text(part) for part in (f"{name}.html", "page.css")}
     slots = {
         "POLICY": escape(POLICY),
         "TITLE": escape(readable(title)),
         "STYLE": texts["page.css"],
-        "SCRIPT": texts[f"{name}.js"],
+        "SCRIPT": script_of(name),
         "DATA": _as_script(data),
     }
     # in one go: a title may name a slot
     return re.sub("@@([A-Z]+)@@", lambda slot: slots[slot[1]], texts[f"{name}.html"])
+
+
+def script_of(name: str) -> str:
+    """The script of the page `name`.html: its own, and what all pages do."""
+    return _text(f"{name}.js") + _text("theme.js")
 
 
 def _text(name: str) -> str:

@@ -95,13 +95,15 @@ def _content(part: Part, on_event: OnEvent) -> Content:
         with part.separated() as layers, ExitStack() as stack:
             first = next(layers, None)
             if first is None:
-                raise InputError(f"{info.path}: none of its {len(kept)} frames there could be decoded")
+                raise InputError(
+                    f"{info.path}: none of its {len(kept)} frames there could be decoded; choose another --at"
+                )
             pts = first.frame.pts  # the page counts from the first frame that it shows
             writing = proxy(small, info, first_pts=pts, bytes_per_frame=VIDEO_BYTES // len(kept))
             writer = stack.enter_context(writing)
             for item in chain([first], layers):
                 before, after = item.frame.planes, item.background
-                figures.look(item.frame, *(luma_levels(planes[0], conversion) for planes in (before, after)))
+                figures.look(item.frame, *(luma_levels(planes, conversion) for planes in (before, after)))
                 write_pair(writer, item.frame, replace(item.frame, planes=after), info, info)
                 frames.append(replace(item.frame, planes=()))
                 on_event(meter.tick())

@@ -2,8 +2,8 @@
 
 One video cannot fall out of step with itself, so a slider between its parts always shows the same frame.
 
-    with Proxy(path, info, first_pts=0, bytes_per_frame=20_000) as proxy:
-        proxy.write(before, after, pts, duration)
+    with proxy(path, info, first_pts=0, bytes_per_frame=20_000) as writer:
+        write_pair(writer, frame, clean, info, clean_info)
 """
 
 from collections.abc import Iterator

@@ -10,11 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from vidrain.batch.inputs import SUFFIXES
 from vidrain.equality import is_padded, size_of
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Meter, Notice, OnEvent, PageDone, PagePlan, ignore
 from vidrain.job import CleanOptions, default_outputs, pace_of, settings_of, span_of
 from vidrain.listing import made_by_in
+from vidrain.missing import none_decoded
 from vidrain.naming import beside
 from vidrain.outputs import claimed, refuse_clashes
 from vidrain.pairing import due_of
@@ -130,7 +132,7 @@ def _beside(made: Path) -> Path:
     there = [
         path
         for path in sorted(folder.iterdir() if folder.is_dir() else ())
-        if path.stem == name and path != made and path.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v", ".avi", ".ts")
+        if path.stem == name and path != made and path.suffix.lower() in SUFFIXES
     ]
     if not made.exists():
         raise InputError(f"{made}: no such file; check the path")
@@ -181,12 +183,12 @@ def _content(before: Video, after: Video, pairs: Pairs, options: CleanOptions, o
     figures, meter = Figures(info.time_base, is_noisy=is_noisy), Meter(len(pairs))
     looked: list[tuple[int, int]] = []
     for pair, (frame, clean) in _frames(before, after, pairs, patience_s):
-        planes = (frame.planes[0], clean.planes[0][: info.height, : info.width])
-        figures.look(frame, *(luma_levels(plane, each) for plane, each in zip(planes, conversions, strict=True)))
+        levels = (luma_levels(each.planes, kind) for each, kind in zip((frame, clean), conversions, strict=True))
+        figures.look(frame, *(luma[: info.height, : info.width] for luma in levels))
         looked.append(pair)
         on_event(meter.tick())
     if not looked:
-        raise InputError(f"{info.path}: none of its frames that {after.info.path} shows could be decoded")
+        raise none_decoded(f"{info.path}: none of its frames that {after.info.path} shows")
     wanted = excerpts([frame.amount for frame in figures.frames], most=_MOST, length=_LENGTH)
     total = sum(map(len, wanted))
     shown = []
