@@ -138,27 +138,28 @@ class Aligner:
     def ways(self, center: Picture, witnesses: Sequence[Picture], *, wants_error: bool = True) -> list[Way]:
         """The way from `center` to every witness."""
         flows = [self._flows(center, witness) for witness in witnesses]
-        moving = self._moving(center.guide, [witness.guide for witness in witnesses], [forth for forth, _ in flows])
+        places = [_places(forth) for forth, _ in flows]
+        moving = self._moving(center.guide, [witness.guide for witness in witnesses], places)
         found = []
-        for forth, back in flows:
-            flow = forth * moving[..., None]
-            error = forward_backward_error(forth, back) * moving if wants_error else None
-            found.append(Way(flow, error, _outside(flow)))
+        for (forth, back), there in zip(flows, places, strict=True):
+            flow = cv2.copyTo(forth, moving)
+            error = cv2.copyTo(_missed(forth, back, there), moving) if wants_error else None
+            found.append(Way(cast(Flow, flow), cast(Grey | None, error), _outside(cast(Flow, flow))))
         self._forget(center.index, max((witness.index for witness in witnesses), default=center.index))
         return found
 
-    def _moving(self, center: Guide, witnesses: Sequence[Guide], flows: Sequence[Flow]) -> Grey:
+    def _moving(self, center: Guide, witnesses: Sequence[Guide], places: Sequence[Flow]) -> Guide:
         """0 where the picture stands still against every witness, 1 elsewhere. [h, w]"""
         unlike = np.zeros_like(center)  # at the same place, from the witness that is least like the centre
         lead = np.full_like(center, 255)  # of the same place over the one along the flow, where that is smallest
-        for witness, flow in zip(witnesses, flows, strict=True):
+        for witness, there in zip(witnesses, places, strict=True):
             resting = cv2.absdiff(center, witness)
-            following = cv2.absdiff(center, _fetched(witness, flow + _grid(*center.shape[::-1])))
+            following = cv2.absdiff(center, _fetched(witness, there))
             np.maximum(unlike, resting, out=unlike)
             np.minimum(lead, cv2.subtract(following, resting), out=lead)
         marked = cv2.dilate((lead > self.options.still_lead).astype(np.uint8), _RIM)
         moving = (unlike > self.options.still_tolerance) & (marked == 0)
-        return cast(Grey, moving.astype(np.float32))
+        return cast(Guide, moving.view(np.uint8))
 
     def _flows(self, center: Picture, witness: Picture) -> tuple[Flow, Flow]:
         """Flow from center to witness and from witness to center; each pair of frames is computed once."""
@@ -181,7 +182,12 @@ class Aligner:
 
 def forward_backward_error(forth: Flow, back: Flow) -> Grey:
     """How far a pixel lands from where it began when it follows `forth` and then `back`. [h, w] in pixels"""
-    missed = forth + _fetched(back, forth + _grid(forth.shape[1], forth.shape[0]))
+    return _missed(forth, back, _places(forth))
+
+
+def _missed(forth: Flow, back: Flow, places: Flow) -> Grey:
+    """`forward_backward_error`, where the places are known that `forth` leads to."""
+    missed = forth + _fetched(back, places)
     across, down = cv2.split(missed)
     return cast(Grey, np.sqrt(across * across + down * down))  # cv2.magnitude depends on where arrays lie in memory
 
@@ -211,7 +217,7 @@ def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide) -> Flow:
 
 def fetched_along(picture: Samples, flow: Flow) -> Samples:
     """`picture` [h, w] or [h, w, C] read where `flow` [h, w, 2] leads, by linear interpolation; its rim goes on."""
-    return _fetched(picture, flow + _grid(flow.shape[1], flow.shape[0]))
+    return _fetched(picture, _places(flow))
 
 
 def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Picture]) -> Aligned:
@@ -250,9 +256,11 @@ def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor, error: 
 def places_along(way: Way, width: int, height: int) -> Flow:
     """Where each pixel of a picture of that size lies in the witness. [height, width, 2], (x, y) in its pixels"""
     if way.flow.shape[:2] == (height, width):
-        return cast(Flow, cv2.add(way.flow, _grid(width, height)))
-    factor = np.array([width / way.flow.shape[1], height / way.flow.shape[0]], np.float32)
-    target = cv2.resize(way.flow * factor, (width, height), interpolation=cv2.INTER_LINEAR)
+        return _places(way.flow)
+    rows, columns = way.flow.shape[:2]
+    factors = np.tile(np.array([width / columns, height / rows], np.float32), columns)
+    scaled = (way.flow.reshape(rows, -1) * factors).reshape(way.flow.shape)  # NumPy is slow over an axis of two
+    target = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
     return cast(Flow, cv2.add(target, _grid(width, height), dst=target))
 
 
@@ -265,7 +273,7 @@ def pixels_along(pixels: Tensor, way: Way) -> Tensor:
 def _outside(flow: Flow) -> Guide | None:
     """Where a flow [h, w, 2] leads out of the picture: 255, else 0; None where it nowhere does."""
     height, width = flow.shape[:2]
-    outside = cv2.bitwise_not(cv2.inRange(flow + _grid(width, height), (0, 0), (width - 1, height - 1)))
+    outside = cv2.bitwise_not(cv2.inRange(_places(flow), (0, 0), (width - 1, height - 1)))
     return cast(Guide, outside) if outside.any() else None
 
 
@@ -274,6 +282,11 @@ def _fetched(picture: Samples, target: Flow, into: Samples | None = None) -> Sam
     none: Any = None  # cv2 takes two maps or, as here, both coordinates in one; its stubs know only the former
     read = cv2.remap(picture, target, none, cv2.INTER_LINEAR, dst=into, borderMode=cv2.BORDER_REPLICATE)
     return cast(Samples, read)
+
+
+def _places(flow: Flow) -> Flow:
+    """Where every pixel of a flow [h, w, 2] leads. [h, w, 2]"""
+    return cast(Flow, cv2.add(flow, _grid(flow.shape[1], flow.shape[0])))
 
 
 @lru_cache(maxsize=4)
