@@ -54,7 +54,7 @@ class AlignOptions:
         flow, by more than this (a mark that lets the scene shine through). 255 = never.
     """
 
-    preset: Literal["ultrafast", "fast", "medium"] = "fast"
+    preset: Literal["ultrafast", "fast", "medium"] = "ultrafast"
     scale: float = 0.5
     smallest_side: int = 180
     still_tolerance: int = 3
@@ -122,6 +122,9 @@ def _luma(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 class Aligner:
     """Finds the ways from a frame to its witnesses; keeps the flow of each pair of frames until both have been centres.
 
+    What lies two frames away is sought from where the flows by way of the frame between lead: rain makes a search from
+    nothing go astray. With it the quickest preset does as well as the next one without, in half the time.
+
     Made for centres in rising order. Any other order gives the same result, only with flows computed again.
     Not for use by two threads at a time (the DIS object keeps buffers).
     """
@@ -129,7 +132,7 @@ class Aligner:
     def __init__(self, options: AlignOptions) -> None:
         self.options = options
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[options.preset])
-        self._motions: dict[tuple[int, int], _Motion] = {}
+        self._motions: dict[tuple[int, ...], _Motion] = {}  # by the indices of a chain of pictures
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
         """Warp every witness onto `center`; with no witnesses the result has K = 0."""
@@ -137,7 +140,7 @@ class Aligner:
 
     def ways(self, center: Picture, witnesses: Sequence[Picture], *, wants_error: bool = True) -> list[Way]:
         """The way from `center` to every witness."""
-        flows = [self._flows(center, witness) for witness in witnesses]
+        flows = self._flows(center, witnesses)
         places = [_places(forth) for forth, _ in flows]
         moving = self._moving(center.guide, [witness.guide for witness in witnesses], places)
         found = []
@@ -161,23 +164,43 @@ class Aligner:
         moving = (unlike > self.options.still_tolerance) & (marked == 0)
         return cast(Guide, moving.view(np.uint8))
 
-    def _flows(self, center: Picture, witness: Picture) -> tuple[Flow, Flow]:
-        """Flow from center to witness and from witness to center; each pair of frames is computed once."""
-        low, high = (center, witness) if center.index < witness.index else (witness, center)
-        key = (low.index, high.index)
+    def _flows(self, center: Picture, witnesses: Sequence[Picture]) -> list[tuple[Flow, Flow]]:
+        """Flow from center to every witness and from it to center, by way of those between them.
+
+        What has the index of another one, the same frame in another state, moves as that does.
+        """
+        around = {witness.index: witness for witness in reversed(witnesses)}  # of one index the first counts
+        earlier = [around[index] for index in sorted(around, reverse=True) if index < center.index]
+        later = [around[index] for index in sorted(around) if index > center.index]
+        found: dict[int, tuple[Flow, Flow]] = {}
+        for count, witness in enumerate(earlier, start=1):
+            motion = self._motion([*reversed(earlier[:count]), center])
+            found[witness.index] = (motion.back, motion.forth)
+        for count, witness in enumerate(later, start=1):
+            motion = self._motion([center, *later[:count]])
+            found[witness.index] = (motion.forth, motion.back)
+        return [found[witness.index] for witness in witnesses]
+
+    def _motion(self, chain: Sequence[Picture]) -> _Motion:
+        """Between the ends of a chain of pictures in rising order; each chain is measured once."""
+        key = tuple(picture.index for picture in chain)
         motion = self._motions.get(key)
         if motion is None:
-            motion = _Motion(self._flow(low.guide, high.guide), self._flow(high.guide, low.guide))
+            first, last, forth, back = chain[0], chain[-1], None, None
+            if len(chain) > 2:
+                near, rest = self._motion(chain[:-1]), self._motion(chain[-2:])
+                forth, back = _composed(near.forth, rest.forth), _composed(rest.back, near.back)
+            motion = _Motion(self._flow(first.guide, last.guide, forth), self._flow(last.guide, first.guide, back))
             self._motions[key] = motion
-        return (motion.forth, motion.back) if center is low else (motion.back, motion.forth)
+        return motion
 
-    def _flow(self, start: Guide, end: Guide) -> Flow:
-        """Where each pixel of `start` lies in `end`, as an offset. [h, w, 2] float32 in pixels"""
-        return _measured(self._dis, start, end)
+    def _flow(self, start: Guide, end: Guide, guess: Flow | None) -> Flow:
+        """Where each pixel of `start` lies in `end`, as an offset, sought from a guess on. [h, w, 2] in pixels"""
+        return _measured(self._dis, start, end, guess)
 
     def _forget(self, done: int, last: int) -> None:
-        """Keep only pairs that a centre still to come in this window asks for: radius * (radius + 1) at most."""
-        self._motions = {pair: motion for pair, motion in self._motions.items() if done < pair[1] <= last}
+        """Keep only chains that a centre still to come in this window asks for: radius * (radius + 1) at most."""
+        self._motions = {chain: motion for chain, motion in self._motions.items() if done < chain[-1] <= last}
 
 
 def forward_backward_error(forth: Flow, back: Flow) -> Grey:
@@ -200,8 +223,8 @@ def flow_between(start: Guide, end: Guide) -> Flow:
     return _measured(cv2.DISOpticalFlow.create(_PRESETS["medium"]), start, end)
 
 
-def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide) -> Flow:
-    """The flow of two guides [h, w]; 0 where they are too small. [h, w, 2] float32 in pixels"""
+def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide, guess: Flow | None = None) -> Flow:
+    """The flow of two guides [h, w], sought from a guess on; 0 where they are too small. [h, w, 2] in pixels"""
     height, width = start.shape
     if min(height, width) < _SMALLEST_FLOW_SIDE:
         return np.zeros((height, width, 2), np.float32)
@@ -211,6 +234,8 @@ def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide) -> Flow:
         for guide in (start, end)
     )
     flow = np.zeros((*first.shape, 2), np.float32)
+    if guess is not None:
+        flow[:height, :width] = guess
     dis.calc(first, second, flow)
     return np.ascontiguousarray(flow[:height, :width])
 
@@ -282,6 +307,11 @@ def _fetched(picture: Samples, target: Flow, into: Samples | None = None) -> Sam
     none: Any = None  # cv2 takes two maps or, as here, both coordinates in one; its stubs know only the former
     read = cv2.remap(picture, target, none, cv2.INTER_LINEAR, dst=into, borderMode=cv2.BORDER_REPLICATE)
     return cast(Samples, read)
+
+
+def _composed(first: Flow, then: Flow) -> Flow:
+    """Where both flows [h, w, 2] lead, one after the other."""
+    return cast(Flow, cv2.add(first, _fetched(then, _places(first))))
 
 
 def _places(flow: Flow) -> Flow:
