@@ -249,8 +249,8 @@ def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Pict
     """Every witness warped onto `center` along its way; with no witnesses the result has K = 0."""
     channels, height, width = center.pixels.shape
     warped = torch.empty((len(witnesses), channels, height, width), dtype=torch.float32)
-    error = torch.zeros(()).expand(len(witnesses), height, width)  # no memory, where nothing has to be said
-    if any(way.error is not None or way.outside is not None for way in ways):
+    error = torch.zeros(()).expand(len(witnesses), height, width)  # no memory, where nobody asked for it
+    if any(way.error is not None for way in ways):
         error = error.contiguous()
     for k, (witness, way) in enumerate(zip(witnesses, ways, strict=True)):
         warp(witness.pixels, way, center.pixels, picture=warped[k], error=error[k])
@@ -260,22 +260,24 @@ def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Pict
 def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor, error: Tensor) -> None:
     """Fetch `pixels` [C, H, W] along a way of any scale, for the picture `observed` [C, H, W].
 
-    Writes the warped picture into `picture` [C, H, W] and the error in full-size pixels into `error` [H, W]: +inf where
-    the flow leaves the picture, and there `picture` is the observed one; nothing where the way has no error, so that
-    `error` has to be 0 beforehand. All are contiguous float32.
+    Writes the warped picture into `picture` [C, H, W], which is the observed one where the flow leaves the picture, and
+    the error in full-size pixels into `error` [H, W], +inf there; nothing into `error` where the way has none. All are
+    contiguous float32.
     """
     height, width = pixels.shape[1:]
     target = places_along(way, width, height)
     for channel, warped in zip(pixels.numpy(), picture.numpy(), strict=True):  # cheaper than to interleave and back
         _fetched(channel, target, warped)
-    distrust, coarser = error.numpy(), max(width / way.flow.shape[1], height / way.flow.shape[0])
-    if way.error is not None:
-        cv2.resize(way.error * np.float32(coarser), (width, height), dst=distrust, interpolation=cv2.INTER_LINEAR)
+    outside = None
     if way.outside is not None:
         outside = cv2.resize(way.outside, (width, height), interpolation=cv2.INTER_NEAREST)
-        np.putmask(distrust, outside != 0, np.inf)
         for channel, warped in zip(observed.numpy(), picture.numpy(), strict=True):
             cv2.copyTo(channel, outside, warped)
+    if way.error is not None:
+        distrust, coarser = error.numpy(), max(width / way.flow.shape[1], height / way.flow.shape[0])
+        cv2.resize(way.error * np.float32(coarser), (width, height), dst=distrust, interpolation=cv2.INTER_LINEAR)
+        if outside is not None:
+            np.putmask(distrust, outside != 0, np.inf)
 
 
 def places_along(way: Way, width: int, height: int) -> Flow:
