@@ -54,7 +54,7 @@ class AlignOptions:
         flow, by more than this (a mark that lets the scene shine through). 255 = never.
     """
 
-    preset: Literal["ultrafast", "fast", "medium"] = "fast"
+    preset: Literal["ultrafast", "fast", "medium"] = "ultrafast"
     scale: float = 0.5
     smallest_side: int = 180
     still_tolerance: int = 3
@@ -122,6 +122,9 @@ def _luma(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 class Aligner:
     """Finds the ways from a frame to its witnesses; keeps the flow of each pair of frames until both have been centres.
 
+    What lies two frames away is sought from where the flows by way of the frame between lead: rain makes a search from
+    nothing go astray. With it the quickest preset does as well as the next one without, in half the time.
+
     Made for centres in rising order. Any other order gives the same result, only with flows computed again.
     Not for use by two threads at a time (the DIS object keeps buffers).
     """
@@ -129,7 +132,7 @@ class Aligner:
     def __init__(self, options: AlignOptions) -> None:
         self.options = options
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[options.preset])
-        self._motions: dict[tuple[int, int], _Motion] = {}
+        self._motions: dict[tuple[int, ...], _Motion] = {}  # by the indices of a chain of pictures
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
         """Warp every witness onto `center`; with no witnesses the result has K = 0."""
@@ -137,51 +140,77 @@ class Aligner:
 
     def ways(self, center: Picture, witnesses: Sequence[Picture], *, wants_error: bool = True) -> list[Way]:
         """The way from `center` to every witness."""
-        flows = [self._flows(center, witness) for witness in witnesses]
-        moving = self._moving(center.guide, [witness.guide for witness in witnesses], [forth for forth, _ in flows])
+        flows = self._flows(center, witnesses)
+        places = [_places(forth) for forth, _ in flows]
+        moving = self._moving(center.guide, [witness.guide for witness in witnesses], places)
         found = []
-        for forth, back in flows:
-            flow = forth * moving[..., None]
-            error = forward_backward_error(forth, back) * moving if wants_error else None
-            found.append(Way(flow, error, _outside(flow)))
+        for (forth, back), there in zip(flows, places, strict=True):
+            flow = cv2.copyTo(forth, moving)
+            error = cv2.copyTo(_missed(forth, back, there), moving) if wants_error else None
+            found.append(Way(cast(Flow, flow), cast(Grey | None, error), _outside(cast(Flow, flow))))
         self._forget(center.index, max((witness.index for witness in witnesses), default=center.index))
         return found
 
-    def _moving(self, center: Guide, witnesses: Sequence[Guide], flows: Sequence[Flow]) -> Grey:
+    def _moving(self, center: Guide, witnesses: Sequence[Guide], places: Sequence[Flow]) -> Guide:
         """0 where the picture stands still against every witness, 1 elsewhere. [h, w]"""
         unlike = np.zeros_like(center)  # at the same place, from the witness that is least like the centre
         lead = np.full_like(center, 255)  # of the same place over the one along the flow, where that is smallest
-        for witness, flow in zip(witnesses, flows, strict=True):
+        for witness, there in zip(witnesses, places, strict=True):
             resting = cv2.absdiff(center, witness)
-            following = cv2.absdiff(center, _fetched(witness, flow + _grid(*center.shape[::-1])))
+            following = cv2.absdiff(center, _fetched(witness, there))
             np.maximum(unlike, resting, out=unlike)
             np.minimum(lead, cv2.subtract(following, resting), out=lead)
         marked = cv2.dilate((lead > self.options.still_lead).astype(np.uint8), _RIM)
         moving = (unlike > self.options.still_tolerance) & (marked == 0)
-        return cast(Grey, moving.astype(np.float32))
+        return cast(Guide, moving.view(np.uint8))
 
-    def _flows(self, center: Picture, witness: Picture) -> tuple[Flow, Flow]:
-        """Flow from center to witness and from witness to center; each pair of frames is computed once."""
-        low, high = (center, witness) if center.index < witness.index else (witness, center)
-        key = (low.index, high.index)
+    def _flows(self, center: Picture, witnesses: Sequence[Picture]) -> list[tuple[Flow, Flow]]:
+        """Flow from center to every witness and from it to center, by way of those between them.
+
+        What has the index of another one, the same frame in another state, moves as that does.
+        """
+        around = {witness.index: witness for witness in reversed(witnesses)}  # of one index the first counts
+        earlier = [around[index] for index in sorted(around, reverse=True) if index < center.index]
+        later = [around[index] for index in sorted(around) if index > center.index]
+        found: dict[int, tuple[Flow, Flow]] = {}
+        for count, witness in enumerate(earlier, start=1):
+            motion = self._motion([*reversed(earlier[:count]), center])
+            found[witness.index] = (motion.back, motion.forth)
+        for count, witness in enumerate(later, start=1):
+            motion = self._motion([center, *later[:count]])
+            found[witness.index] = (motion.forth, motion.back)
+        return [found[witness.index] for witness in witnesses]
+
+    def _motion(self, chain: Sequence[Picture]) -> _Motion:
+        """Between the ends of a chain of pictures in rising order; each chain is measured once."""
+        key = tuple(picture.index for picture in chain)
         motion = self._motions.get(key)
         if motion is None:
-            motion = _Motion(self._flow(low.guide, high.guide), self._flow(high.guide, low.guide))
+            first, last, forth, back = chain[0], chain[-1], None, None
+            if len(chain) > 2:
+                near, rest = self._motion(chain[:-1]), self._motion(chain[-2:])
+                forth, back = _composed(near.forth, rest.forth), _composed(rest.back, near.back)
+            motion = _Motion(self._flow(first.guide, last.guide, forth), self._flow(last.guide, first.guide, back))
             self._motions[key] = motion
-        return (motion.forth, motion.back) if center is low else (motion.back, motion.forth)
+        return motion
 
-    def _flow(self, start: Guide, end: Guide) -> Flow:
-        """Where each pixel of `start` lies in `end`, as an offset. [h, w, 2] float32 in pixels"""
-        return _measured(self._dis, start, end)
+    def _flow(self, start: Guide, end: Guide, guess: Flow | None) -> Flow:
+        """Where each pixel of `start` lies in `end`, as an offset, sought from a guess on. [h, w, 2] in pixels"""
+        return _measured(self._dis, start, end, guess)
 
     def _forget(self, done: int, last: int) -> None:
-        """Keep only pairs that a centre still to come in this window asks for: radius * (radius + 1) at most."""
-        self._motions = {pair: motion for pair, motion in self._motions.items() if done < pair[1] <= last}
+        """Keep only chains that a centre still to come in this window asks for: radius * (radius + 1) at most."""
+        self._motions = {chain: motion for chain, motion in self._motions.items() if done < chain[-1] <= last}
 
 
 def forward_backward_error(forth: Flow, back: Flow) -> Grey:
     """How far a pixel lands from where it began when it follows `forth` and then `back`. [h, w] in pixels"""
-    missed = forth + _fetched(back, forth + _grid(forth.shape[1], forth.shape[0]))
+    return _missed(forth, back, _places(forth))
+
+
+def _missed(forth: Flow, back: Flow, places: Flow) -> Grey:
+    """`forward_backward_error`, where the places are known that `forth` leads to."""
+    missed = forth + _fetched(back, places)
     across, down = cv2.split(missed)
     return cast(Grey, np.sqrt(across * across + down * down))  # cv2.magnitude depends on where arrays lie in memory
 
@@ -194,8 +223,8 @@ def flow_between(start: Guide, end: Guide) -> Flow:
     return _measured(cv2.DISOpticalFlow.create(_PRESETS["medium"]), start, end)
 
 
-def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide) -> Flow:
-    """The flow of two guides [h, w]; 0 where they are too small. [h, w, 2] float32 in pixels"""
+def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide, guess: Flow | None = None) -> Flow:
+    """The flow of two guides [h, w], sought from a guess on; 0 where they are too small. [h, w, 2] in pixels"""
     height, width = start.shape
     if min(height, width) < _SMALLEST_FLOW_SIDE:
         return np.zeros((height, width, 2), np.float32)
@@ -205,21 +234,23 @@ def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide) -> Flow:
         for guide in (start, end)
     )
     flow = np.zeros((*first.shape, 2), np.float32)
+    if guess is not None:
+        flow[:height, :width] = guess
     dis.calc(first, second, flow)
     return np.ascontiguousarray(flow[:height, :width])
 
 
 def fetched_along(picture: Samples, flow: Flow) -> Samples:
     """`picture` [h, w] or [h, w, C] read where `flow` [h, w, 2] leads, by linear interpolation; its rim goes on."""
-    return _fetched(picture, flow + _grid(flow.shape[1], flow.shape[0]))
+    return _fetched(picture, _places(flow))
 
 
 def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Picture]) -> Aligned:
     """Every witness warped onto `center` along its way; with no witnesses the result has K = 0."""
     channels, height, width = center.pixels.shape
     warped = torch.empty((len(witnesses), channels, height, width), dtype=torch.float32)
-    error = torch.zeros(()).expand(len(witnesses), height, width)  # no memory, where nothing has to be said
-    if any(way.error is not None or way.outside is not None for way in ways):
+    error = torch.zeros(()).expand(len(witnesses), height, width)  # no memory, where nobody asked for it
+    if any(way.error is not None for way in ways):
         error = error.contiguous()
     for k, (witness, way) in enumerate(zip(witnesses, ways, strict=True)):
         warp(witness.pixels, way, center.pixels, picture=warped[k], error=error[k])
@@ -229,30 +260,34 @@ def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Pict
 def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor, error: Tensor) -> None:
     """Fetch `pixels` [C, H, W] along a way of any scale, for the picture `observed` [C, H, W].
 
-    Writes the warped picture into `picture` [C, H, W] and the error in full-size pixels into `error` [H, W]: +inf where
-    the flow leaves the picture, and there `picture` is the observed one; nothing where the way has no error, so that
-    `error` has to be 0 beforehand. All are contiguous float32.
+    Writes the warped picture into `picture` [C, H, W], which is the observed one where the flow leaves the picture, and
+    the error in full-size pixels into `error` [H, W], +inf there; nothing into `error` where the way has none. All are
+    contiguous float32.
     """
     height, width = pixels.shape[1:]
     target = places_along(way, width, height)
     for channel, warped in zip(pixels.numpy(), picture.numpy(), strict=True):  # cheaper than to interleave and back
         _fetched(channel, target, warped)
-    distrust, coarser = error.numpy(), max(width / way.flow.shape[1], height / way.flow.shape[0])
-    if way.error is not None:
-        cv2.resize(way.error * np.float32(coarser), (width, height), dst=distrust, interpolation=cv2.INTER_LINEAR)
+    outside = None
     if way.outside is not None:
         outside = cv2.resize(way.outside, (width, height), interpolation=cv2.INTER_NEAREST)
-        np.putmask(distrust, outside != 0, np.inf)
         for channel, warped in zip(observed.numpy(), picture.numpy(), strict=True):
             cv2.copyTo(channel, outside, warped)
+    if way.error is not None:
+        distrust, coarser = error.numpy(), max(width / way.flow.shape[1], height / way.flow.shape[0])
+        cv2.resize(way.error * np.float32(coarser), (width, height), dst=distrust, interpolation=cv2.INTER_LINEAR)
+        if outside is not None:
+            np.putmask(distrust, outside != 0, np.inf)
 
 
 def places_along(way: Way, width: int, height: int) -> Flow:
     """Where each pixel of a picture of that size lies in the witness. [height, width, 2], (x, y) in its pixels"""
     if way.flow.shape[:2] == (height, width):
-        return cast(Flow, cv2.add(way.flow, _grid(width, height)))
-    factor = np.array([width / way.flow.shape[1], height / way.flow.shape[0]], np.float32)
-    target = cv2.resize(way.flow * factor, (width, height), interpolation=cv2.INTER_LINEAR)
+        return _places(way.flow)
+    rows, columns = way.flow.shape[:2]
+    factors = np.tile(np.array([width / columns, height / rows], np.float32), columns)
+    scaled = (way.flow.reshape(rows, -1) * factors).reshape(way.flow.shape)  # NumPy is slow over an axis of two
+    target = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
     return cast(Flow, cv2.add(target, _grid(width, height), dst=target))
 
 
@@ -269,7 +304,7 @@ def pixels_along(pixels: Tensor, way: Way) -> Tensor:
 def _outside(flow: Flow) -> Guide | None:
     """Where a flow [h, w, 2] leads out of the picture: 255, else 0; None where it nowhere does."""
     height, width = flow.shape[:2]
-    outside = cv2.bitwise_not(cv2.inRange(flow + _grid(width, height), (0, 0), (width - 1, height - 1)))
+    outside = cv2.bitwise_not(cv2.inRange(_places(flow), (0, 0), (width - 1, height - 1)))
     return cast(Guide, outside) if outside.any() else None
 
 
@@ -278,6 +313,16 @@ def _fetched(picture: Samples, target: Flow, into: Samples | None = None) -> Sam
     none: Any = None  # cv2 takes two maps or, as here, both coordinates in one; its stubs know only the former
     read = cv2.remap(picture, target, none, cv2.INTER_LINEAR, dst=into, borderMode=cv2.BORDER_REPLICATE)
     return cast(Samples, read)
+
+
+def _composed(first: Flow, then: Flow) -> Flow:
+    """Where both flows [h, w, 2] lead, one after the other."""
+    return cast(Flow, cv2.add(first, _fetched(then, _places(first))))
+
+
+def _places(flow: Flow) -> Flow:
+    """Where every pixel of a flow [h, w, 2] leads. [h, w, 2]"""
+    return cast(Flow, cv2.add(flow, _grid(flow.shape[1], flow.shape[0])))
 
 
 @lru_cache(maxsize=4)

@@ -194,8 +194,8 @@ class Aligned:
     observed: [C, H, W] float32, upright, nominally in [0, 1], not clipped: luma or RGB, as the decomposer sees.
     witnesses: [K, C, H, W] likewise, K from 0 to twice the radius, nearest first on each side; the
         observation itself where the warp left the picture.
-    error: [K, H, W] float32 forward-backward flow error in pixels, 0 where nobody asked for it; +inf where the warp
-        left the picture.
+    error: [K, H, W] float32 forward-backward flow error in pixels, +inf where the warp left the picture; 0 where nobody
+        asked for it.
     shot: how many cuts lie between the first frame that was read and this one.
     """
 

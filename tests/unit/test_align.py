@@ -101,10 +101,10 @@ def test_each_pair_is_measured_once_and_then_forgotten(monkeypatch: pytest.Monke
     aligner, measured = Aligner(OPTIONS), 0
     flow = aligner._flow
 
-    def counted(start: npt.NDArray[np.uint8], end: npt.NDArray[np.uint8]) -> Grey:
+    def counted(start: npt.NDArray[np.uint8], end: npt.NDArray[np.uint8], guess: Grey | None) -> Grey:
         nonlocal measured
         measured += 1
-        return flow(start, end)
+        return flow(start, end, guess)
 
     monkeypatch.setattr(aligner, "_flow", counted)
     for i, center in enumerate(frames):
@@ -114,6 +114,26 @@ def test_each_pair_is_measured_once_and_then_forgotten(monkeypatch: pytest.Monke
     pairs = 11 + 10
     assert measured == 2 * pairs
     assert not aligner._motions
+
+
+def test_a_far_frame_is_sought_by_way_of_the_one_between() -> None:
+    """It lies farther away than a search from nothing finds."""
+    scene = landscape()
+    frames = [picture(i, view(scene, x)) for i, x in enumerate((-26, 0, 26))]
+    inner = (slice(None), slice(20, -20), slice(90, -20))
+
+    def missed(witnesses: list[Picture]) -> float:
+        found = Aligner(OPTIONS).align(frames[0], witnesses).witnesses[-1]
+        return float((found - frames[0].pixels)[inner].abs().mean())
+
+    assert missed([frames[1], frames[2]]) < 0.2 * missed([frames[2]])
+
+
+def test_a_frame_in_another_state_moves_as_it_does_as_a_witness() -> None:
+    frames = panned(3)
+    other = picture(2, torch.rand(frames[2].pixels.shape, generator=torch.Generator().manual_seed(1)))
+    ways = Aligner(OPTIONS).ways(frames[0], [frames[1], frames[2], other])
+    np.testing.assert_array_equal(ways[1].flow, ways[2].flow)
 
 
 def marked(rgb: Tensor, opacity: float) -> Tensor:
@@ -129,19 +149,20 @@ def marked(rgb: Tensor, opacity: float) -> Tensor:
 def test_a_burnt_in_mark_is_not_moved_with_the_scene(opacity: float) -> None:
     scene = landscape() * 0.4
 
-    def loss(options: AlignOptions) -> float:
-        """How much darker the mark is in the median of the witnesses than it was."""
+    def loss(**changes: int) -> float:
+        """How much darker the mark is in the median of the witnesses than it was, by flow that marks lead astray."""
+        options = AlignOptions(preset="fast", **changes)  # type: ignore[arg-type]
         frames = [picture(i, marked(view(scene, 9 * i), opacity), options) for i in range(5)]
         aligned = Aligner(options).align(frames[2], [frames[k] for k in (1, 0, 3, 4)])
         strokes = torch.arange(6)[:, None] + torch.tensor(STROKES)
         lost = (aligned.observed - aligned.witnesses.median(dim=0).values).clamp(min=0)
         return float(lost[:, 60:110, strokes.flatten()].mean())
 
-    moved_along = loss(AlignOptions(still_tolerance=-1, still_lead=255))
+    moved_along = loss(still_tolerance=-1, still_lead=255)
     assert moved_along > 0.05
-    assert loss(OPTIONS) < 0.6 * moved_along
-    assert loss(OPTIONS) < 0.8 * loss(AlignOptions(still_lead=255)), "marks that let the scene through"
-    assert loss(OPTIONS) < 0.8 * loss(AlignOptions(still_tolerance=-1)), "marks that stay just as they are"
+    assert loss() < 0.6 * moved_along
+    assert loss() < 0.8 * loss(still_lead=255), "marks that let the scene through"
+    assert loss() < 0.8 * loss(still_tolerance=-1), "marks that stay just as they are"
 
 
 def test_equal_places_are_left_alone() -> None:
@@ -221,10 +242,8 @@ def test_without_the_error_the_warp_is_the_same() -> None:
     untold = aligned_along(ways, center, witnesses)
     assert [way.error for way in ways] == [None] * 4
     assert torch.equal(untold.witnesses, told.witnesses)
-    outside = told.error.isinf()
-    assert outside.any()
-    assert torch.equal(untold.error, torch.zeros_like(told.error).masked_fill(outside, torch.inf))
-    assert float(told.error[~outside].mean()) > 0
+    assert told.error.isinf().any() and told.error.isfinite().any()
+    assert torch.equal(untold.error, torch.zeros_like(told.error))
 
 
 def test_where_the_warp_leaves_the_picture_the_observation_stands() -> None:
@@ -317,7 +336,7 @@ def test_long_and_narrow_pictures_do_not_end_the_process(size: tuple[int, int], 
     scene = cv2.GaussianBlur(random.integers(0, 255, (height + 8, width + 8), dtype=np.uint8), (0, 0), 3)
     start, end = scene[4:-4, 4:-4].copy(), scene[4:-4, 2:-6].copy()  # two pixels to the right
     aligner = Aligner(AlignOptions(preset=preset))  # type: ignore[arg-type]
-    flow = aligner._flow(start, end)
+    flow = aligner._flow(start, end, None)
     assert flow.shape == (*size, 2)
     assert flow.flags.c_contiguous
     assert abs(float(np.median(flow[..., 0])) - 2) < 0.5

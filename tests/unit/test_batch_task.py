@@ -156,6 +156,34 @@ def test_a_crash_leaves_its_stack_in_the_log(film: Path, tmp_path: Path) -> None
     assert "Segmentation fault" in log
 
 
+def test_who_does_nothing_for_long_ends_and_says_where_it_stood(tmp_path: Path) -> None:
+    """The time begins anew with every event."""
+    work = """
+import time
+from vidrain.batch import task, worker
+from vidrain.events import Notice
+def run_task(asked, on_event):
+    for number in range(4):
+        time.sleep(0.5)
+        on_event(Notice(code="sound", message=str(number)))
+    stands_still()
+def stands_still():
+    time.sleep(60)
+task.run_task, worker._SILENCE_S = run_task, 1.0
+worker.main()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdin is not None and worker.stdout is not None and worker.stderr is not None
+        worker.stdin.write("{}\n")
+        worker.stdin.flush()
+        assert worker.wait(30) == 1
+        told, log = worker.stdout.read().splitlines(), worker.stderr.read()
+    assert [json.loads(line)["message"] for line in told] == ["0", "1", "2", "3"]
+    assert "Timeout" in log and "in stands_still" in log
+
+
 @pytest.mark.slow
 def test_threads_are_shared_out() -> None:
     environment = worker_environment(1)  # without it: one for every core

@@ -3,6 +3,7 @@
 The task is the first line of standard input, which stays open for as long as the work is wanted: when it ends, because
 whoever started this was stopped or killed, the process ends at once and leaves nothing half-made. Events and the
 result go to standard output, a JSON object a line; what libraries print goes to standard error, the log of the task.
+A process in which nothing happens for an hour ends by itself, and its log says where every thread stood.
 """
 
 import faulthandler
@@ -17,6 +18,7 @@ from typing import BinaryIO
 from vidrain.errors import TERMINATED
 
 _GRACE_S = 5.0  # for giving finished outputs their names
+_SILENCE_S = 3600.0  # between two events: no step of a task takes as long, and who waits for one waits for good
 
 
 def main() -> None:
@@ -29,10 +31,18 @@ def main() -> None:
     task = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with, args=(sys.stdin.buffer,), name="vidrain-parent", daemon=True).start()
     from vidrain.batch.task import run_task
+    from vidrain.events import Event
     from vidrain.progress import Lines
 
     with Lines(told) as sink:
-        result = run_task(task, sink)
+
+        def heard(event: Event) -> None:
+            faulthandler.dump_traceback_later(_SILENCE_S, exit=True)  # in place of the one before
+            sink(event)
+
+        faulthandler.dump_traceback_later(_SILENCE_S, exit=True)
+        result = run_task(task, heard)
+        faulthandler.cancel_dump_traceback_later()
     told.write(json.dumps({"result": result}) + "\n")
     told.flush()
     os._exit(0)  # what a library left running has nothing more to say

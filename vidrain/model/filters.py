@@ -56,6 +56,8 @@ def shifted(picture: Tensor, window: Window, combine: Callable[[Tensor, Tensor],
 
 def bordered(picture: Tensor, rows: int, columns: int) -> Tensor:
     """The picture with its border repeated so many times on every side."""
+    if _lies_in_memory(picture):
+        return _tensor(cv2.copyMakeBorder(_array(picture), rows, rows, columns, columns, cv2.BORDER_REPLICATE))
     padded: Tensor = functional.pad(picture[None, None], (columns, columns, rows, rows), mode="replicate")[0, 0]
     return padded
 

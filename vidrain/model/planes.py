@@ -60,7 +60,7 @@ def look(observed: Tensor, witnesses: Tensor, error: Tensor) -> Seen:
     which rain may have been pasted since.
     """
     found = _compared(observed, witnesses, error)
-    trust = torch.where(torch.isfinite(error), 1 / (1 + error), 0).mean(1, keepdim=True)
+    trust = (1 + error).reciprocal_().mean(1, keepdim=True)  # 0 where the error is infinite
     difference, spread = observed - found.middle, found.most - found.least
     planes = (
         difference * _DIFFERENCE,

@@ -18,8 +18,10 @@ from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarge
 _LINES = 360  # rows, or columns of an upright picture, of the size at which lengths below are given
 _THICK = 7  # pixels across; a streak is thinner, sideways
 _AROUND = 11  # pixels; side of the box in which darkening is averaged
-# Sideways steps after 1, 2 and 4 rows of the eight pixels that make a line: 0 to 45 degrees off the vertical.
-_SLANTS = ((0, 0, 0), (0, 1, 1), (0, 1, 2), (1, 1, 3), (1, 2, 4))
+# Sideways steps after 1, 2 and 4 rows of the eight pixels that make a line: 0 to 45 degrees off the vertical, to the
+# right and to the left.
+_RIGHT = ((0, 0, 0), (0, 1, 1), (0, 1, 2), (1, 1, 3), (1, 2, 4))
+_SLANTS = (*_RIGHT, *((-first, -second, -third) for first, second, third in _RIGHT[1:]))
 _SMALLEST = 1e-4  # of luma in [0, 1]: far below one code of any depth, keeps shares finite
 
 
@@ -92,13 +94,22 @@ def along_lines(picture: Tensor) -> Tensor:
     """Mean over eight rows along the line, out of nine steep ones, on which it is largest. [H, W], as `picture`"""
     height, width = picture.shape
     best = torch.zeros_like(picture)
-    padded = bordered(picture, 8, 8)
-    for mirrored in (padded, padded.flip(1)):
-        for slant in _SLANTS:
-            total = mirrored
-            for down, right in zip((1, 2, 4), slant, strict=True):
-                total = total[:-down, : total.shape[1] - right] + total[down:, right:]
-            left = 8 - sum(slant) * 4 // 7
-            line = total[4 : 4 + height, left : left + width]
-            best = torch.maximum(best, line if mirrored is padded else line.flip(1))
-    return best / 8
+    # By the steps so far: lines that begin alike share what they add up to.
+    sums: dict[tuple[int, ...], Tensor] = {(): bordered(picture, 8, 8)}
+    for slant in _SLANTS:
+        for done, right in enumerate(slant):
+            if slant[: done + 1] not in sums:
+                sums[slant[: done + 1]] = _added(sums[slant[:done]], 1 << done, right)
+        total = sums[slant]
+        left = 8 - abs(sum(slant)) * 4 // 7
+        if sum(slant) < 0:
+            left = total.shape[1] - width - left
+        torch.maximum(best, total[4 : 4 + height, left : left + width], out=best)
+    return best.div_(8)
+
+
+def _added(picture: Tensor, down: int, right: int) -> Tensor:
+    """Every pixel and the one so many rows below it and columns to its right, or left of it where that is negative."""
+    width = picture.shape[1] - abs(right)
+    above, below = picture[:-down].narrow(1, max(-right, 0), width), picture[down:].narrow(1, max(right, 0), width)
+    return above + below
