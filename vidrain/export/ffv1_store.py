@@ -22,6 +22,7 @@ from vidrain.export.names import Layer
 from vidrain.export.space import Array, Samples
 from vidrain.export.stores import Shard, Times, ToRead, ToWrite, array_named, shard_name
 from vidrain.layers import pack, rain_layout, unpack
+from vidrain.outputs import sync
 from vidrain.types import ColorTags, Frame, PixelLayout, Planes, StaticHdr, VideoInfo
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encode import VideoWriter
@@ -56,6 +57,7 @@ class Ffv1Writer:
             joining, final = parts / f"{layer}.mp4", _path(self._due.folder, layer)
             if not final.exists():  # else an interrupt came while its parts were removed
                 join(sorted(folder.glob("*.mp4")), joining, times=due, time_base=times.time_base, tags=self._due.tags)
+                sync(joining)  # its parts go next
                 joining.replace(final)
             shutil.rmtree(folder)
         shutil.rmtree(parts, ignore_errors=True)

@@ -13,6 +13,7 @@ import h5py
 
 from vidrain.export.space import Samples
 from vidrain.export.stores import Shard, Times, ToRead, ToWrite, as_samples, shard_name
+from vidrain.outputs import sync
 
 _FRONT = "data.h5"
 _SHARDS = "data"
@@ -48,6 +49,7 @@ class Hdf5Writer:
                 data = front.create_virtual_dataset(array.name, whole)
                 for axis, letter in enumerate(array.axes):
                     data.dims[axis].label = letter
+        sync(due.folder / _FRONT)
 
 
 class Hdf5Reader:

@@ -7,8 +7,10 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from vidrain.export.space import Array, Samples
 from vidrain.export.stores import Shard, Times, ToRead, ToWrite, array_named, as_samples
+from vidrain.outputs import sync
 
 _NAME = "data.zarr"
+_FACTS = "zarr.json"  # of every array
 
 
 class ZarrWriter:
@@ -47,6 +49,7 @@ class ZarrWriter:
         """Cut off what was never filled, because its frames did not decode."""
         for array in self._due.arrays:
             _array(self._group, array.name).resize((len(times.pts), *array.shape))
+            sync(self._root / array.name / _FACTS)
 
 
 class ZarrReader:
