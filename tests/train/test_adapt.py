@@ -15,7 +15,6 @@ from tests import ffmpeg_says
 from tests.broken import wiped
 from tests.train.test_data import write_repeats
 from tests.unit.test_clips import write_painted
-from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
 from vidrain.errors import UsageError
 from vidrain.events import AdaptationStep, Event
@@ -54,9 +53,7 @@ def same(first: Gate, second: Gate) -> bool:
 def error_against(truth: Path, path: Path, net: Gate) -> float:
     """Mean squared error of the clean luma, in codes, on a few frames."""
     wanted, video = range(12, 22, 3), open_video(path)
-    layers = decompose(
-        video.frames(), video.info, GateDecomposer(net, first=Baseline(BaselineOptions())), wanted=wanted
-    )
+    layers = decompose(video.frames(), video.info, GateDecomposer(net, first=None), wanted=wanted)
     due = (frame.planes[0] for frame in open_video(truth).frames() if frame.index in wanted)
     pairs = zip(layers, due, strict=True)
     return float(np.mean([np.square(found.background[0].astype(float) - plane).mean() for found, plane in pairs]))
