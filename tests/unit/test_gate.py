@@ -95,7 +95,10 @@ def test_before_training_it_is_the_baseline(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("name", ["gate-s", "gate-m"])
 @pytest.mark.parametrize("size", [(542, 560), (541, 543), (901, 902)])
 def test_a_large_picture_is_corrected_by_what_training_sees_of_it(size: tuple[int, int], name: str) -> None:
-    """Pictures full of noise: the range of means is not the mean of ranges. Training reduces frames before all else."""
+    """Pictures full of noise: the range of means is not the mean of ranges. Training reduces frames before all else.
+
+    But for the share that looks like rain, which is known at full size and reduced after that.
+    """
     net, aligned = gate(name), window(4, size=size)
     shrink = 2 if size[0] < 900 else 3
     error = aligned.error.nan_to_num(posinf=1)
@@ -105,13 +108,13 @@ def test_a_large_picture_is_corrected_by_what_training_sees_of_it(size: tuple[in
     )
     whole_cells = pad(error, (0, -size[1] % shrink, 0, -size[0] % shrink), mode="replicate")
     small = small._replace(error=avg_pool2d(whole_cells, shrink)[None] / shrink)
-    seen = look_at(small.observed, small)
-    shares = net(seen.planes)
-    change, further = shares[:, :1] - seen.planes[:, -1:], shares[:, 1:]
+    whole = judge(aligned.observed[None], aligned.witnesses[None], shrink=shrink)
+    cells = pad(whole.share[0], (0, -size[1] % shrink, 0, -size[0] % shrink), mode="replicate")
+    planes = torch.cat([look_at(small.observed, small).planes[:, :-1], avg_pool2d(cells, shrink)[None]], 1)
+    change, further = net.correction(planes).chunk(2, 1)
     change, further = (
         interpolate(part, scale_factor=shrink, mode="bilinear")[..., : size[0], : size[1]] for part in (change, further)
     )
-    whole = judge(aligned.observed[None], aligned.witnesses[None], shrink=shrink)
     due = (whole.share + change).clamp(0, 1) * whole.excess + further.clamp(0, 1) * whole.below
     assert min(change.std(), further.std()) > 0.01
     torch.testing.assert_close(rain, due[0], atol=5e-5, rtol=1e-4)

@@ -160,7 +160,8 @@ class GateDecomposer:
             return taken((net(seen.planes) * net.strength).clamp_(0, 1), seen)[0]
         found = judge(*parts[:2], shrink=shrink)
         small = _smaller(aligned, shrink)
-        change = net.correction(look(small.observed[None], small.witnesses[None], small.error[None]).planes)
+        share = shrunk(found.share[0, 0], (shrink, shrink))[None, None]
+        change = net.correction(look(small.observed[None], small.witnesses[None], small.error[None], share).planes)
         whole = torch.stack([enlarged(part, shrink, (observed.shape[1], observed.shape[2])) for part in change[0]])[
             None
         ]

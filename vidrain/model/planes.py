@@ -52,12 +52,12 @@ class Ranked(NamedTuple):
     most: Tensor
 
 
-def look(observed: Tensor, witnesses: Tensor, error: Tensor) -> Seen:
+def look(observed: Tensor, witnesses: Tensor, error: Tensor, share: Tensor | None = None) -> Seen:
     """Reduce windows to `PLANES` planes.
 
     observed: [N, 1, H, W]; witnesses: [N, K, 1, H, W], K at least 1; error: [N, K, H, W], as `types.Aligned` has them;
-    all of the size that gates are trained on. A witness whose warp left the picture votes for the observation, on
-    which rain may have been pasted since.
+    all of the size that gates are trained on. share: [N, 1, H, W], the last plane, where it is known from a larger
+    picture. A witness whose warp left the picture votes for the observation, on which rain may have been pasted since.
     """
     found = _compared(observed, witnesses, error)
     trust = (1 + error).reciprocal_().mean(1, keepdim=True)  # 0 where the error is infinite
@@ -69,7 +69,7 @@ def look(observed: Tensor, witnesses: Tensor, error: Tensor) -> Seen:
         (observed - found.least) * _DIFFERENCE,
         (observed - found.most) * _DIFFERENCE,
         trust,
-        _share(observed, found.middle, spread, 1),
+        _share(observed, found.middle, spread, 1) if share is None else share,
     )
     return Seen(difference.clamp(min=0), _below(observed, found), torch.cat(planes, 1))
 
