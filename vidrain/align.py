@@ -54,7 +54,7 @@ class AlignOptions:
         flow, by more than this (a mark that lets the scene shine through). 255 = never.
     """
 
-    preset: Literal["ultrafast", "fast", "medium"] = "ultrafast"
+    preset: Literal["ultrafast", "fast", "medium"] = "fast"
     scale: float = 0.5
     smallest_side: int = 180
     still_tolerance: int = 3
@@ -122,8 +122,8 @@ def _luma(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 class Aligner:
     """Finds the ways from a frame to its witnesses; keeps the flow of each pair of frames until both have been centres.
 
-    What lies two frames away is sought from where the flows by way of the frame between lead: rain makes a search from
-    nothing go astray. With it the quickest preset does as well as the next one without, in half the time.
+    What lies two frames away is sought from where the flows by way of the frame between lead: rain, and motion that is
+    fast, make a search from nothing go astray.
 
     Made for centres in rising order. Any other order gives the same result, only with flows computed again.
     Not for use by two threads at a time (the DIS object keeps buffers).

@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gbrp", "gray")
 FRAMES = 6
 EVERYWHERE = (slice(None), slice(None))
-PLAIN = DecomposeOptions(align=AlignOptions(preset="fast"))  # pictures are small, and their colours steep
+PLAIN = DecomposeOptions()
 STILL = DecomposeOptions(align=AlignOptions(still_tolerance=255))  # nothing is taken to move
 KR, KB = 0.299, 0.114
 # How a stored picture is shown, as nine numbers of a display matrix: turned to the right, upside down, to the left.
