@@ -18,7 +18,7 @@ from time import monotonic
 import torch
 
 from vidrain import __version__
-from vidrain.device import device_of
+from vidrain.device import device_of, short_of
 from vidrain.errors import ModelError
 from vidrain.events import AdaptationDone, Notice, OnEvent, ignore
 from vidrain.identity import Identity
@@ -165,7 +165,9 @@ def _base(model: str, weights: Path | None) -> Gate:
 
 def _adapted(model: str, base: Gate, clips: Sequence[Clip], options: CleanOptions, on_event: OnEvent) -> Adapted:
     """Weights fitted to `clips`, and what is to be said of them: no clock, no paths."""
-    net, outcome = adapt(base, clips, options.adapt, device=torch.device(device_of(options.device)), on_event=on_event)
+    device = device_of(options.device)
+    with short_of(device, "fitting"):
+        net, outcome = adapt(base, clips, options.adapt, device=torch.device(device), on_event=on_event)
     settings = {key: value for key, value in asdict(options.adapt).items() if key not in _LIMITS}
     said = {
         "vidrain": __version__,

@@ -47,8 +47,8 @@ def chroma_removal(
 ) -> Tensor:
     """What goes from planes of colour, in code values. [P, h, w] float32
 
-    observed: [P, h, w] as `colours_of` makes it, of any size; witnesses: the same of every witness, with the `ways` to
-    them. rain: [H, W], what was taken from the luma of `aligned`. scale: of these planes.
+    observed: [P, h, w] as `colours_of` makes it, of any size; witnesses: the same of those whose colours count, with
+    the `ways` to them. rain: [H, W], what was taken from the luma of `aligned`. scale: of these planes.
     """
     height, width = (-(-whole // part) for whole, part in zip(rain.shape, observed.shape[1:], strict=True))
     luma, amount, *others = (

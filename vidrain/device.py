@@ -91,6 +91,6 @@ def _is(error: BaseException, codes: tuple[int, ...], words: tuple[str, ...]) ->
     """Whether it is one of these errors of CUDA and the libraries above it."""
     if not isinstance(error, RuntimeError):
         return False
-    said = str(error)
+    said = (str(error).splitlines() or [""])[0]  # PyTorch advises on assertions below whatever error it was
     is_theirs = isinstance(error, _LOST) or any(name in said for name in _LOST_SAID)
     return is_theirs and (getattr(error, "error_code", None) in codes or any(word in said for word in words))

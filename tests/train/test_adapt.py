@@ -81,7 +81,7 @@ def test_the_error_on_held_out_frames_falls(helped: tuple[Gate, Outcome], sample
     assert judged(net, pairs, run.config) == outcome.after
     assert judged(untrained(), pairs, run.config) == outcome.before
     truth, rainy = samples / "street_clean.mp4", samples / "street.mp4"
-    assert error_against(truth, rainy, net) < 0.99 * error_against(truth, rainy, untrained())
+    assert error_against(truth, rainy, net) < 0.98 * error_against(truth, rainy, untrained())
 
 
 def test_the_same_steps_give_the_same_weights(helped: tuple[Gate, Outcome], samples: Path) -> None:

@@ -152,6 +152,22 @@ def test_so_they_do_at_odd_sizes_however_they_are_turned(family: Family, turn: i
     check_gains(found, layers)
 
 
+def test_chroma_follows_the_two_nearest_frames() -> None:
+    """What stands behind is most like it is there now: frames farther away may be of any colour."""
+    found = clip("yuv420p", step=0)
+    center, far = 2, (0, 4)
+
+    def painted(frame: Frame) -> Frame:
+        luma, *colours = frame.planes
+        return replace(frame, planes=(luma, *(plane // 2 for plane in colours))) if frame.index in far else frame
+
+    other = replace(found, frames=tuple(map(painted, found.frames)))
+    due, got = (told(each, 1.0, options=STILL)[center] for each in (found, other))
+    assert any(layer.any() for layer in due.rain[1:])
+    for layer, same in zip(got.background, due.background, strict=True):
+        np.testing.assert_array_equal(layer, same)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_where_nothing_moves_all_colour_comes_back(family: Family) -> None:
     """However far a colour is from grey; but where streaks hide most of the neighbours as well."""

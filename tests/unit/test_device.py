@@ -16,6 +16,12 @@ from vidrain.errors import DeviceError, InputError, ModelError, NoDeviceError
 
 TOO_MUCH = 1 << 46  # bytes: more than a process can address
 NO_MEMORY, LOST = "no memory is left", "the device does not answer any more"
+# What PyTorch writes below most errors of CUDA, whatever they are.
+ADVICE = """
+Search for `cudaErrorX' in https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html for more information.
+For debugging consider passing CUDA_LAUNCH_BLOCKING=1
+Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.
+"""
 
 RAISED: dict[str, Callable[[], object]] = {
     "python": lambda: bytes(TOO_MUCH),
@@ -82,6 +88,10 @@ def test_only_of_a_gpu_it_is_said_that_the_cpu_may_do() -> None:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), NO_MEMORY),
         (torch.cuda.OutOfMemoryError("CUDA out of memory."), NO_MEMORY),
         (coded(719, "CUDA error: unspecified launch failure"), LOST),
+        (coded(719, f"CUDA error: unspecified launch failure{ADVICE}"), LOST),
+        (coded(2, f"CUDA error: out of memory{ADVICE}"), NO_MEMORY),
+        (RuntimeError(f"CUDA error: an illegal memory access was encountered{ADVICE}"), LOST),
+        (coded(710, f"CUDA error: device-side assert triggered{ADVICE}"), None),
         (coded(46, "CUDA-capable device(s) is/are busy or unavailable"), LOST),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), NO_MEMORY),
         (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), LOST),

@@ -282,7 +282,7 @@ Change = Callable[[dict[str, Tensor], dict[str, str]], object]
         (lambda tensors, head: tensors.pop("head.bias"), r"lacks head.bias \(1 of 29 tensors missing\)"),
         (lambda tensors, head: tensors.update(extra=torch.zeros(1)), "holds extra, which its model does not have"),
         (lambda tensors, head: tensors.update({"head.bias": torch.zeros(23)}), r"head.bias is float32 \[23\], not"),
-        (lambda tensors, head: tensors.update({"head.bias": torch.zeros(24).double()}), r"head.bias is float64 \[24\]"),
+        (lambda tensors, head: tensors.update({"head.bias": torch.zeros(16).double()}), r"head.bias is float64 \[16\]"),
         (lambda tensors, head: tensors["head.bias"].fill_(torch.nan), "head.bias holds values that are not finite"),
         (lambda tensors, head: tensors["head.bias"].add_(1), "its values are not those that were saved"),
         (lambda tensors, head: head.pop("hash"), "its values are not those that were saved"),

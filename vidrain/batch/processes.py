@@ -1,5 +1,6 @@
 """Tasks in processes of this machine, each in a fresh one: what kills or crashes it is the fault of one file alone."""
 
+import errno
 import json
 import os
 import signal
@@ -38,7 +39,12 @@ class Processes:
             self._told.put((task["id"], Ended(task["id"], unstarted(error))))
             return
         self._running[task["id"]] = worker
-        Thread(target=self._listen, args=(task["id"], worker), name="vidrain-worker", daemon=True).start()
+        listen = Thread(target=self._listen, args=(task["id"], worker), name="vidrain-worker", daemon=True)
+        try:
+            listen.start()
+        except RuntimeError as error:  # no thread is left either
+            end_group(worker)
+            self._told.put((task["id"], Ended(task["id"], unstarted(error))))
 
     def _listen(self, number: str, worker: subprocess.Popen[bytes]) -> None:
         result: Result | None = None
@@ -137,9 +143,11 @@ def messages(worker: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def unstarted(error: OSError) -> Result:
+def unstarted(error: OSError | RuntimeError) -> Result:
     """The result of a task whose worker could not be started: for want of memory, processes, or room for its log."""
-    return failed(CRASHED, f"its worker could not be started ({error.strerror or error})", transient=True)
+    why = (isinstance(error, OSError) and error.strerror) or str(error)
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return failed(CRASHED, f"its worker could not be started ({why})", transient=True) | {"is_full": is_full}
 
 
 def lost(status: int) -> Result:

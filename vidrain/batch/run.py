@@ -242,11 +242,12 @@ class _Run:
     def over(self, look: Look, result: Result, *, is_last: bool) -> None:
         """One file has ended, for good or to be tried again."""
         log = log_of(look.file.id, self.out / FOLDER / _LOGS)
-        if log.exists() and (result["state"] != "failed" or not log.stat().st_size):
-            log.unlink()
+        is_kept = log.exists() and result["state"] == "failed" and log.stat().st_size > 0
         record = self._record(look, result)
-        record["log"] = str(log) if log.exists() else None
-        self.journal.note(record)
+        record["log"] = str(log) if is_kept else None
+        self.journal.note(record)  # first: where another run has taken over, the log is that run's
+        if not is_kept:
+            log.unlink(missing_ok=True)
         if is_last:
             receipt_of(self.out, look.file.output).unlink(missing_ok=True)
         end = end_of(record, str(look.file.source))

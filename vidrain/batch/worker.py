@@ -3,7 +3,7 @@
 The task is the first line of standard input, which stays open for as long as the work is wanted: when it ends, because
 whoever started this was stopped or killed, the process ends at once and leaves nothing half-made. Events and the
 result go to standard output, a JSON object a line; what libraries print goes to standard error, the log of the task.
-A process in which nothing happens for an hour ends by itself, and its log says where every thread stood.
+A process in which nothing happens for six hours ends by itself, and its log says where every thread stood.
 """
 
 import faulthandler
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from vidrain.errors import TERMINATED
 
 _GRACE_S = 5.0  # for giving finished outputs their names
-_SILENCE_S = 3600.0  # between two events: no step of a task takes as long, and who waits for one waits for good
+_SILENCE_S = 6 * 3600.0  # between two events: who takes longer for a step of a task waits for good; demuxing does not
 
 
 def main() -> None:
@@ -34,13 +34,14 @@ def main() -> None:
     from vidrain.events import Event
     from vidrain.progress import Lines
 
+    silence = max(_SILENCE_S, 2 * task.get("settings", {}).get("stall_s", 0))  # a source has its own patience
     with Lines(told) as sink:
 
         def heard(event: Event) -> None:
-            faulthandler.dump_traceback_later(_SILENCE_S, exit=True)  # in place of the one before
+            faulthandler.dump_traceback_later(silence, exit=True)  # in place of the one before
             sink(event)
 
-        faulthandler.dump_traceback_later(_SILENCE_S, exit=True)
+        faulthandler.dump_traceback_later(silence, exit=True)
         result = run_task(task, heard)
         faulthandler.cancel_dump_traceback_later()
     told.write(json.dumps({"result": result}) + "\n")
