@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from vidrain.amount import rain_levels
 from vidrain.layers import pack, rain_layout, rain_offset
 from vidrain.provenance import TAG
 from vidrain.types import ColorTags, Layers, PixelLayout, Planes, StaticHdr, VideoInfo
@@ -58,11 +59,11 @@ def rain_preview(info: VideoInfo, conversion: Conversion, made_by: str) -> Picke
     """R for the eye: its luma, `PREVIEW_GAIN` times as bright, on black; 8-bit 4:2:0, plays anywhere."""
     layout = PixelLayout("yuv420p", 8)
     shapes = layout.plane_shapes(info.width, info.height)
-    per_code = PREVIEW_GAIN * (_WHITE - _BLACK) / conversion.scale[0]
+    per_level = PREVIEW_GAIN * (_WHITE - _BLACK) / 255
     neutral = tuple(np.full(shape, _NEUTRAL, np.uint8) for shape in shapes[1:])
 
     def planes(layers: Layers) -> Planes:
-        luma = np.rint(layers.rain[0] * np.float32(per_code)) + _BLACK  # in gbrp the first plane is green
+        luma = np.rint(rain_levels(layers.rain, conversion).numpy() * np.float32(per_level)) + _BLACK
         return (np.clip(luma, _BLACK, _WHITE).astype(np.uint8), *neutral)
 
     color = ColorTags(info.color.matrix if info.layout.family != "gbrp" else 2, _LIMITED)

@@ -91,6 +91,18 @@ def test_preview_is_luma_three_times_as_bright(depth: int, full: bool, observed:
     assert shown.dtype == np.uint8
 
 
+def test_preview_of_rgb_is_its_luma_and_not_its_green() -> None:
+    layout = PixelLayout("gbrp", 8)
+    layers = layers_of(layout, 70, 50)
+    others = layers.frame.planes[1:]
+    only_green = Layers(layers.frame, (layers.background[0], *others))
+    info = facts(layout, ColorTags(1, 2, 1, 1))
+    made = rain_preview(info, conversion_for(info), "")
+    (whole, *_), (part, *_) = made.planes(layers), made.planes(only_green)
+    assert np.all(whole == round(16 + 219 * PREVIEW_GAIN * 20 / 255))
+    assert np.all(part == round(16 + 219 * PREVIEW_GAIN * 20 * 0.7152 / 255))
+
+
 def test_rgb_preview_has_a_matrix_left_open() -> None:
     info = facts(PixelLayout("gbrp", 8), ColorTags(0, 2, 1, 13))
     assert rain_preview(info, conversion_for(info), "").info.color == ColorTags(2, 1)
