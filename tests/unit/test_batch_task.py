@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 import torch
 
 from tests import ffmpeg_says
-from vidrain.batch.processes import lost, messages, started, worker_environment
+from vidrain.batch import processes
+from vidrain.batch.processes import Processes, lost, messages, started, unstarted, worker_environment
 from vidrain.batch.task import clean_task, is_full, is_transient, run_task
 from vidrain.config import plain
 from vidrain.errors import (
@@ -154,6 +156,36 @@ def test_a_crash_leaves_its_stack_in_the_log(film: Path, tmp_path: Path) -> None
         _, log = worker.communicate(timeout=60) if worker.wait(60) else ("", "")
     assert worker.returncode == -signal.SIGSEGV
     assert "Segmentation fault" in log
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EAGAIN, "Try again"), False),
+        (RuntimeError("can't start new thread"), False),
+    ],
+)
+def test_a_worker_that_was_not_started_is_tried_again(error: OSError | RuntimeError, full: bool) -> None:
+    result = unstarted(error)
+    assert (result["state"], result["transient"], result["is_full"]) == ("failed", True, full)
+    assert result["cause"] == f"its worker could not be started ({getattr(error, 'strerror', None) or error})"
+
+
+def test_where_no_thread_is_left_the_worker_goes_and_its_task_has_ended(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with Processes(1, tmp_path / "logs", lambda number, told: None) as engine:
+        monkeypatch.setattr(processes, "Thread", NoThread)
+        engine.start(task_of(film, tmp_path / "out.mp4"))
+        (ended,) = engine.poll(5)
+        assert (ended.id, ended.result["transient"]) == ("7", True)
+        assert "can't start new thread" in ended.result["cause"]
+        assert not engine._running
 
 
 def test_who_does_nothing_for_long_ends_and_says_where_it_stood(tmp_path: Path) -> None:

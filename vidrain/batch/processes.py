@@ -1,6 +1,5 @@
 """Tasks in processes of this machine, each in a fresh one: what kills or crashes it is the fault of one file alone."""
 
-import errno
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vidrain.batch.engine import Ended, Tell
-from vidrain.batch.wire import CRASHED, Result, Task, as_line, failed
+from vidrain.batch.wire import CRASHED, FULL, Result, Task, as_line, failed
 
 _PATIENCE_S = 0.8  # for a worker that was told to stop; a stop takes two seconds in all
 _BY_SIGNAL = 128  # a shell's exit code for a process that a signal ended, less its number
@@ -43,7 +42,7 @@ class Processes:
         try:
             listen.start()
         except RuntimeError as error:  # no thread is left either
-            end_group(worker)
+            drop(worker)
             self._told.put((task["id"], Ended(task["id"], unstarted(error))))
 
     def _listen(self, number: str, worker: subprocess.Popen[bytes]) -> None:
@@ -146,7 +145,7 @@ def messages(worker: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
 def unstarted(error: OSError | RuntimeError) -> Result:
     """The result of a task whose worker could not be started: for want of memory, processes, or room for its log."""
     why = (isinstance(error, OSError) and error.strerror) or str(error)
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    is_full = isinstance(error, OSError) and error.errno in FULL
     return failed(CRASHED, f"its worker could not be started ({why})", transient=True) | {"is_full": is_full}
 
 
@@ -165,6 +164,14 @@ def dismiss(worker: subprocess.Popen[bytes]) -> None:
     with suppress(subprocess.TimeoutExpired):
         worker.wait(_PATIENCE_S)
     end_group(worker)
+
+
+def drop(worker: subprocess.Popen[bytes]) -> None:
+    """Kill a worker that nobody listens to."""
+    assert worker.stdout is not None
+    end_group(worker)
+    worker.stdout.close()
+    worker.wait()
 
 
 def end_group(worker: subprocess.Popen[bytes]) -> None:

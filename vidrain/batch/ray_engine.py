@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vidrain.batch.engine import Ended, Tell
-from vidrain.batch.processes import cores, dismiss, lost, messages, started, unstarted, worker_environment
+from vidrain.batch.processes import cores, dismiss, drop, lost, messages, started, unstarted, worker_environment
 from vidrain.batch.wire import CRASHED, Task, failed
 from vidrain.errors import UsageError
 
@@ -137,7 +137,12 @@ def _work(task: str, logs: str) -> Iterator[str]:
     except OSError as error:
         yield json.dumps({"result": unstarted(error)})
         return
-    Thread(target=_end_with_node, args=(worker,), daemon=True).start()
+    try:
+        Thread(target=_end_with_node, args=(worker,), daemon=True).start()
+    except RuntimeError as error:  # no thread is left either
+        drop(worker)
+        yield json.dumps({"result": unstarted(error)})
+        return
     is_over = False
     try:
         for message in messages(worker):

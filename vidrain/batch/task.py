@@ -3,7 +3,6 @@
 result = run_task(task, on_event)
 """
 
-import errno
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrain import __version__
-from vidrain.batch.wire import CRASHED, Result, Task, failed
+from vidrain.batch.wire import CRASHED, FULL, Result, Task, failed
 from vidrain.config import clean_from
 from vidrain.device import shortage
 from vidrain.errors import (
@@ -32,7 +31,6 @@ from vidrain.pipeline import clean
 _DIGITS = 6  # of rain over time: finer than any curve shows
 _TRANSIENT = (BusyError, StallError, SourceLost, DeviceError, NoDeviceError)
 _FEW_TRIES = 2  # a stall waits out the patience with a source, two minutes; a device may not be in this machine at all
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run_task(task: Task, on_event: OnEvent) -> Result:
@@ -59,7 +57,7 @@ def is_transient(error: BaseException) -> bool:
 
 def is_full(error: BaseException) -> bool:
     """Whether there was no room on a disk."""
-    return any(isinstance(each, OSError) and each.errno in _FULL for each in _causes(error))
+    return any(isinstance(each, OSError) and each.errno in FULL for each in _causes(error))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -8,6 +8,7 @@ failed), `code` (an exit code), and for what failed `cause` (one line), `transie
 Engines know this and not the work itself, so that a node that only passes tasks on need not load torch.
 """
 
+import errno
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ Task = dict[str, Any]
 Result = dict[str, Any]
 
 CRASHED = 1  # what Python itself ends with
+FULL = (errno.ENOSPC, errno.EDQUOT)  # errors of the system that say so
 
 
 def failed(code: int, cause: str, *, transient: bool) -> Result:

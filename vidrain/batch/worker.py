@@ -18,7 +18,7 @@ from typing import BinaryIO
 from vidrain.errors import TERMINATED
 
 _GRACE_S = 5.0  # for giving finished outputs their names
-_SILENCE_S = 6 * 3600.0  # between two events: who takes longer for a step of a task waits for good; demuxing does not
+_SILENCE_S = 6 * 3600.0  # between two events: reading the index of a large source from a slow share takes an hour
 
 
 def main() -> None:
