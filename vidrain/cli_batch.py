@@ -127,12 +127,12 @@ def status(output: Path, *, as_json: bool) -> None:
 @_PROGRESS
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
 def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> None:
-    """Run again what failed in OUT, with the settings of its last run; 4 where others have not run yet."""
+    """Run again what failed in OUT, with the settings of its last run; 4 where others are not finished yet."""
 
     def work(sink: "Sink") -> int:
         from vidrain.batch.journal import Journal
         from vidrain.batch.plan import from_json
-        from vidrain.batch.run import BatchOptions, exit_code_of, is_over, never_began, run_batch
+        from vidrain.batch.run import BatchOptions, exit_code_of, is_over, unfinished, run_batch
         from vidrain.viewer.batch_report import refuse_batch_page
 
         journal = Journal(output)
@@ -147,7 +147,7 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
         journal = Journal(output)
         waiting = [file.output for file in files if not is_over(journal.last.get(file.output))]
         if waiting:
-            sink(never_began(waiting))
+            sink(unfinished(waiting))
         return exit_code_of(files, journal) or (PARTIAL if waiting else OK)
 
     run_command(work, as_json, bar=progress, stopped=_STOPPED)

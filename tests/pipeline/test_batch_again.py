@@ -132,7 +132,7 @@ def test_a_retry_knows_of_the_partial_files_of_the_run(
 
 
 @pytest.mark.proves("batch retry")
-def test_a_retry_names_the_files_that_never_began(card: Path, out: Path, vidrain: Vidrain) -> None:
+def test_a_retry_names_the_files_that_are_not_finished(card: Path, out: Path, vidrain: Vidrain) -> None:
     """A script that waits for 0 must not take the batch for finished."""
     text, largest = card / "text.mp4", b"no video" * 100_000
     text.write_bytes(largest)  # the largest goes first
@@ -140,10 +140,10 @@ def test_a_retry_names_the_files_that_never_began(card: Path, out: Path, vidrain
     text.write_bytes((card / "a.mp4").read_bytes())
     ran = vidrain("batch", "retry", out)
     assert ran.code == 4
-    assert "2 files have not run yet (a.mp4, sub/b.MP4); the same `batch run` command goes on" in ran.err
+    assert "2 files are not finished yet (a.mp4, sub/b.MP4); the same `batch run` command goes on" in ran.err
     assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 0
     ran = vidrain("batch", "retry", out)
-    assert (ran.code, "not run yet" in ran.err) == (0, False)
+    assert (ran.code, "not finished yet" in ran.err) == (0, False)
 
 
 @pytest.mark.fault(34)

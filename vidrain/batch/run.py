@@ -322,10 +322,10 @@ def exit_code_of(files: Sequence[File], journal: Journal) -> int:
     return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
 
 
-def never_began(outputs: Sequence[str]) -> Notice:
+def unfinished(outputs: Sequence[str]) -> Notice:
     """What is said of files that a retry leaves, because they did not fail."""
     named = ", ".join(outputs[:_NAMED]) + (", ..." if len(outputs) > _NAMED else "")
-    many = f"{len(outputs)} file{'s have' if len(outputs) > 1 else ' has'} not run yet ({named})"
+    many = f"{len(outputs)} file{'s are' if len(outputs) > 1 else ' is'} not finished yet ({named})"
     return Notice(code="waiting", message=f"{many}; the same `batch run` command goes on")
 
 
