@@ -319,3 +319,11 @@ def test_several_values_of_one_key(file: Path) -> None:
         load_train(file, [])
     with pytest.raises(UsageError, match=r"data\.strides"):
         load_train(None, ["data.strides=1,x"])
+
+
+def test_a_weight_is_a_number_though_files_have_its_name() -> None:
+    """`truth` of a set of clips names files, that of the loss is a number."""
+    pairs = ["data.rainy=x.mp4", "data.settled_share=0.5", "weights.truth=0.25"]
+    assert load_train(None, pairs).weights.truth == 0.25
+    config = load_eval(Path("configs/eval.yaml"), ["sets.paired.truth=a.mp4,b.mp4"], {})
+    assert list(config.sets["paired"].truth) == ["a.mp4", "b.mp4"]
