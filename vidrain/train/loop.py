@@ -92,8 +92,9 @@ class TrainConfig:
             )
         told = {"rendered": list(self.data.rendered), "settled_share": self.data.settled_share}
         told["dry_share"] = self.data.dry_share
-        if (self.weights.truth > 0) != any(told.values()):
-            found = " ".join(f"{name}={value}" for name, value in told.items())
+        pasted = self.data.clean_share * bool(self.data.clean)
+        if any(told.values()) > (self.weights.truth > 0) or (self.weights.truth > 0) > any((*told.values(), pasted)):
+            found = " ".join(f"{name}={value}" for name, value in (told | {"clean_share": pasted}).items())
             raise UsageError(
                 f"weights.truth={self.weights.truth:g} data.{found}: allowed: a weight and one of them, or none: "
                 "the term compares with their truth"
@@ -241,13 +242,17 @@ def cut_of(config: TrainConfig, net: Gate) -> Cut:
 
 
 def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
-    """What the teacher (None: the baseline) takes for rain; none of a clean picture. [N, 1, H, W] >= 0"""
+    """The rain of the windows, to be pasted elsewhere. [N, 1, H, W] >= 0
+
+    What the teacher (None: the baseline) takes for it; where the truth is told, what the observation has beyond that.
+    """
     rain = batch.rain
     if teacher is not None:
         with torch.no_grad():
             seen = look_at(batch.observed, batch.window)
             rain = taken(teacher(seen.planes).clamp(0, 1), seen)
-    return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
+    beyond = (batch.observed - batch.truth).clamp(min=0)  # nothing, of a clean picture
+    return torch.where((batch.is_told | batch.is_clean)[:, None, None, None], beyond, rain)
 
 
 def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
@@ -257,12 +262,13 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
         shares = net(seen.planes)
     rain = taken(shares.float(), seen)
     background = pair.observed - rain
-    weight = trust(pair, batch.is_clean, config.dry) * ~batch.is_told[:, None, None, None]
+    is_certain = batch.is_told | (batch.is_clean & (config.weights.truth > 0))  # rain pasted on a clean picture, too
+    weight = trust(pair, batch.is_clean, config.dry) * ~is_certain[:, None, None, None]
     untrained = with_looks(torch.zeros_like(shares, dtype=torch.float32), seen.planes[:, -1:])
     before = pair.observed - taken(untrained, seen)
     terms = {
         "recycling": charbonnier(background, pair.target, weight, config.softness),
-        "truth": relative_error(background, pair.target, before, pair.known, batch.is_told),
+        "truth": relative_error(background, pair.target, before, pair.known, is_certain),
         "correction": taken((shares.float() - untrained).square(), seen).mean(),
         "sparsity": rain_sparsity(rain),
     }
