@@ -26,7 +26,7 @@ from torch.optim import Adam, Optimizer
 from vidrain.device import Device, device_of
 from vidrain.errors import UsageError
 from vidrain.events import OnEvent, TrainingDone, TrainingPlan, TrainingStep, ignore
-from vidrain.model.gate import CONFIGS, Gate, taken, with_looks
+from vidrain.model.gate import CONFIGS, Gate, GateConfig, taken, with_looks
 from vidrain.outputs import claimed
 from vidrain.stream import prefetch
 from vidrain.train.balance import LossWeights
@@ -119,10 +119,13 @@ class TrainReport:
     seconds: float
 
 
-def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> TrainReport:
+def train(
+    config: TrainConfig, run_dir: Path, *, windows: Windows | None = None, on_event: OnEvent = ignore
+) -> TrainReport:
     """Train a network and leave its weights, the moving average over the steps, in `run_dir`.
 
-    Goes on with a run that was begun there with the same settings; UsageError for other settings. Raises VidrainError.
+    Goes on with a run that was begun there with the same settings; UsageError for other settings. windows: `windows_of`
+    these settings, where they are open already, with what they have read. Raises VidrainError.
     """
     began = monotonic()
     # Device and seed.
@@ -131,7 +134,7 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
     # Networks and optimizers.
     restorer = Gate(CONFIGS[config.model]).to(device)
     learner = learner_of(restorer, config.rate, weights=config.weights, contrast=config.contrast)
-    net, average = learner.net, learner.average
+    average = learner.average
     state = State(nets=learner.nets.named, optimizers=learner.optimizers)
 
     weights = run_dir / f"{config.model}.safetensors"
@@ -140,7 +143,7 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
         first = load_state(run_dir, state, config)
         describe(run_dir, config, device)
         curve = Curve(run_dir / "curve.jsonl", first)
-        windows = Windows(config.data, cut_of(config, net), seed=config.seed, tell=on_event)
+        windows = windows or windows_of(config, on_event)
         on_event(_plan(config, run_dir, windows, first))
 
         with closing(prefetch(windows.batches(range(first, config.steps)), _AHEAD, "windows")) as batches:
@@ -234,10 +237,14 @@ def learn(
     return Learned(pair, background.detach(), numbers)
 
 
-def cut_of(config: TrainConfig, net: Gate) -> Cut:
-    """The windows that a step learns from: of the size of `net`, and in as many views as the terms look at."""
+def windows_of(config: TrainConfig, on_event: OnEvent = ignore) -> Windows:
+    """What a run of these settings learns from. Raises VidrainError."""
+    return Windows(config.data, cut_of(config, CONFIGS[config.model]), seed=config.seed, tell=on_event)
+
+
+def cut_of(config: TrainConfig, size: GateConfig) -> Cut:
+    """The windows that a step learns from: as a gate of that size sees them, and in as many views as the terms do."""
     views = views_of(config.weights, config.contrast)
-    size = net.config
     return Cut(radius=size.radius, is_dried=size.is_dried, patch=config.patch, batch=config.batch, views=views)
 
 
