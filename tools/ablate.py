@@ -34,8 +34,10 @@ from vidrain.evaluation.methods import INPUT, Method
 from vidrain.evaluation.run import measured
 from vidrain.evaluation.sets import SetOptions, found_in
 from vidrain.job import CleanOptions
+from vidrain.model.gate import CONFIGS
 from vidrain.outputs import claimed
-from vidrain.train.loop import TrainConfig, train
+from vidrain.train.data import Cut, DataOptions, Windows
+from vidrain.train.loop import TrainConfig, cut_of, train, windows_of
 
 RAINY = ("field", "trees", "people", "campus", "night_path")
 LEFT_OUT = ("truck", "carpark")  # of clean/train: the development clips
@@ -63,7 +65,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no consistency": ("weights.consistency=0",),
     "no reverse negatives": ("contrast.negatives=random",),
     "no edges": ("contrast.edges=0",),
-    "no recycling": ("weights.recycling=0",),
+    "no recycling": ("data.clean_share=0",),
+    "no settled": ("data.settled_share=0",),
     "encoder discriminator": ("contrast.encoder=discriminator",),
 }
 
@@ -104,14 +107,29 @@ def digest_of(config: TrainConfig, **further: object) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def run(given: argparse.Namespace, name: str, config: TrainConfig, record: Record) -> None:
+class Readings:
+    """Windows of one seed, each kind of them read once for all variants that learn from it."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._held: dict[tuple[DataOptions, Cut], Windows] = {}
+
+    def of(self, config: TrainConfig) -> Windows:
+        """Those that a run of these settings learns from."""
+        key = (config.data, cut_of(config, CONFIGS[config.model]))
+        if key not in self._held:
+            self._held[key] = windows_of(config)
+        return self._held[key]
+
+
+def run(given: argparse.Namespace, name: str, config: TrainConfig, record: Record, readings: Readings) -> None:
     """Train and score one run, unless it is recorded."""
     digest = digest_of(config, on=given.on, every=given.every, frames=given.frames)
     if record.has(name, digest):
         _say(f"{name}: recorded")
         return
     folder = given.output / "runs" / f"{re.sub('[^a-z0-9]+', '-', name)}-{digest_of(config)}"
-    report = train(config, folder)
+    report = train(config, folder, windows=readings.of(config))
     options = CleanOptions(model=config.model, weights=report.weights)
     scores = scores_of(given, Method(label=name, kind="model", options=options))
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -225,8 +243,10 @@ def ablate(given: argparse.Namespace) -> Record:
     given.output.mkdir(parents=True, exist_ok=True)
     record = Record(given.output / f"{given.on}.json")
     reference(given, record)
+    readings = Readings(0)
     for (variant, seed), config in zip(runs, recipes, strict=True):
-        run(given, f"{variant} / {seed}", config, record)
+        readings = readings if readings.seed == seed else Readings(seed)
+        run(given, f"{variant} / {seed}", config, record, readings)
     return record
 
 

@@ -35,7 +35,7 @@ def with_terms(config: TrainConfig, kept: Sequence[str]) -> TrainConfig:
 
 def batch_of(config: TrainConfig) -> Batch:
     """The first batch."""
-    cut = cut_of(config, Gate(CONFIGS[config.model]))
+    cut = cut_of(config, CONFIGS[config.model])
     return Windows(config.data, cut, seed=config.seed, tell=lambda notice: None).batch(0)
 
 

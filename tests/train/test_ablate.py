@@ -7,12 +7,14 @@ import pytest
 
 from tools import ablate
 from vidrain.config import load_train
+from vidrain.train.data import Windows
 from vidrain.train.loop import TrainConfig, TrainReport, train
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
     *("batch=2", "patch=48", "contrast.windows=1", "contrast.queries=4", "contrast.other=4", "contrast.unlike=4"),
-    *("data.crop=64", "data.readings=2", "data.crops_per_reading=2", "data.strides=1"),
+    *("data.crop=64", "data.readings=4", "data.crops_per_reading=2", "data.strides=1"),
+    *("data.clean_share=0.25", "data.settled_share=0.25", "data.dry_share=0.25"),
 )
 
 
@@ -34,9 +36,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Folders of the runs that were trained, one after the other; those of others train as ever."""
     found: list[str] = []
 
-    def counted(config: TrainConfig, run_dir: Path) -> TrainReport:
+    def counted(config: TrainConfig, run_dir: Path, *, windows: Windows) -> TrainReport:
         found.append(run_dir.name.rpartition("-")[0])
-        return train(config, run_dir)
+        return train(config, run_dir, windows=windows)
 
     monkeypatch.setattr(ablate, "train", counted)
     return found
@@ -70,9 +72,9 @@ def test_two_variants_resumed(
     assert f"| {scores['gain']:.2f} |" in both[3]
     assert command("--variants", "plain; full") == both  # all recorded
     assert trained == ["plain-0", "full-0"]
-    command("--variants", "plain", "rate=0.002")  # other settings: trained again, and the row is replaced
+    command("--variants", "plain", "rate=0.003")  # other settings: trained again, and the row is replaced
     assert trained == ["plain-0", "full-0", "plain-0"]
-    test = command("--variants", "plain", "--on", "test", "rate=0.002")  # the weights are there already
+    test = command("--variants", "plain", "--on", "test", "rate=0.003")  # the weights are there already
     assert "yard: flicker" in test[0]
     assert "gain road" in test[0]
     assert len(list((tmp_path / "runs").iterdir())) == 3

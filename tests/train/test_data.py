@@ -306,3 +306,9 @@ def test_clips_that_will_not_do(tmp_path: Path, samples: Path) -> None:
 def test_options_out_of_bounds(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         DataOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_shares_may_fill_the_whole() -> None:
+    """0.6 + 0.3 + 0.1 is a little more than 1 in binary."""
+    found = DataOptions(clean=("a.mp4",), clean_share=0.6, settled_share=0.3, dry_share=0.1)
+    assert (found.clean_share, found.settled_share, found.dry_share) == (0.6, 0.3, 0.1)

@@ -223,7 +223,7 @@ def test_it_runs_on_a_gpu(samples: Path, tmp_path: Path) -> None:
 def test_neighbours_get_the_rain_that_the_gate_will_see_on_them(name: str, samples: Path) -> None:
     """What a first pass leaves of it, where there is one; else the whole."""
     settings, net = config(samples, model=name), Gate(CONFIGS[name])
-    batch = Windows(settings.data, cut_of(settings, net), seed=0, tell=ignore).batch(0)
+    batch = Windows(settings.data, cut_of(settings, net.config), seed=0, tell=ignore).batch(0)
     pair = learn(learner_of(net, settings.rate), batch, 3, settings, teacher=None, rate=settings.rate).pair
     due, other = (
         recycle(

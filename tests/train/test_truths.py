@@ -13,7 +13,7 @@ from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.balance import LossWeights
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.footage import pairs_at
-from vidrain.train.loop import TrainConfig, learn, learner_of
+from vidrain.train.loop import TrainConfig, forward, learn, learner_of, teacher_rain
 from vidrain.train.recycling import RecycleOptions, recycle
 from vidrain.train.truths import relative_error, with_truths
 
@@ -84,6 +84,34 @@ def test_rendered_windows_are_kept_as_they_are(pairs: Path, samples: Path) -> No
     for part, recycled in zip(pair, made, strict=True):
         assert torch.equal(part[~chosen], recycled[~chosen])
     assert not torch.equal(pair.observed[~chosen], batch.observed[~chosen])
+
+
+def test_rain_whose_truth_is_told_is_pasted_as_it_is(pairs: Path) -> None:
+    batch = read(pairs, rendered_share=1.0)
+    net = Gate(CONFIGS["gate-s"])
+    due = (batch.observed - batch.truth).clamp(min=0)
+    assert torch.equal(teacher_rain(batch, None), due)
+    assert torch.equal(teacher_rain(batch, net), due)
+    assert not torch.equal(batch.rain, due)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+def test_rain_pasted_on_clean_pictures_has_a_truth(weight: float, samples: Path) -> None:
+    """Its error counts relative to that before training, or, without that term, among what is recycled; never twice."""
+    clips = {"rainy": (str(samples / "street.mp4"),), "clean": (str(samples / "street_clean.mp4"),)}
+    batch = read(None, **clips, clean_share=0.5)
+    assert 0 < int(batch.is_clean.sum()) < len(batch.is_clean)
+    assert not batch.is_told.any()
+    weights = LossWeights(recycling=1, truth=weight, correction=0)
+    config = TrainConfig(weights=weights, data=DataOptions(**clips, clean_share=0.5))
+    generator = torch.Generator().manual_seed(1)
+    pair = recycle(batch.observed, batch.witnesses, batch.rain, generator, options=RecycleOptions(), is_dried=False)
+    net, far = Gate(CONFIGS["gate-s"]), pair.target.clone()
+    far[batch.is_clean] += 0.5
+    terms, other = (forward(net, made, batch, config)[1] for made in (pair, pair._replace(target=far)))
+    assert (terms["recycling"] != other["recycling"]) == (weight == 0)
+    if weight:
+        assert terms["truth"] != other["truth"]
 
 
 @given(seed=st.integers(0, 99), counted=st.lists(st.booleans(), min_size=1, max_size=4))

@@ -154,7 +154,7 @@ class _Run:
     def windows(self, stretches: Sequence[Stretch], refresh: int) -> Windows:
         """Windows of these stretches."""
         data = DataOptions(readings=self.options.readings, crops_per_reading=4, refresh=refresh)
-        cut = cut_of(self.config, self.base)
+        cut = cut_of(self.config, self.base.config)
         return Windows(data, cut, seed=self.options.seed, tell=self.on_event, rainy=stretches)
 
     def tell(self, steps: int, gain: float) -> None:

@@ -11,7 +11,8 @@ class LossWeights:
 
     Of recycled pairs. recycling: |B - P|. correction: mean excess times the square of how far the gate strays from
     what looks like rain without training. sparsity: mean |R|, most of a picture is dry.
-    truth: of windows whose truth is told (rendered, settled), the error of B as a share of that before training.
+    truth: the error of B as a share of that before training, where the truth is told (rendered, settled, dry) or rain
+    was pasted on a clean picture; without it recycling counts the latter.
     Of windows as they are, the terms of NLCL. location: contrast of places. layer: contrast of the layers.
     adversarial: B against unpaired clean pictures. decorrelation: of the rains of two frames. consistency: of their
     backgrounds.

@@ -70,7 +70,8 @@ class DataOptions:
         named = ("clean_share", "rendered_share", "settled_share", "dry_share")
         shares = {name: getattr(self, name) for name in named}
         unused = self.clean_share * (not self.clean) + self.rendered_share * (not self.rendered)
-        if min(shares.values()) < 0 or max(shares.values()) > 1 or sum(shares.values()) - unused > 1:
+        total = round(sum(shares.values()) - unused, 6)  # 0.6 + 0.3 + 0.1 is a little more than 1
+        if min(shares.values()) < 0 or max(shares.values()) > 1 or total > 1:
             found = " ".join(f"{name}={share:g}" for name, share in shares.items())
             raise UsageError(f"data.{found}: allowed: from 0, together at most 1")
         if self.dry_share and not self.clean:

@@ -26,7 +26,7 @@ from torch.optim import Adam, Optimizer
 from vidrain.device import Device, device_of
 from vidrain.errors import UsageError
 from vidrain.events import OnEvent, TrainingDone, TrainingPlan, TrainingStep, ignore
-from vidrain.model.gate import CONFIGS, Gate, taken, with_looks
+from vidrain.model.gate import CONFIGS, Gate, GateConfig, taken, with_looks
 from vidrain.outputs import claimed
 from vidrain.stream import prefetch
 from vidrain.train.balance import LossWeights
@@ -92,8 +92,9 @@ class TrainConfig:
             )
         told = {"rendered": list(self.data.rendered), "settled_share": self.data.settled_share}
         told["dry_share"] = self.data.dry_share
-        if (self.weights.truth > 0) != any(told.values()):
-            found = " ".join(f"{name}={value}" for name, value in told.items())
+        pasted = self.data.clean_share * bool(self.data.clean)
+        if any(told.values()) > (self.weights.truth > 0) or (self.weights.truth > 0) > any((*told.values(), pasted)):
+            found = " ".join(f"{name}={value}" for name, value in (told | {"clean_share": pasted}).items())
             raise UsageError(
                 f"weights.truth={self.weights.truth:g} data.{found}: allowed: a weight and one of them, or none: "
                 "the term compares with their truth"
@@ -118,10 +119,13 @@ class TrainReport:
     seconds: float
 
 
-def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> TrainReport:
+def train(
+    config: TrainConfig, run_dir: Path, *, windows: Windows | None = None, on_event: OnEvent = ignore
+) -> TrainReport:
     """Train a network and leave its weights, the moving average over the steps, in `run_dir`.
 
-    Goes on with a run that was begun there with the same settings; UsageError for other settings. Raises VidrainError.
+    Goes on with a run that was begun there with the same settings; UsageError for other settings. windows: `windows_of`
+    these settings, where they are open already, with what they have read. Raises VidrainError.
     """
     began = monotonic()
     # Device and seed.
@@ -130,7 +134,7 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
     # Networks and optimizers.
     restorer = Gate(CONFIGS[config.model]).to(device)
     learner = learner_of(restorer, config.rate, weights=config.weights, contrast=config.contrast)
-    net, average = learner.net, learner.average
+    average = learner.average
     state = State(nets=learner.nets.named, optimizers=learner.optimizers)
 
     weights = run_dir / f"{config.model}.safetensors"
@@ -139,7 +143,7 @@ def train(config: TrainConfig, run_dir: Path, *, on_event: OnEvent = ignore) -> 
         first = load_state(run_dir, state, config)
         describe(run_dir, config, device)
         curve = Curve(run_dir / "curve.jsonl", first)
-        windows = Windows(config.data, cut_of(config, net), seed=config.seed, tell=on_event)
+        windows = windows or windows_of(config, on_event)
         on_event(_plan(config, run_dir, windows, first))
 
         with closing(prefetch(windows.batches(range(first, config.steps)), _AHEAD, "windows")) as batches:
@@ -233,21 +237,29 @@ def learn(
     return Learned(pair, background.detach(), numbers)
 
 
-def cut_of(config: TrainConfig, net: Gate) -> Cut:
-    """The windows that a step learns from: of the size of `net`, and in as many views as the terms look at."""
+def windows_of(config: TrainConfig, on_event: OnEvent = ignore) -> Windows:
+    """What a run of these settings learns from. Raises VidrainError."""
+    return Windows(config.data, cut_of(config, CONFIGS[config.model]), seed=config.seed, tell=on_event)
+
+
+def cut_of(config: TrainConfig, size: GateConfig) -> Cut:
+    """The windows that a step learns from: as a gate of that size sees them, and in as many views as the terms do."""
     views = views_of(config.weights, config.contrast)
-    size = net.config
     return Cut(radius=size.radius, is_dried=size.is_dried, patch=config.patch, batch=config.batch, views=views)
 
 
 def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
-    """What the teacher (None: the baseline) takes for rain; none of a clean picture. [N, 1, H, W] >= 0"""
+    """The rain of the windows, to be pasted elsewhere. [N, 1, H, W] >= 0
+
+    What the teacher (None: the baseline) takes for it; where the truth is told, what the observation has beyond that.
+    """
     rain = batch.rain
     if teacher is not None:
         with torch.no_grad():
             seen = look_at(batch.observed, batch.window)
             rain = taken(teacher(seen.planes).clamp(0, 1), seen)
-    return rain.masked_fill(batch.is_clean[:, None, None, None], 0)
+    beyond = (batch.observed - batch.truth).clamp(min=0)  # nothing, of a clean picture
+    return torch.where((batch.is_told | batch.is_clean)[:, None, None, None], beyond, rain)
 
 
 def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
@@ -257,12 +269,13 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
         shares = net(seen.planes)
     rain = taken(shares.float(), seen)
     background = pair.observed - rain
-    weight = trust(pair, batch.is_clean, config.dry) * ~batch.is_told[:, None, None, None]
+    is_certain = batch.is_told | (batch.is_clean & (config.weights.truth > 0))  # rain pasted on a clean picture, too
+    weight = trust(pair, batch.is_clean, config.dry) * ~is_certain[:, None, None, None]
     untrained = with_looks(torch.zeros_like(shares, dtype=torch.float32), seen.planes[:, -1:])
     before = pair.observed - taken(untrained, seen)
     terms = {
         "recycling": charbonnier(background, pair.target, weight, config.softness),
-        "truth": relative_error(background, pair.target, before, pair.known, batch.is_told),
+        "truth": relative_error(background, pair.target, before, pair.known, is_certain),
         "correction": taken((shares.float() - untrained).square(), seen).mean(),
         "sparsity": rain_sparsity(rain),
     }

@@ -92,8 +92,8 @@ def recycle(
 
     observed: [N, 1, H, W]; witnesses: [N, K, 1, H, W]; rain: [N, 1, H, W] >= 0, what the teacher takes from `observed`
     (0 for a clean picture). generator: on the CPU, so that every device draws alike. is_dried: whether a first pass has
-    taken the rain off the witnesses; of rain of their own they get what it leaves, else the whole. Nothing gets
-    brighter than 1 that was not before.
+    taken the rain off the witnesses; of rain of their own they get what it leaves of one piece, else as much as the
+    observation. Nothing gets brighter than 1 that was not before.
     """
     there = _covered(rain, options.speckle, 1)
     layer = rain * there
@@ -102,12 +102,12 @@ def recycle(
     streaks = _joined(layer, options.speckle)
     pasted = _shower(streaks, generator, options) * known
     count, neighbours = witnesses.shape[:2]
-    single = replace(options, layers=1)
+    own_rain = replace(options, layers=1) if is_dried else options
     least, most = (0.0, options.left) if is_dried else (1.0, 1.0)
     others = torch.empty_like(witnesses)
     for k in range(neighbours):
         left = _between(least, most, count, generator, rain)
-        own = _shower(streaks, generator, single) * (left * _chosen(options.neighbours, count, generator, rain))
+        own = _shower(streaks, generator, own_rain) * (left * _chosen(options.neighbours, count, generator, rain))
         share = _between(options.remains_least, options.remains_most, count, generator, rain)
         remains = pasted * (share * _chosen(options.persistence, count, generator, rain))
         others[:, k] = _brightened(witnesses[:, k], own + remains)
@@ -137,20 +137,23 @@ def _brightened(picture: Tensor, rain: Tensor) -> Tensor:
 def _shower(layer: Tensor, generator: torch.Generator, options: RecycleOptions) -> Tensor:
     """Rain from elsewhere for each window: pieces of the batch, moved, reshaped, weaker or stronger. [N, 1, H, W]"""
     total = torch.zeros_like(layer)
+    rainy = layer[layer.flatten(1).any(1)]  # of a window without rain there is nothing to paste
+    if not len(rainy):
+        return total
     count = len(layer)
     wanted = torch.randint(1, options.layers + 1, (count,), generator=generator)
     for number in range(options.layers):
         strength = _between(log(options.weakest), log(options.strongest), count, generator, layer).exp()
-        pieces = torch.stack([_piece(layer, generator) for _ in range(count)])
+        pieces = torch.stack([_piece(rainy, generator) for _ in range(count)])
         total += _reshaped(pieces, generator, options) * strength * (wanted > number).to(layer)[:, None, None, None]
     return total
 
 
-def _piece(layer: Tensor, generator: torch.Generator) -> Tensor:
-    """The rain of one window of the batch, moved around a torus. [1, H, W]"""
-    count, _, height, width = layer.shape
+def _piece(rainy: Tensor, generator: torch.Generator) -> Tensor:
+    """The rain of one of the windows, moved around a torus. [1, H, W]"""
+    count, _, height, width = rainy.shape
     source, down, right = (int(torch.randint(end, (1,), generator=generator)) for end in (count, height, width))
-    return layer[source].roll((down, right), (1, 2))
+    return rainy[source].roll((down, right), (1, 2))
 
 
 def _reshaped(pieces: Tensor, generator: torch.Generator, options: RecycleOptions) -> Tensor:

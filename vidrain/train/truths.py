@@ -1,7 +1,9 @@
 """Windows whose truth is told, because their rain was rendered or is settled: learned from as they are, nothing pasted.
 
+Rain pasted on a clean picture has a truth as well, and the same error counts for it.
+
 pair = with_truths(recycle(...), batch)
-loss = relative_error(background, pair.target, before, pair.known, batch.is_told)
+loss = relative_error(background, pair.target, before, pair.known, is_certain)
 """
 
 import torch
