@@ -205,9 +205,12 @@ class Aligner:
 
 def forward_backward_error(forth: Flow, back: Flow) -> Grey:
     """How far a pixel lands from where it began when it follows `forth` and then `back`. [h, w] in pixels"""
-    missed = forth + fetched_along(back, forth)
-    across, down = cv2.split(missed)
-    return cast(Grey, np.sqrt(across * across + down * down))  # cv2.magnitude depends on where arrays lie in memory
+    there, again = (cast(Sequence[Grey], cv2.split(flow)) for flow in (forth, back))  # as in `offsets_along`
+    across, down = (first + _fetched(then, *there) for first, then in zip(there, again, strict=True))
+    across *= across
+    down *= down
+    across += down
+    return cast(Grey, np.sqrt(across, out=across))  # cv2.magnitude depends on where arrays lie in memory
 
 
 def flow_between(start: Guide, end: Guide) -> Flow:
@@ -272,7 +275,7 @@ def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor, error: 
         distrust, coarser = error.numpy(), max(width / way.flow.shape[1], height / way.flow.shape[0])
         cv2.resize(way.error * np.float32(coarser), (width, height), dst=distrust, interpolation=cv2.INTER_LINEAR)
         if outside is not None:
-            np.putmask(distrust, outside != 0, np.inf)
+            np.copyto(distrust, np.inf, where=outside.astype(np.bool_))  # a quarter of the time of np.putmask
 
 
 def offsets_along(way: Way, width: int, height: int) -> tuple[Grey, Grey]:
