@@ -1,6 +1,6 @@
 """How much it rains in a frame: one number from its rain layer. Knows nothing of files.
 
-amount = rain_amount(layers.rain, conversion)
+amount = rain_amount(layers, conversion)
 
 >>> rain_curve([0.0, 0.2, 0.4, 0.4], most=2)
 (0.1, 0.4)
@@ -13,21 +13,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidrain.types import Planes, RainPlanes
+from vidrain.types import Layers, Planes, RainPlanes
 from vidrain.video.color import Conversion, to_luma
 
 _LEVELS = 255.0
 
 
-def rain_amount(rain: RainPlanes, conversion: Conversion) -> float:
+def rain_amount(layers: Layers, conversion: Conversion) -> float:
     """Mean over all pixels of what rain added to luma, as a share of the range of luma, in [0, 1].
 
-    rain: signed planes R; what is below zero in luma (dark edges, noise) counts as none.
+    What R has below zero in luma (dark edges, noise) counts as none.
     """
     if conversion.layout.family == "gbrp":
-        return float(rain_levels(rain, conversion).clamp_(min=0).mean(dtype=torch.float64)) / _LEVELS
-    luma = rain[0]
-    return int(np.maximum(luma, 0).sum(dtype=np.int64)) / luma.size / conversion.scale[0]
+        return float(rain_levels(layers.rain, conversion).clamp_(min=0).mean(dtype=torch.float64)) / _LEVELS
+    observed, background = layers.frame.planes[0], layers.background[0]
+    added = np.maximum(observed, background) - background  # R where it is positive, in the few bits of the samples
+    return int(added.sum(dtype=np.int64)) / added.size / conversion.scale[0]
 
 
 def rain_levels(rain: RainPlanes, conversion: Conversion) -> Tensor:

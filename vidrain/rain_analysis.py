@@ -98,7 +98,7 @@ class _Gathered:
             index=layers.frame.index,
             pts=layers.frame.pts,
             seconds=float(layers.frame.pts * base),
-            amount=rain_amount(layers.rain, self._conversion),
+            amount=rain_amount(layers, self._conversion),
             area=float((picture > LEAST_LEVELS).float().mean()),
             streaks=len(streaks),
             direction=None if direction is None else direction[0],

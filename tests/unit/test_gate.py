@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, interpolate, pad, pixel_unshuffle
 
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
 from vidrain.model import filters
-from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
+from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, over_cells
 from vidrain.model.planes import PLANES, judge, look, ranked
 from vidrain.model.streaks import Doubts, share_of_rain
 from vidrain.train.data import _at_size
@@ -301,3 +301,9 @@ def test_weights_that_do_not_fit(change: Change, said: str, file: Path, tmp_path
 def test_a_gate_without_weights_is_none() -> None:
     with pytest.raises(ModelError, match="model gate-m needs weights; train some with vidrain train"):
         load_model("gate-m")
+
+
+@pytest.mark.parametrize("size", [(6, 8), (24, 34)])
+def test_a_convolution_over_cells_is_that_of_the_folded_picture(size: tuple[int, int]) -> None:
+    layer, planes = torch.nn.Conv2d(3 * 4, 5, 3, padding=1), torch.randn(2, 3, *size)
+    torch.testing.assert_close(over_cells(layer, planes), layer(pixel_unshuffle(planes, 2)))

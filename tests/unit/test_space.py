@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from tests import reference
 from vidrain.amount import rain_amount, rain_levels
 from vidrain.export.space import Space, fixed_point, rain_of, to_rgb_codes
-from vidrain.types import ColorTags, PixelLayout, VideoInfo
+from vidrain.layers import recomposed
+from vidrain.types import ColorTags, Frame, Layers, PixelLayout, VideoInfo
 from vidrain.video.color import conversion_for, to_rgb
 
 FAMILIES = ["yuv420p", "yuv422p", "yuv440p", "yuv444p", "gray", "gbrp"]
@@ -96,10 +98,17 @@ def test_background_and_rain_give_the_observation(family: str, depth: int, name:
         assert r.dtype == np.int16
 
 
+def raining(*rain: npt.NDArray[np.int16]) -> Layers:
+    """Layers of 8 bits with that rain."""
+    background = tuple(np.maximum(-plane, 0).astype(np.uint8) for plane in rain)
+    observed = recomposed(background, rain)
+    return Layers(Frame(observed, pts=0, duration=1, index=0), background)
+
+
 def test_amount_is_the_mean_of_what_is_brighter() -> None:
     conversion = conversion_for(info_of("gray", 8, size=(2, 2)))
     rain = np.array([[219, -50], [0, 0]], np.int16)
-    assert rain_amount((rain,), conversion) == 0.25
+    assert rain_amount(raining(rain), conversion) == 0.25
     assert rain_levels((rain,), conversion).numpy() == pytest.approx(np.array([[255, -58.22], [0, 0]]), abs=0.01)
 
 
@@ -110,7 +119,7 @@ def test_amount_of_rgb_is_that_of_luma() -> None:
     for share, place in ((1 - kr - kb, 0), (kb, 1), (kr, 2)):
         rain = np.zeros((3, 2, 2), np.int16)
         rain[place] = [[255, 0], [0, 0]]
-        assert rain_amount(tuple(rain), conversion) == pytest.approx(share / 4, rel=1e-5)
+        assert rain_amount(raining(*rain), conversion) == pytest.approx(share / 4, rel=1e-5)
         assert rain_levels(tuple(rain), conversion).numpy() == pytest.approx(rain[place] * share, rel=1e-5)
     rain[:] = np.array([[-255, 0], [0, 51]])
-    assert rain_amount(tuple(rain), conversion) == pytest.approx(0.2 / 4, rel=1e-5), "darker by luma counts as none"
+    assert rain_amount(raining(*rain), conversion) == pytest.approx(0.2 / 4, rel=1e-5), "darker by luma counts as none"

@@ -181,7 +181,7 @@ def _measured(
             "keyframe": bool(frame.index < len(keys) and keys[frame.index]),
             "picture_type": frame.picture_type,
             "duration": frame.duration,
-            "rain": rain_amount(item.rain, conversion),
+            "rain": rain_amount(item, conversion),
             "untouched": item.is_untouched,
         }
         row |= {f"sha256_{layer}": _digest(samples) for layer, samples in parts.items()}

@@ -125,7 +125,7 @@ class Filling:
                 for part in parts.values():
                     part.write(item)
                 last = item.frame
-                rain.append(rain_amount(item.rain, conversion))
+                rain.append(rain_amount(item, conversion))
                 self.tick()
             return {role: part.finish() for role, part in parts.items()}, last, tuple(rain)
 
