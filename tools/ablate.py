@@ -65,7 +65,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no consistency": ("weights.consistency=0",),
     "no reverse negatives": ("contrast.negatives=random",),
     "no edges": ("contrast.edges=0",),
-    "no recycling": ("data.clean_share=0",),
+    "no pasted rain": ("data.clean_share=0",),  # rainy windows, of which no truth is known, take their place
     "no settled": ("data.settled_share=0",),
     "encoder discriminator": ("contrast.encoder=discriminator",),
 }
@@ -108,7 +108,7 @@ def digest_of(config: TrainConfig, **further: object) -> str:
 
 
 class Readings:
-    """Windows of one seed, each kind of them read once for all variants that learn from it."""
+    """Windows of one seed, each kind of them read once for all variants that learn from it, and held until the next."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

@@ -1,4 +1,4 @@
-"""Measures where the time of a training step goes: with each term of NLCL added to recycling alone, and by operation.
+"""Measures where the time of a training step goes: with each term of NLCL, without any, and by operation.
 
     python -m tools.profile_step [-c configs/ablation.yaml] [--repeats 5] [--rows 12] [key=value ...]
 
@@ -56,15 +56,15 @@ def milliseconds(config: TrainConfig, batch: Batch, repeats: int) -> float:
 
 
 def rows(config: TrainConfig, batch: Batch, repeats: int) -> Iterator[str]:
-    """A table of Markdown: recycling alone, with each term, with all."""
-    yield "| terms | ms per step | of recycling alone |"
+    """A table of Markdown: without any, with each term, with all."""
+    yield "| terms | ms per step | times without |"
     yield "| --- | --- | --- |"
     terms = [name for name in TERMS if name in config.weights.counted]
     alone = None
     for kept in ([], *([name] for name in terms), terms):
         found = milliseconds(with_terms(config, kept), batch, repeats)
         alone = alone or found
-        name = "recycling" if not kept else f"with {kept[0]}" if len(kept) == 1 else "with all"
+        name = "without" if not kept else f"with {kept[0]}" if len(kept) == 1 else "with all"
         yield f"| {name} | {found:.0f} | {found / alone:.1f} |"
 
 

@@ -302,7 +302,7 @@ def pixels_along(pixels: Tensor, way: Way) -> Tensor:
     measured to be right more often than what was observed.
     """
     across, down = offsets_along(way, pixels.shape[2], pixels.shape[1])
-    found = torch.empty_like(pixels)
+    found = torch.empty(pixels.shape)
     for channel, warped in zip(pixels.numpy(), found.numpy(), strict=True):
         _fetched(channel, across, down, warped)
     return found

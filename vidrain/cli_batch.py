@@ -132,7 +132,7 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
     def work(sink: "Sink") -> int:
         from vidrain.batch.journal import Journal
         from vidrain.batch.plan import from_json
-        from vidrain.batch.run import BatchOptions, exit_code_of, is_over, unfinished, run_batch
+        from vidrain.batch.run import BatchOptions, exit_code_of, is_over, run_batch, unfinished
         from vidrain.viewer.batch_report import refuse_batch_page
 
         journal = Journal(output)

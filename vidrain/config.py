@@ -161,9 +161,9 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
         if not (key and equals):
             raise UsageError(f"{pair}: is neither an option nor key=value, such as {_EXAMPLES[schema]}")
         if key.startswith(_OF_THE_MODEL) and "model" in config:
-            own[key.removeprefix(_OF_THE_MODEL)] = _value(config, key, value)
+            own[key.removeprefix(_OF_THE_MODEL)] = _value(key, value)
         else:
-            config = _set(config, key, _value(config, key, value))
+            config = _set(config, key, _value(key, value))
     for key, value in given.items():
         if value is not None:
             config = _set(config, key, value)
@@ -175,9 +175,8 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
         raise UsageError(_line(error)) from error
 
 
-def _value(config: DictConfig, key: str, text: str) -> str | list[str] | None:
-    is_number = isinstance(OmegaConf.select(config, key), float)  # sets.NAME.truth are files, weights.truth is none
-    if key.rpartition(".")[2] in _LISTS and not is_number:
+def _value(key: str, text: str) -> str | list[str] | None:
+    if key.rpartition(".")[2] in _LISTS and not key.startswith("weights."):  # sets.NAME.truth are files
         return [part for part in text.split(",") if part.lower() not in _NULL]
     return None if text.lower() in _NULL else text
 

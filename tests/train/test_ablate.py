@@ -1,6 +1,7 @@
 """The ablation as a command: two variants, one seed, a few steps; what is recorded is not done again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,20 @@ def test_every_variant_is_a_recipe_of_its_own() -> None:
     assert set(found["full"].weights.counted) - set(found["plain"].weights.counted) == {
         *("location", "layer", "adversarial", "decorrelation", "consistency")
     }
+
+
+def test_variants_of_a_seed_share_what_they_read(data: Path, tmp_path: Path) -> None:
+    """A run on windows that another one has read before is a run on windows of its own."""
+    clips = (f"data.rainy={data / 'real' / 'field.mp4'}", f"data.clean={data / 'clean' / 'train' / 'bikes.mp4'}")
+    config = load_train(ROOT / "configs" / "ablation.yaml", [*clips, "steps=2", *TINY, *ablate.VARIANTS["plain"]])
+    readings = ablate.Readings(0)
+    shared = readings.of(config)
+    assert readings.of(replace(config, rate=0.1)) is shared
+    assert readings.of(replace(config, data=replace(config.data, clean_share=0.0))) is not shared
+    train(config, tmp_path / "first", windows=shared)
+    assert shared._readings
+    second, own = (train(config, tmp_path / name, windows=given) for name, given in (("second", shared), ("own", None)))
+    assert second.weights.read_bytes() == own.weights.read_bytes()
 
 
 def test_the_table_gives_mean_and_spread() -> None:

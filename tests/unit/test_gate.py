@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad, pixel_unshuffle
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
 from vidrain.model import filters
-from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, over_cells
+from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, OverCells
 from vidrain.model.planes import PLANES, judge, look, ranked
 from vidrain.model.streaks import Doubts, share_of_rain
 from vidrain.train.data import _at_size
@@ -305,5 +305,6 @@ def test_a_gate_without_weights_is_none() -> None:
 
 @pytest.mark.parametrize("size", [(6, 8), (24, 34)])
 def test_a_convolution_over_cells_is_that_of_the_folded_picture(size: tuple[int, int]) -> None:
-    layer, planes = torch.nn.Conv2d(3 * 4, 5, 3, padding=1), torch.randn(2, 3, *size)
-    torch.testing.assert_close(over_cells(layer, planes), layer(pixel_unshuffle(planes, 2)))
+    layer, planes = OverCells(3, 5), torch.randn(2, 3, *size)
+    due = torch.nn.functional.conv2d(pixel_unshuffle(planes, 2), layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(planes), due)

@@ -12,7 +12,7 @@ def test_a_row_for_each_term_and_the_operations(capsys: pytest.CaptureFixture[st
     assert main(["--repeats", "1", "--rows", "3", *TINY, *few]) == 0
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:8]]
-    assert [row[0] for row in cells[2:]] == ["recycling", "with layer", "with decorrelation", "with consistency"]
+    assert [row[0] for row in cells[2:]] == ["without", "with layer", "with decorrelation", "with consistency"]
     assert cells[2][2] == "1.0"
     assert lines[8].startswith("| with all |")
     assert any("convolution" in line for line in lines[9:])

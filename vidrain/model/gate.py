@@ -59,7 +59,7 @@ class Gate(nn.Module):
         self.config = config
         self.strength: Tensor
         self.register_buffer("strength", torch.ones(()))
-        self.head = _conv(PLANES * _FOLD**2, config.width)
+        self.head = OverCells(PLANES, config.width)
         self.context = _Context(config.width)
         self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.blocks))
         self.tail = _conv(config.width, 2 * _FOLD**2)
@@ -75,7 +75,7 @@ class Gate(nn.Module):
         """[N, P, H, W] to y and h: what the shares differ by from what looks like rain. [N, 2, H, W]"""
         height, width = planes.shape[-2:]
         whole = functional.pad(planes, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
-        features = torch.relu(over_cells(self.head, whole).contiguous(memory_format=_QUICKEST))
+        features = torch.relu(self.head(whole).contiguous(memory_format=_QUICKEST))
         features = features + self.context(features)
         for block in self.blocks:
             features = block(features)
@@ -94,15 +94,22 @@ def taken(shares: Tensor, seen: Seen | Removable) -> Tensor:
     return of_excess * seen.excess + of_below * seen.below
 
 
-def over_cells(layer: nn.Conv2d, planes: Tensor) -> Tensor:
-    """`layer` over the cells of 2 x 2 pixels that pixel-unshuffle folds into channels: [N, P, H, W] to [N, C, H/2, W/2]
+class OverCells(nn.Conv2d):
+    """A convolution of 3 x 3 over cells of 2 x 2 pixels, as pixel-unshuffle folds them into channels.
 
-    3 x 3 cells are 6 x 6 pixels, so nothing has to be folded but the weights: less than half the time on a CPU.
+    [N, P, H, W], H and W even, to [N, C, H/2, W/2]. 3 x 3 cells are 6 x 6 pixels, so nothing has to be folded but the
+    weights: less than half the time on a CPU.
     """
-    made, folded, rows, columns = layer.weight.shape
-    cells = layer.weight.reshape(-1, _FOLD**2, rows, columns)
-    weight = functional.pixel_shuffle(cells, _FOLD).reshape(made, folded // _FOLD**2, _FOLD * rows, _FOLD * columns)
-    return functional.conv2d(planes, weight, layer.bias, stride=_FOLD, padding=_FOLD)
+
+    def __init__(self, planes: int, made: int) -> None:
+        super().__init__(planes * _FOLD**2, made, 3, padding=1)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """The convolution, over pixels by steps of two."""
+        made, folded, rows, columns = self.weight.shape
+        cells = self.weight.reshape(-1, _FOLD**2, rows, columns)
+        weight = functional.pixel_shuffle(cells, _FOLD).reshape(made, folded // _FOLD**2, _FOLD * rows, _FOLD * columns)
+        return functional.conv2d(planes, weight, self.bias, stride=_FOLD, padding=_FOLD)
 
 
 class _Context(nn.Module):

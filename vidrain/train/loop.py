@@ -92,12 +92,13 @@ class TrainConfig:
             )
         told = {"rendered": list(self.data.rendered), "settled_share": self.data.settled_share}
         told["dry_share"] = self.data.dry_share
-        pasted = self.data.clean_share * bool(self.data.clean)
-        if any(told.values()) > (self.weights.truth > 0) or (self.weights.truth > 0) > any((*told.values(), pasted)):
-            found = " ".join(f"{name}={value}" for name, value in (told | {"clean_share": pasted}).items())
+        is_told, is_pasted = any(told.values()), bool(self.data.clean and self.data.clean_share)
+        has_weight = self.weights.truth > 0
+        if (is_told and not has_weight) or (has_weight and not (is_told or is_pasted)):
+            found = " ".join(f"{name}={value}" for name, value in told.items())
             raise UsageError(
-                f"weights.truth={self.weights.truth:g} data.{found}: allowed: a weight and one of them, or none: "
-                "the term compares with their truth"
+                f"weights.truth={self.weights.truth:g} data.{found}: allowed: a weight and one of them, or none (but "
+                "data.clean, with rain pasted on it): the term compares with their truth"
             )
         if not 0 <= self.dry <= 1:
             raise UsageError(f"dry={self.dry}: allowed: 0 to 1")
