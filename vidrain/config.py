@@ -241,6 +241,8 @@ def _merged(config: DictConfig, values: object, where: str) -> DictConfig:
                 near, key_near = "Did you mean", f": {' or '.join(homes)}?"  # before another key that looks like it
             said = f"no such key. {near}{key_near}" if near else _allowed(config, key)
         raise UsageError(f"{where if where.startswith(key) else f'{where}: {key}'}: {said}") from error
+    except TypeError as error:  # OmegaConf has no type of its own for keys below a list
+        raise UsageError(f"{where}: no such key, a list has none below it; see configs/") from error
 
 
 def _homes(config: DictConfig, key: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Configuration: which layer wins, and that every wrong key or value is one line, never a guess."""
 
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,12 @@ def test_several_values_of_one_key(file: Path) -> None:
         load_train(file, [])
     with pytest.raises(UsageError, match=r"data\.strides"):
         load_train(None, ["data.strides=1,x"])
+
+
+@pytest.mark.parametrize("pair", ["data.rainy.x=3", "data.strides.a=1", "data.rendered.a.b=1"])
+def test_a_key_below_a_list_is_one_line(pair: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"{pair}: no such key, a list has none below it")):
+        load_train(None, [pair])
 
 
 def test_a_weight_is_a_number_though_files_have_its_name() -> None:
