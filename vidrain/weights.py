@@ -31,7 +31,7 @@ PRESETS = {"fast": "baseline", "balanced": "gate-s", "quality": "gate-l"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
 _SHIPPED = Path(__file__).with_name("shipped")
-_VERSION = "5"  # of `model.planes.look` and `Gate` together: other planes make other weights
+_VERSION = "6"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
 @overload
@@ -71,7 +71,14 @@ def load_model(
 
 
 def _decomposer(net: Gate) -> GateDecomposer:
-    return GateDecomposer(net, first=Baseline(BaselineOptions()) if net.config.is_dried else None)
+    return GateDecomposer(net, first=pass_before(net.config.first))
+
+
+def pass_before(name: str | None) -> Decomposer | None:
+    """The model called `name` as it comes with vidrain, to take the rain off neighbours; None for None."""
+    if name is None:
+        return None
+    return Baseline(BaselineOptions()) if name == "baseline" else _decomposer(_load_gate(name, None))
 
 
 def load_decomposer(name: str, weights: Path | None, *, baseline: BaselineOptions, nlcl: NlclOptions) -> Decomposer:

@@ -150,7 +150,7 @@ def test_benefit_tells_rain_from_what_moves_both_ways(samples: Path) -> None:
     net = untrained()
     with torch.no_grad():
         net.tail.weight.zero_()
-        net.tail.bias[: len(net.tail.bias) // 2] = 3.0  # of what exceeds the median
+        net.tail.bias[: len(net.tail.bias) // 3] = 3.0  # of what exceeds the median
     _, held = split([clip(samples / "street.mp4")], 5)
     run = module._Run(net, replace(SMALL, held_out=1), module._training(SMALL, 48), CPU, lambda event: None, 0.0)
     (pair,) = module._held_out(run, held)

@@ -16,7 +16,7 @@ from vidrain.train.window import error_of, layers_of, seen_from
 from vidrain.video.color import conversion_for, to_luma, upright
 from vidrain.video.decode import open_video
 
-CUT = Cut(radius=2, patch=48, batch=3, is_dried=True)
+CUT = Cut(radius=2, patch=48, batch=3, first="baseline")
 SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
 
 
@@ -97,7 +97,7 @@ def write_moving(path: Path, streaks: int = 0) -> Path:
 def test_a_neighbour_comes_as_filmed_with_rain_of_its_own(tmp_path: Path) -> None:
     """Witnesses are dried, so a second view on one of them would have no rain to find; and the frame is dry for it."""
     path = write_moving(tmp_path / "rain.mkv", streaks=10)
-    asked = windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12, is_dried=True, views=2))
+    asked = windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12, first="baseline", views=2))
     batch = asked.batch(0)
     assert batch.neighbour is not None
     assert len(set(batch.neighbour.number.tolist())) > 1
@@ -115,7 +115,7 @@ def test_a_neighbour_comes_as_filmed_with_rain_of_its_own(tmp_path: Path) -> Non
     # drying only darkens, and each moves as the witness that it is, to the last bit
     for filmed, dried in ((turned.observed, batch.witnesses[rows, number]), (batch.observed, batch.neighbour.dried)):
         assert (filmed - dried).min() > -1e-5
-    alone = windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12, is_dried=True)).batch(0)
+    alone = windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12, first="baseline")).batch(0)
     assert alone.neighbour is None
     assert equal(alone, batch)
 
@@ -123,8 +123,8 @@ def test_a_neighbour_comes_as_filmed_with_rain_of_its_own(tmp_path: Path) -> Non
 def test_witnesses_are_dried_only_for_gates_that_see_them_so(tmp_path: Path) -> None:
     path = write_moving(tmp_path / "rain.mkv", streaks=10)
     filmed, dried = (
-        windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12, is_dried=is_dried)).batch(0)
-        for is_dried in (False, True)
+        windows(path, strides=(1,), cut=Cut(radius=2, patch=64, batch=12, first=first)).batch(0)
+        for first in (None, "baseline")
     )
     assert torch.equal(filmed.observed, dried.observed)
     amount = filmed.rain.mean()
@@ -135,7 +135,7 @@ def test_witnesses_are_dried_only_for_gates_that_see_them_so(tmp_path: Path) -> 
 def test_the_window_beside_is_of_the_frame_before_at_the_same_place(tmp_path: Path) -> None:
     """Of a picture that moves, seen without following it."""
     write_moving(tmp_path / "moving.mkv")
-    cut = Cut(radius=2, patch=64, batch=3, is_dried=True, views=3)
+    cut = Cut(radius=2, patch=64, batch=3, first="baseline", views=3)
     asked = windows(tmp_path / "moving.mkv", strides=(1,), cut=cut)
     batch = asked.batch(0)
     assert batch.beside is not None
@@ -145,7 +145,9 @@ def test_the_window_beside_is_of_the_frame_before_at_the_same_place(tmp_path: Pa
     assert (moved.argmin(0) != 1).all()  # to the left where a window is mirrored
     assert moved.amin(0).max() < 0.02
     assert (batch.beside.witnesses - before[:, None]).abs().mean() < 0.03  # its own coordinates
-    plain = windows(tmp_path / "moving.mkv", strides=(1,), cut=Cut(radius=2, patch=64, batch=3, is_dried=True)).batch(0)
+    plain = windows(
+        tmp_path / "moving.mkv", strides=(1,), cut=Cut(radius=2, patch=64, batch=3, first="baseline")
+    ).batch(0)
     assert plain.beside is None
     assert equal(plain, batch)
     assert equal(asked.batch(7), windows(tmp_path / "moving.mkv", strides=(1,), cut=cut).batch(7))
@@ -193,7 +195,7 @@ def test_no_window_reaches_across_a_cut(samples: Path) -> None:
 def test_repeated_frames_are_witnesses_once(tmp_path: Path) -> None:
     """Every frame twice: the witnesses must still be four different ones, and none the observed frame again."""
     path = write_repeats(tmp_path / "repeats.mkv")
-    asked = windows(path, strides=(1,), cut=Cut(radius=2, patch=48, batch=1, is_dried=True))
+    asked = windows(path, strides=(1,), cut=Cut(radius=2, patch=48, batch=1, first="baseline"))
     for step in range(6):
         batch = asked.batch(step)
         parts = [batch.observed[0], *batch.witnesses[0]]
@@ -282,7 +284,7 @@ def test_clips_that_will_not_do(tmp_path: Path, samples: Path) -> None:
     with pytest.raises(UsageError, match=r"data\.rainy: names no videos"):
         windows()
     with pytest.raises(InputError, match=r"odd.mp4: its pictures are smaller than the patch of 128"):
-        windows(samples / "odd.mp4", cut=Cut(radius=2, patch=128, batch=1, is_dried=True)).batch(0)
+        windows(samples / "odd.mp4", cut=Cut(radius=2, patch=128, batch=1, first="baseline")).batch(0)
     short = write_painted(tmp_path / "short.mp4", x264="keyint=12", frames=4)
     with pytest.raises(InputError, match=r"short.mp4: no 5 different frames in a row"):
         windows(short).batch(0)

@@ -121,7 +121,7 @@ def test_it_learns_one_window_by_heart(samples: Path) -> None:
     """The same pair again and again: of the error that a gate can avoid, most goes."""
     settings = config(samples)
     options = replace(settings.data, crop=64, readings=1, crops_per_reading=1)
-    batch = Windows(options, Cut(radius=2, patch=64, batch=2, is_dried=True), seed=3, tell=ignore).batch(0)
+    batch = Windows(options, Cut(radius=2, patch=64, batch=2, first="baseline"), seed=3, tell=ignore).batch(0)
     rain = teacher_rain(batch, None)
     generator = torch.Generator().manual_seed(0)
     pair = recycle(batch.observed, batch.witnesses, rain, generator, options=settings.recycle, is_dried=True)
@@ -234,7 +234,7 @@ def test_neighbours_get_the_rain_that_the_gate_will_see_on_them(name: str, sampl
             options=settings.recycle,
             is_dried=is_dried,
         )
-        for is_dried in (net.config.is_dried, not net.config.is_dried)
+        for is_dried in (net.config.first is not None, net.config.first is None)
     )
     assert torch.equal(pair.witnesses, due.witnesses)
     assert not torch.equal(pair.witnesses, other.witnesses)
@@ -242,7 +242,7 @@ def test_neighbours_get_the_rain_that_the_gate_will_see_on_them(name: str, sampl
 
 def test_the_teacher_is_the_baseline_then_the_average(samples: Path) -> None:
     settings = config(samples)
-    batch = Windows(settings.data, Cut(radius=2, patch=32, batch=4, is_dried=True), seed=0, tell=ignore).batch(0)
+    batch = Windows(settings.data, Cut(radius=2, patch=32, batch=4, first="baseline"), seed=0, tell=ignore).batch(0)
     assert torch.equal(teacher_rain(batch, None), batch.rain)
     net = Gate(CONFIGS["gate-s"])
     own = teacher_rain(batch, net)

@@ -103,9 +103,9 @@ def test_windows_of_real_rain_come_with_it(samples: Path) -> None:
     options = DataOptions(
         rainy=(str(samples / "street.mp4"),), settled_share=0.5, crop=80, readings=4, crops_per_reading=3, refresh=9
     )
-    batch = Windows(options, Cut(radius=2, patch=64, batch=12, is_dried=True), seed=0, tell=lambda notice: None).batch(
-        0
-    )
+    batch = Windows(
+        options, Cut(radius=2, patch=64, batch=12, first="baseline"), seed=0, tell=lambda notice: None
+    ).batch(0)
     told = batch.is_told
     assert 0 < int(told.sum()) < len(told)
     assert not batch.known[~told].any()

@@ -31,7 +31,7 @@ def with_all(samples: Path, **changes: object) -> TrainConfig:
 def batch(samples: Path) -> Batch:
     data = DataOptions(rainy=(str(samples / "street.mp4"),), crop=96, readings=2, crops_per_reading=2)
     return Windows(
-        data, Cut(radius=2, patch=96, batch=3, is_dried=True, views=2), seed=0, tell=lambda notice: None
+        data, Cut(radius=2, patch=96, batch=3, first="baseline", views=2), seed=0, tell=lambda notice: None
     ).batch(0)
 
 
@@ -77,7 +77,7 @@ def test_every_parameter_is_in_one_optimizer_and_learns_within_two_steps(encoder
     assert sorted(held) == sorted(map(id, named.values()))
     before = {name: parameter.detach().clone() for name, parameter in named.items()}
     windows = Windows(
-        settings.data, Cut(radius=2, patch=64, batch=4, is_dried=True, views=2), seed=0, tell=lambda notice: None
+        settings.data, Cut(radius=2, patch=64, batch=4, first="baseline", views=2), seed=0, tell=lambda notice: None
     )
     for step in range(2):
         learn(made, windows.batch(step), step, settings, teacher=None, rate=1e-3)

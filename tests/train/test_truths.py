@@ -17,7 +17,7 @@ from vidrain.train.loop import TrainConfig, forward, learn, learner_of, teacher_
 from vidrain.train.recycling import RecycleOptions, recycle
 from vidrain.train.truths import relative_error, with_truths
 
-CUT = Cut(radius=2, patch=48, batch=6, is_dried=True)
+CUT = Cut(radius=2, patch=48, batch=6, first="baseline")
 SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
 
 

@@ -55,7 +55,7 @@ def panned(frames: int, step: int = 3) -> list[Picture]:
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "fine", "medium"])
 def test_a_moved_witness_is_brought_back(preset: str, scale: float) -> None:
     options = AlignOptions(preset=preset, scale=scale, smallest_side=16)  # type: ignore[arg-type]
     scene = landscape()
@@ -66,6 +66,43 @@ def test_a_moved_witness_is_brought_back(preset: str, scale: float) -> None:
     assert float((aligned.witnesses[0] - center)[inner].abs().mean()) < 0.25 * unaligned
     assert float(aligned.error[0][inner[1:]].median()) < 0.3
     assert aligned.observed is center
+
+
+def rained_on(pixels: Tensor, seed: int) -> Tensor:
+    """The picture with bright streaks of its own, three pixels wide."""
+    places = torch.Generator().manual_seed(seed)
+    rainy = pixels.clone()
+    for _ in range(60):
+        top, left = (int(torch.randint(0, most, (), generator=places)) for most in (HEIGHT - 40, WIDTH - 3))
+        rainy[:, top : top + 40, left : left + 2] += 0.2
+    return rainy.clamp(max=1)
+
+
+def test_streaks_do_not_lead_the_flow_astray() -> None:
+    """Of a soft scene, next to which they are all that a flow could hold on to."""
+    scene = landscape() * 0.2 + 0.4
+    dry, moved = view(scene), view(scene, 3)
+    guides = [guide_of(rained_on(pixels, seed), OPTIONS) for seed, pixels in enumerate((dry, moved))]
+    found = Aligner(OPTIONS)._flow(*guides, None)
+    led = align._measured(align._dis_of("fast"), *guides)
+    inner = (slice(16, -16), slice(16, -16))
+    missed, astray = (float(np.abs(flow[inner] - (-3, 0)).mean()) for flow in (found, led))
+    assert missed < 0.7 * astray
+
+
+def test_a_fine_flow_follows_what_is_narrow() -> None:
+    """A post before a scene that stands still, moving by itself."""
+    scene = landscape()
+    shown = [view(scene), view(scene)]
+    for x, pixels in zip((100, 104), shown, strict=True):
+        pixels[:, :, x : x + 8] = view(landscape(5))[:, :, :8]
+    missed = {}
+    for preset in ("fast", "fine"):
+        options = AlignOptions(preset=preset)  # type: ignore[arg-type]
+        first, second = (picture(i, pixels, options) for i, pixels in enumerate(shown))
+        aligned = Aligner(options).align(first, [second])
+        missed[preset] = float((aligned.witnesses[0] - first.pixels)[:, :, 100:108].abs().mean())
+    assert missed["fine"] < 0.8 * missed["fast"], missed
 
 
 def test_what_left_the_picture_is_marked() -> None:
@@ -151,7 +188,7 @@ def test_a_burnt_in_mark_is_not_moved_with_the_scene(opacity: float) -> None:
 
     def loss(**changes: int) -> float:
         """How much darker the mark is in the median of the witnesses than it was, by flow that marks lead astray."""
-        options = AlignOptions(preset="fast", **changes)  # type: ignore[arg-type]
+        options = AlignOptions(preset="fast", smallest_side=180, **changes)  # type: ignore[arg-type]
         frames = [picture(i, marked(view(scene, 9 * i), opacity), options) for i in range(5)]
         aligned = Aligner(options).align(frames[2], [frames[k] for k in (1, 0, 3, 4)])
         strokes = torch.arange(6)[:, None] + torch.tensor(STROKES)
@@ -327,7 +364,7 @@ def test_pixels_of_any_size_go_along_a_way(size: tuple[int, int]) -> None:
     torch.testing.assert_close(found[middle], due[middle], atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "fine", "medium"])
 @pytest.mark.parametrize("size", [(16, 128), (26, 254), (254, 26), (31, 512), (30, 1024), (32, 2048)])
 def test_long_and_narrow_pictures_do_not_end_the_process(size: tuple[int, int], preset: str) -> None:
     """DIS alone reads outside of its memory there: whoever cleaned such a video saw a segmentation fault."""

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.round_trip import NAMES, SAMPLES, decoded, opened
-from vidrain.align import Aligner, AlignOptions, Picture, guide_of
+from vidrain.align import Aligner, AlignOptions, FlowPreset, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, context_of, decompose, reach_of
+from vidrain.decompose import DecomposeOptions, aligner_after, context_of, decompose, reach_of
 from vidrain.separate import separated
 from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, to_luma
@@ -138,27 +138,36 @@ def test_range_equals_the_whole_in_two_passes(wanted: range) -> None:
     assert not same(due, whole("vfr.mp4")[wanted.start : wanted.stop])
 
 
+@pytest.mark.parametrize(("asked", "due"), [(None, ("fast", "fine")), ("medium", ("medium", "medium"))])
+def test_motion_is_followed_finely_once_the_rain_is_gone(
+    asked: FlowPreset | None, due: tuple[FlowPreset, FlowPreset]
+) -> None:
+    options = AlignOptions(preset=asked, scale=0.4)
+    found = [aligner_after(first, options).options for first in (None, Baseline(BaselineOptions()))]
+    assert found == [replace(options, preset=preset) for preset in due]
+
+
 def test_the_second_pass_by_hand() -> None:
     """Every frame dried alone, then each compared with the others: motion and witnesses are those of dried frames."""
     info, frames = small("vfr.mp4")
     frames, conversion, options = frames[:7], conversion_for(info), AlignOptions()
     observed = [to_luma(frame.planes, conversion) for frame in frames]
 
-    def seen(center: int, pictures: list[Tensor], guides: list[Tensor]) -> Aligned:
+    def seen(center: int, pictures: list[Tensor], guides: list[Tensor], preset: FlowPreset) -> Aligned:
         items = [
             Picture(i, luma, guide_of(guide, options))
             for i, (luma, guide) in enumerate(zip(pictures, guides, strict=True))
         ]
         around = [i for i in (center - 1, center - 2, center + 1, center + 2) if 0 <= i < len(items)]
         at = Picture(center, observed[center], items[center].guide)
-        return Aligner(options).align(at, [items[i] for i in around])
+        return Aligner(replace(options, preset=preset)).align(at, [items[i] for i in around])
 
     baseline = Baseline(BaselineOptions())
-    left = [luma - baseline(seen(i, observed, observed)) for i, luma in enumerate(observed)]
+    left = [luma - baseline(seen(i, observed, observed, "fast")) for i, luma in enumerate(observed)]
     recorder = Recorder(radius=2, first=baseline)
     run(frames, info, recorder)
     for center, found in enumerate(recorder.shown):
-        due = seen(center, left, left)
+        due = seen(center, left, left, "fine")
         assert torch.equal(found.observed, due.observed)
         assert torch.equal(found.witnesses, due.witnesses)
         assert torch.equal(found.error, due.error)
@@ -167,8 +176,9 @@ def test_the_second_pass_by_hand() -> None:
 def test_what_a_first_pass_fails_on_bears_witness_as_it_is() -> None:
     info, frames = small("vfr.mp4")
     plain, failed = Recorder(radius=2), Recorder(radius=2, first=Recorder(radius=0, amount=float("nan")))
-    run(frames[:6], info, plain)
-    run(frames[:6], info, failed)
+    options = DecomposeOptions(align=AlignOptions(preset="fast"))
+    for recorder in (plain, failed):
+        list(decompose(frames[:6], info, recorder, options=options))
     for found, due in zip(failed.shown, plain.shown, strict=True):
         assert torch.equal(found.witnesses, due.witnesses)
 

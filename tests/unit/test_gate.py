@@ -111,12 +111,13 @@ def test_a_large_picture_is_corrected_by_what_training_sees_of_it(size: tuple[in
     whole = judge(aligned.observed[None], aligned.witnesses[None], shrink=shrink)
     cells = pad(whole.share[0], (0, -size[1] % shrink, 0, -size[0] % shrink), mode="replicate")
     planes = torch.cat([look_at(small.observed, small).planes[:, :-1], avg_pool2d(cells, shrink)[None]], 1)
-    change, further = net.correction(planes).chunk(2, 1)
-    change, further = (
-        interpolate(part, scale_factor=shrink, mode="bilinear")[..., : size[0], : size[1]] for part in (change, further)
+    change, further, farthest = (
+        interpolate(part, scale_factor=shrink, mode="bilinear")[..., : size[0], : size[1]]
+        for part in net.correction(planes).chunk(3, 1)
     )
     due = (whole.share + change).clamp(0, 1) * whole.excess + further.clamp(0, 1) * whole.below
-    assert min(change.std(), further.std()) > 0.01
+    due += farthest.clamp(0, 1) * whole.deeper
+    assert min(change.std(), further.std(), farthest.std()) > 0.01
     torch.testing.assert_close(rain, due[0], atol=5e-5, rtol=1e-4)
 
 
@@ -164,8 +165,8 @@ def test_the_radius_is_that_of_the_config() -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_there_are_two_shares_of_every_pixel(name: str) -> None:
-    assert gate(name)(torch.rand(2, PLANES, 7, 9)).shape == (2, 2, 7, 9)
+def test_there_are_three_shares_of_every_pixel(name: str) -> None:
+    assert gate(name)(torch.rand(2, PLANES, 7, 9)).shape == (2, 3, 7, 9)
 
 
 def test_training_sees_a_linear_gate() -> None:
@@ -192,7 +193,8 @@ def test_planes_by_hand(witnesses: int) -> None:
     votes, own = aligned.witnesses[:, 0], aligned.observed[0]
     middle = votes.quantile(0.5, dim=0)
     trust = torch.where(torch.isfinite(aligned.error), 1 / (1 + aligned.error), 0).mean(0)
-    ranges = [votes.amax(0) - votes.amin(0), own - votes.amin(0), own - votes.amax(0)]
+    second = votes.sort(0).values[:2][-1].minimum(middle)
+    ranges = [votes.amax(0) - votes.amin(0), own - votes.amin(0), own - second, own - votes.amax(0)]
     expected = [(own - middle) * 8, middle - 0.5, *(plane * 8 for plane in ranges), trust]
     likely = {
         shrink: share_of_rain(own, middle, ranges[0], doubts=Doubts(trust=0.5), shrink=shrink) for shrink in (1, 2)
@@ -205,9 +207,13 @@ def test_planes_by_hand(witnesses: int) -> None:
     found = judge(*batch[:2], shrink=2)
     torch.testing.assert_close(found.share[0, 0], likely[2], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.excess, seen.excess)
-    below = (torch.minimum(own, middle) - votes.amin(0)).clamp(min=0)
-    torch.testing.assert_close(seen.below[0, 0], below)
-    torch.testing.assert_close(found.below[0, 0], below)
+    parts = {"below": (middle, second), "deeper": (second, votes.amin(0))}
+    for name, (above, floor) in parts.items():
+        due = (torch.minimum(own, above) - floor).clamp(min=0)
+        torch.testing.assert_close(getattr(seen, name)[0, 0], due)
+        torch.testing.assert_close(getattr(found, name)[0, 0], due)
+    whole = (own - votes.amin(0)).clamp(min=0)
+    torch.testing.assert_close((seen.excess + seen.below + seen.deeper)[0, 0], whole, atol=1e-6, rtol=1e-5)
 
 
 def test_a_witness_that_left_the_picture_follows_rain_that_was_pasted_since() -> None:
@@ -219,7 +225,7 @@ def test_a_witness_that_left_the_picture_follows_rain_that_was_pasted_since() ->
     found = look(rainy[None], aligned.witnesses[None], aligned.error[None])
     torch.testing.assert_close(found.excess[0], (rainy - votes.quantile(0.5, dim=0)).clamp(min=0))
     torch.testing.assert_close(found.planes[0, 3], (rainy - votes.amin(0))[0] * 8)
-    torch.testing.assert_close(found.planes[0, 4], (rainy - votes.amax(0))[0] * 8)
+    torch.testing.assert_close(found.planes[0, 5], (rainy - votes.amax(0))[0] * 8)
 
 
 def test_the_order_of_witnesses_does_not_count() -> None:
@@ -260,7 +266,7 @@ def test_weights_come_back(name: str, tmp_path: Path) -> None:
     path.write_bytes(packed_gate(name, net.state_dict()))
     assert torch.equal(load_model(name, weights=path)(aligned), GateDecomposer(net, first=None)(aligned))
     header = read_header(path)
-    assert (header["model"], header["version"]) == (name, "5")
+    assert (header["model"], header["version"]) == (name, "6")
     assert json.loads(header["config"]) == asdict(CONFIGS[name])
     assert header["hash"] == hash_of(net.state_dict())
 
@@ -277,7 +283,7 @@ Change = Callable[[dict[str, Tensor], dict[str, str]], object]
     [
         (lambda tensors, head: head.pop("model"), "holds weights of an unnamed model, not of gate-s"),
         (lambda tensors, head: head.update(model="gate-m"), "holds weights of gate-m, not of gate-s"),
-        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 5\)"),
+        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 6\)"),
         (lambda tensors, head: head.update(config="{}"), "made for another gate-s"),
         (lambda tensors, head: tensors.pop("head.bias"), r"lacks head.bias \(1 of 29 tensors missing\)"),
         (lambda tensors, head: tensors.update(extra=torch.zeros(1)), "holds extra, which its model does not have"),

@@ -1,15 +1,16 @@
-"""The video network: two decisions per pixel of luma, how much of what exceeds the aligned background is rain.
+"""The video network: three decisions per pixel of luma, how much of what exceeds the aligned background is rain.
 
-R = g * max(O - M, 0) + h * (min(O, M) - D), M the median and D the darkest of the aligned neighbours, as observed or
-as the baseline leaves them (`is_dried`): so 0 <= R <= what exceeds the background, and B = O - R whatever was learned.
-Where it rains densely rain stays in M; then h has to go on to D. g = s + y, where s is the share that looks like rain
-(`streaks`); y and h come from a small network and are 0 before training, which so begins where the baseline ends.
-Whether a place is well aligned, and how densely it rains there, shows on a larger scale than a streak: a second path
-looks at the features at an eighth of the size. y and h are decided on the window reduced to the size that is trained
-on, s at full size: a streak twice as wide is the same streak. Shares are linear and clamped to [0, 1] only where a
-video is cleaned: a sigmoid saturates in the first steps and never comes back. No norm looks at the picture as a whole,
-so parts of it can be computed alone. What is learned by squared errors is a mean: in doubt a share is too small for
-rain and too large for all else. `strength`, a factor on the shares that goes with the weights, leans to one side.
+R = g * max(O - M, 0) + h * max(min(O, M) - E, 0) + k * max(min(O, E) - D, 0), M the median, D the darkest and E the
+second darkest of the aligned neighbours, as observed or as a model before it leaves them (`first`): so 0 <= R <= what
+exceeds the background, and B = O - R whatever was learned. Where it rains densely rain stays in M; then h has to go on
+to E, and k to D. g = s + y, where s is the share that looks like rain (`streaks`); y, h and k come from a small network
+and are 0 before training, which so begins where the baseline ends. Whether a place is well aligned, and how densely it
+rains there, shows on a larger scale than a streak: a second path looks at the features at an eighth of the size. y, h
+and k are decided on the window reduced to the size that is trained on, s at full size: a streak twice as wide is the
+same streak. Shares are linear and clamped to [0, 1] only where a video is cleaned: a sigmoid saturates in the first
+steps and never comes back. No norm looks at the picture as a whole, so parts of it can be computed alone. What is
+learned by squared errors is a mean: in doubt a share is too small for rain and too large for all else. `strength`, a
+factor on the shares that goes with the weights, leans to one side.
 
     net = Gate(CONFIGS["gate-s"])
     seen = look(observed, witnesses, error)
@@ -28,6 +29,7 @@ from vidrain.model.planes import PLANES, Removable, Seen, judge, look
 from vidrain.model.streaks import shrink_of
 from vidrain.types import Aligned, Decomposer, Sight
 
+_SHARES = 3
 _FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
 _CONTEXT = 4  # cells of the features in one of the context, along each side
 _QUICKEST = torch.channels_last  # half the time on a CPU
@@ -36,23 +38,23 @@ _REACHES = (1, 2, 4)  # dilations of its convolutions
 
 @dataclass(frozen=True, kw_only=True)
 class GateConfig:
-    """Size of a gate. radius: neighbours on each side; is_dried: whether the baseline takes their rain off first."""
+    """Size of a gate. radius: neighbours on each side; first: the model that takes their rain off before, if any."""
 
     width: int
     blocks: int
     radius: int = 2
-    is_dried: bool = False
+    first: str | None = None
 
 
 CONFIGS = {
     "gate-s": GateConfig(width=16, blocks=4),  # 33 k parameters; 24 channels take as long as 32
     "gate-m": GateConfig(width=32, blocks=4),  # 121 k
-    "gate-l": GateConfig(width=24, blocks=3, is_dried=True),  # 60 k; what it costs more is the pass before
+    "gate-l": GateConfig(width=24, blocks=3, first="gate-s"),  # 60 k; what it costs more is the pass before
 }
 
 
 class Gate(nn.Module):
-    """Planes of `look` to shares [N, 2, H, W], first g and then h, linear: `taken` makes rain of them."""
+    """Planes of `look` to shares [N, 3, H, W], g, h and k, linear: `taken` makes rain of them."""
 
     def __init__(self, config: GateConfig) -> None:
         super().__init__()
@@ -62,17 +64,17 @@ class Gate(nn.Module):
         self.head = OverCells(PLANES, config.width)
         self.context = _Context(config.width)
         self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.blocks))
-        self.tail = _conv(config.width, 2 * _FOLD**2)
+        self.tail = _conv(config.width, _SHARES * _FOLD**2)
         with torch.no_grad():
             for parameter in self.tail.parameters():
                 parameter.zero_()
 
     def forward(self, planes: Tensor) -> Tensor:
-        """[N, P, H, W] to the shares [N, 2, H, W], at the size that is trained on."""
+        """[N, P, H, W] to the shares [N, 3, H, W], at the size that is trained on."""
         return with_looks(self.correction(planes), planes[:, -1:])
 
     def correction(self, planes: Tensor) -> Tensor:
-        """[N, P, H, W] to y and h: what the shares differ by from what looks like rain. [N, 2, H, W]"""
+        """[N, P, H, W] to y, h and k: what the shares differ by from what looks like rain. [N, 3, H, W]"""
         height, width = planes.shape[-2:]
         whole = functional.pad(planes, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
         features = torch.relu(self.head(whole).contiguous(memory_format=_QUICKEST))
@@ -83,15 +85,14 @@ class Gate(nn.Module):
 
 
 def with_looks(correction: Tensor, looks: Tensor) -> Tensor:
-    """Shares out of a correction [N, 2, H, W] and the share [N, 1, H, W] that looks like rain: g = s + y, h."""
-    change, further = correction.chunk(2, 1)
-    return torch.cat([change + looks, further], 1)
+    """Shares out of a correction [N, 3, H, W] and the share [N, 1, H, W] that looks like rain: g = s + y, h, k."""
+    return torch.cat([correction[:, :1] + looks, correction[:, 1:]], 1)
 
 
 def taken(shares: Tensor, seen: Seen | Removable) -> Tensor:
-    """Rain by the shares [N, 2, H, W] of what may be removed. [N, 1, H, W]"""
-    of_excess, of_below = shares.chunk(2, 1)
-    return of_excess * seen.excess + of_below * seen.below
+    """Rain by the shares [N, 3, H, W] of what may be removed. [N, 1, H, W]"""
+    of_excess, of_below, of_deeper = shares.chunk(_SHARES, 1)
+    return of_excess * seen.excess + of_below * seen.below + of_deeper * seen.deeper
 
 
 class OverCells(nn.Conv2d):

@@ -1,9 +1,9 @@
 """What the luma of an aligned window says about every pixel, as a fixed set of planes however many witnesses there are.
 
 seen = look(observed, witnesses, error)
-seen.planes, seen.excess, seen.below
+seen.planes, seen.excess, seen.below, seen.deeper
 found = judge(observed, witnesses, shrink=3)   # of a large picture, what is judged at its own size
-found.excess, found.below, found.share
+found.excess, found.below, found.deeper, found.share
 """
 
 from collections.abc import Sequence
@@ -18,36 +18,43 @@ from vidrain.model.streaks import Doubts, share_of_rain
 _DOUBTS = Doubts(trust=0.5)
 _DIFFERENCE = 8.0  # rain brightens by about a tenth of the range: differences enter a network at its own scale
 
-PLANES = 7
+PLANES = 8
 
 
 class Seen(NamedTuple):
     """A batch of windows as a network sees it.
 
     excess: [N, 1, H, W], max(O - M, 0), what the observation has over the median M of the witnesses.
-    below: [N, 1, H, W], what min(O, M) has over the darkest witness: rain that stayed in the median, or misalignment.
-    planes: [N, P, H, W]; O - M, M, the range of the witnesses, O less the darkest of them and less the brightest, how
-    far their warps can be trusted, 0 to 1, and last the share of the excess that looks like rain (`streaks`), 0 to 1:
-    about what the baseline would remove.
+    below: [N, 1, H, W], what min(O, M) has over the second darkest witness; deeper: what that or O has over the
+    darkest. Both are rain that stayed in the median, or misalignment.
+    planes: [N, P, H, W]; O - M, M, the range of the witnesses, O less the darkest of them, less the second darkest and
+    less the brightest, how far their warps can be trusted, 0 to 1, and last the share of the excess that looks like
+    rain (`streaks`), 0 to 1: about what the baseline would remove.
     """
 
     excess: Tensor
     below: Tensor
+    deeper: Tensor
     planes: Tensor
 
 
 class Removable(NamedTuple):
-    """What may be removed, `excess` and `below` as in `Seen`, and the share of the former that looks like rain."""
+    """What may be removed, in three parts as in `Seen`, and the share of the first that looks like rain."""
 
     excess: Tensor
     below: Tensor
+    deeper: Tensor
     share: Tensor
 
 
 class Ranked(NamedTuple):
-    """The darkest of some pictures at every pixel, their median (the mean of the middle two), and the brightest."""
+    """The darkest of some pictures at every pixel, their median (the mean of the middle two), and the brightest.
+
+    second: the second darkest, or the median where that is darker: of one or two pictures.
+    """
 
     least: Tensor
+    second: Tensor
     middle: Tensor
     most: Tensor
 
@@ -67,18 +74,19 @@ def look(observed: Tensor, witnesses: Tensor, error: Tensor, share: Tensor | Non
         found.middle - 0.5,
         spread * _DIFFERENCE,
         (observed - found.least) * _DIFFERENCE,
+        (observed - found.second) * _DIFFERENCE,
         (observed - found.most) * _DIFFERENCE,
         trust,
         _share(observed, found.middle, spread, 1) if share is None else share,
     )
-    return Seen(difference.clamp(min=0), _below(observed, found), torch.cat(planes, 1))
+    return Seen(difference.clamp(min=0), *_below(observed, found), torch.cat(planes, 1))
 
 
 def judge(observed: Tensor, witnesses: Tensor, *, shrink: int) -> Removable:
     """The same windows at any size, without the planes. shrink: `streaks.shrink_of` the whole pictures."""
     found = ranked(list(witnesses.unbind(1)))
     share = _share(observed, found.middle, found.most - found.least, shrink)
-    return Removable((observed - found.middle).clamp_(min=0), _below(observed, found), share)
+    return Removable((observed - found.middle).clamp_(min=0), *_below(observed, found), share)
 
 
 def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> Ranked:
@@ -87,9 +95,10 @@ def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> Ranked:
     return ranked([torch.where(inside[:, k, None], witnesses[:, k], observed) for k in range(witnesses.shape[1])])
 
 
-def _below(observed: Tensor, found: Ranked) -> Tensor:
-    """`Seen.below`. [N, 1, H, W]"""
-    return torch.minimum(observed, found.middle).sub_(found.least).clamp_(min=0)
+def _below(observed: Tensor, found: Ranked) -> tuple[Tensor, Tensor]:
+    """`Seen.below` and `Seen.deeper`. [N, 1, H, W]"""
+    below = torch.minimum(observed, found.middle).sub_(found.second).clamp_(min=0)
+    return below, torch.minimum(observed, found.second).sub_(found.least).clamp_(min=0)
 
 
 @torch.no_grad()  # a measure of the picture, nothing to learn through
@@ -108,7 +117,12 @@ def ranked(values: Sequence[Tensor]) -> Ranked:
         a, b, c, d = values
         first, second = _exchanged(a, b), _exchanged(c, d)
         low, high = torch.maximum(first[0], second[0]), torch.minimum(first[1], second[1])
-        return Ranked(torch.minimum(first[0], second[0]), low.add_(high).div_(2), torch.maximum(first[1], second[1]))
+        return Ranked(
+            torch.minimum(first[0], second[0]),
+            torch.minimum(low, high),
+            torch.add(low, high).div_(2),
+            torch.maximum(first[1], second[1]),
+        )
     ordered = list(values)
     count = len(ordered)
     for done in range(count - 1):
@@ -116,7 +130,7 @@ def ranked(values: Sequence[Tensor]) -> Ranked:
             ordered[i], ordered[i + 1] = _exchanged(ordered[i], ordered[i + 1])
     half = count // 2
     middle = ordered[half] if count % 2 else (ordered[half - 1] + ordered[half]) / 2
-    return Ranked(ordered[0], middle, ordered[-1])
+    return Ranked(ordered[0], ordered[1] if count > 2 else middle, middle, ordered[-1])
 
 
 def _exchanged(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -250,7 +250,7 @@ def _held_out(run: _Run, stretches: Sequence[Stretch]) -> Iterator[_Pair]:
         here = batch.to(run.device)
         generator = torch.Generator().manual_seed(_HELD_SEED + run.options.seed * run.options.held_out + number)
         rain = teacher_rain(here, run.base)
-        options, is_dried = run.options.recycle, run.base.config.is_dried
+        options, is_dried = run.options.recycle, run.base.config.first is not None
         pair = recycle(here.observed, here.witnesses, rain, generator, options=options, is_dried=is_dried)
         yield _Pair(here, pair, negatives.batch(number).to(run.device))
 

@@ -4,7 +4,7 @@ Everything drawn follows from the seed and the number of the step, nothing from 
 goes on after an interruption sees the batches it would have seen. Memory is bounded by `readings` times
 `crops_per_reading` windows of `crop` pixels square, whatever the length and number of the clips.
 
-    windows = Windows(DataOptions(rainy=("rain/",)), Cut(radius=2, patch=128, batch=8, is_dried=False), seed=0)
+    windows = Windows(DataOptions(rainy=("rain/",)), Cut(radius=2, patch=128, batch=8), seed=0)
     batch = windows.batch(step=17)
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, Judged, dry, judged, reach_of
+from vidrain.decompose import DecomposeOptions, Judged, aligner_after, context_of, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
 from vidrain.model.filters import shrunk
 from vidrain.model.streaks import shrink_of
@@ -27,6 +27,7 @@ from vidrain.stream import sliding_windows
 from vidrain.train.footage import Footage, Tell, clips_at, open_footage, pairs_at
 from vidrain.train.settled import NEIGHBOURS, Truth, settled
 from vidrain.train.window import Neighbour, Window
+from vidrain.weights import pass_before
 
 _TOLD = ("rendered", "settled", "dry")  # kinds of windows whose truth is told
 _CLEAN = ("clean", "dry")
@@ -82,7 +83,7 @@ class DataOptions:
 class Cut:
     """What a batch is: windows of `radius` neighbours on each side, `patch` pixels square, `batch` of them.
 
-    is_dried: whether the baseline takes its rain off the neighbours beforehand. views: 1: the windows alone. 2: with
+    first: the model that takes its rain off the neighbours beforehand, if any. views: 1: the windows alone. 2: with
     each comes one of its neighbours as it was filmed. 3: and the window of the frame before it, at the same place of
     the picture, whatever has moved.
     """
@@ -90,7 +91,7 @@ class Cut:
     radius: int
     patch: int
     batch: int
-    is_dried: bool
+    first: str | None = None
     views: int = 1
 
 
@@ -159,6 +160,7 @@ class Windows:
         self, options: DataOptions, cut: Cut, *, seed: int, tell: Tell, rainy: Sequence[Footage] | None = None
     ) -> None:
         self._options, self._cut, self._seed = options, cut, seed
+        self._first = pass_before(cut.first)
         named = rainy if rainy is not None else [open_footage(path, tell) for path in clips_at(options.rainy)]
         self._rainy = list(named)
         self._clean = [open_footage(path, tell) for path in clips_at(options.clean)]
@@ -255,8 +257,8 @@ class Windows:
         place = reach + _below(max(length - 2 * reach, 1), random)
         around = range(place % stride, length, stride)  # the frames of this stride through the place
         position = (place - around.start) // stride
-        before, options = Baseline(BaselineOptions()), DecomposeOptions()
-        context = reach_of(radius) + reach_of(before.radius) * self._cut.is_dried
+        before, options = self._first, DecomposeOptions()
+        context = reach_of(radius) + (0 if before is None else context_of(before))
         first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
         read = zip(indices, map(_at_size, clip.read(indices)), strict=True)
@@ -273,8 +275,11 @@ class Windows:
         chosen = [choose_witnesses(steps, center, radius) for center in centers]
         if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + wants_beside:
             return ()
-        if self._cut.is_dried:
-            aligner, windows = Aligner(options.align), list(sliding_windows(seen, reach_of(before.radius)))
+        if before is not None:
+            aligner, windows = (
+                aligner_after(before.first, options.align),
+                list(sliding_windows(seen, reach_of(before.radius))),
+            )
             for i in sorted({*centers, *chosen[0], *chosen[-1]}):
                 seen[i] = dry(windows[i], before, aligner, options)
         views = [[seen[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
@@ -294,7 +299,7 @@ class Windows:
         (center, *others), *beside = shown
         witnesses, options = [each.witness for each in others], AlignOptions()
         filmed = [others[neighbour].picture] if self._cut.views > 1 else []  # moves as it does as a witness
-        aligned = Aligner(options).align(center.picture, [*witnesses, *filmed])
+        aligned = aligner_after(self._first, options).align(center.picture, [*witnesses, *filmed])
         count = len(witnesses)
         own = replace(aligned, witnesses=aligned.witnesses[:count], error=aligned.error[:count])
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(own)
@@ -303,7 +308,7 @@ class Windows:
         if filmed:
             pictures += [aligned.witnesses[count], center.witness.pixels]
         for first, *further in beside:
-            at = Aligner(options).align(first.picture, [each.witness for each in further])
+            at = aligner_after(self._first, options).align(first.picture, [each.witness for each in further])
             pictures += [at.observed, at.witnesses, at.error]
         return tuple(pictures)
 

@@ -213,7 +213,7 @@ def learn(
     # Forward: a pair out of the teacher's rain, and the terms; then those of windows as they are.
     nets, optimizers = learner.nets, learner.optimizers
     generator = torch.Generator().manual_seed(_PASTE_SEED + config.seed * config.steps + step)
-    rain, is_dried = teacher_rain(batch, teacher), learner.net.config.is_dried
+    rain, is_dried = teacher_rain(batch, teacher), learner.net.config.first is not None
     pair = recycle(batch.observed, batch.witnesses, rain, generator, options=config.recycle, is_dried=is_dried)
     pair = with_truths(pair, batch)
     background, terms = forward(learner.net, pair, batch, config)
@@ -246,7 +246,7 @@ def windows_of(config: TrainConfig, on_event: OnEvent = ignore) -> Windows:
 def cut_of(config: TrainConfig, size: GateConfig) -> Cut:
     """The windows that a step learns from: as a gate of that size sees them, and in as many views as the terms do."""
     views = views_of(config.weights, config.contrast)
-    return Cut(radius=size.radius, is_dried=size.is_dried, patch=config.patch, batch=config.batch, views=views)
+    return Cut(radius=size.radius, first=size.first, patch=config.patch, batch=config.batch, views=views)
 
 
 def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
