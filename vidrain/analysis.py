@@ -23,7 +23,7 @@ from vidrain.decompose import decompose
 from vidrain.dimension import levina_bickel, two_nearest
 from vidrain.errors import InputError
 from vidrain.model.planes import ranked
-from vidrain.shots import ShotOptions, is_repeat
+from vidrain.shots import ShotOptions, as_judged, is_repeat
 from vidrain.types import Aligned, Sight
 from vidrain.video.decode import open_video
 from vidrain.watchdog import STALL_S, Watchdog
@@ -131,7 +131,9 @@ class _Sampler:
 
     def _is_repeat(self, aligned: Aligned) -> bool:
         """Whether this is the last frame again: its patches would have neighbours at next to no distance."""
-        before, self._before = self._before, guide_of(aligned.observed, AlignOptions())
+        _, height, width = aligned.observed.shape
+        guide = as_judged(guide_of(aligned.observed, AlignOptions()), (height, width))
+        before, self._before = self._before, guide
         return before is not None and is_repeat(before, self._before, ShotOptions())
 
     def _keep(self, aligned: Aligned, removed: Tensor) -> None:

@@ -19,7 +19,7 @@ from vidrain.model.streaks import Doubts, share_of_rain, shrink_of
 from vidrain.types import Aligned, Sight
 
 _WIDEST = 8  # frames; the window grows with four times the radius
-_MOST_PASSES = 3  # each takes the time of the first
+_MOST_PASSES = 3  # each takes more time than the first
 
 
 @dataclass(frozen=True)

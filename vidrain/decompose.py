@@ -25,7 +25,7 @@ from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.layers import subtract
-from vidrain.shots import ShotOptions, Step, choose_witnesses, step_between
+from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
@@ -90,7 +90,8 @@ def aligner_after(first: Decomposer | None, options: AlignOptions) -> Aligner:
     Finely, there: on the development clips 0.8 dB more gain for a camera that moves and the same for a still one, where
     rain as filmed leads a fine flow astray (docs/quality.md).
     """
-    return Aligner(replace(options, preset=options.preset or ("fast" if first is None else "fine")))
+    is_dried = first is not None and options.preset is None
+    return Aligner(replace(options, preset="fine") if is_dried else options)
 
 
 def context_of(decomposer: Decomposer) -> int:
@@ -161,10 +162,16 @@ def judged(pictures: Iterable[tuple[Source, Picture]], options: ShotOptions) -> 
     shot = 0
     for source, picture in pictures:
         with _enough_memory(picture.pixels.shape):
-            step = Step.NEW if before is None else step_between(before.guide, picture.guide, options)
+            step = Step.NEW if before is None else step_of(before, picture, options)
         shot += step is Step.CUT
         yield Judged(source, picture, picture, step, shot)
         before = picture
+
+
+def step_of(before: Picture, after: Picture, options: ShotOptions) -> Step:
+    """What lies between two adjacent pictures."""
+    first, second = (as_judged(each.guide, (each.pixels.shape[1], each.pixels.shape[2])) for each in (before, after))
+    return step_between(first, second, options)
 
 
 def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeOptions) -> Iterator[Judged[Source]]:

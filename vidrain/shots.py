@@ -3,6 +3,7 @@
 Pure rules on guide pictures and on the verdicts about single steps; knows nothing of flow fields kept elsewhere,
 of rain or of files.
 
+    guides = [as_judged(guide, (720, 1280)) for guide in guides]
     steps = [step_between(a, b, options) for a, b in pairwise(guides)]   # each step is judged once
     choose_witnesses(steps, center=3, radius=2)                          # positions, e.g. [2, 1, 4, 5]
 """
@@ -19,6 +20,7 @@ import numpy.typing as npt
 Guide = npt.NDArray[np.uint8]
 
 _THUMB = (96, 54)  # (width, height): blurs rain and noise away, keeps what a shot shows
+_SCALE, _SIDE = 0.5, 180  # of the pictures that the thresholds below were found on
 _REPEAT_BLOCK = 8  # guide pixels; a drop fills a good part of such a block, so its mean moves
 
 
@@ -50,8 +52,21 @@ class ShotOptions:
     repeat_block: float = 3.5
 
 
+def as_judged(guide: Guide, size: tuple[int, int]) -> Guide:
+    """A guide of a frame of `size`, (rows, columns), at the size that the thresholds are for.
+
+    That is half of the frame, and 180 pixels at least along the shorter side. On more pixels compression counts for
+    more: of frames that are repeats, reduced to 360 lines and coded at crf 20, 87 of 100 are seen, on 360 lines 62.
+    """
+    scale = min(1.0, max(_SCALE, _SIDE / min(size)))
+    height, width = (max(1, round(side * scale)) for side in size)
+    if guide.shape[0] <= height:
+        return guide
+    return cv2.resize(guide, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
 def step_between(before: Guide, after: Guide, options: ShotOptions) -> Step:
-    """The verdict on two adjacent frames, from their guides [h, w] uint8."""
+    """The verdict on two adjacent frames, from their guides [h, w] uint8 `as_judged`."""
     if is_repeat(before, after, options):
         return Step.REPEAT
     return Step.CUT if is_cut(before, after, options) else Step.NEW

@@ -1,8 +1,9 @@
 """Choosing a model by name, reading its weights and writing them. Safetensors only: no file that could run code.
 
 Knows nothing of video. The head of a file of weights of a gate says what they are for: `model`, `config` (JSON),
-`version` of the planes they were trained on, and `hash` over the tensors; weights that were fitted to footage say
-besides how, under `adapted` (JSON).
+`version` of the planes they were trained on, and `hash` over the tensors; where another gate takes the rain off first
+also `first`, the hash of its weights: with no others they are used, so a file stands for all that a model does. Weights
+that were fitted to footage say besides how, under `adapted` (JSON).
 
     model = load_model("nlcl", weights=Path("nlcl.safetensors"), statistics="frozen")
     decomposer = load_model("gate-s", weights="gate-s.safetensors")
@@ -75,10 +76,23 @@ def _decomposer(net: Gate) -> GateDecomposer:
 
 
 def pass_before(name: str | None) -> Decomposer | None:
-    """The model called `name` as it comes with vidrain, to take the rain off neighbours; None for None."""
+    """The model called `name` as it comes with vidrain, to take the rain off neighbours; None for None.
+
+    One that has a pass before itself is a ValueError: training knows of a single one.
+    """
     if name is None:
         return None
-    return Baseline(BaselineOptions()) if name == "baseline" else _decomposer(_load_gate(name, None))
+    found = Baseline(BaselineOptions()) if name == "baseline" else _decomposer(_load_gate(name, None))
+    if found.first is not None:
+        raise ValueError(f"{name} has a pass before itself, and cannot be one")
+    return found
+
+
+def first_hash(name: str) -> str | None:
+    """Hash of the weights behind which the gate called `name` works; None where it is the first, or they are none."""
+    first = CONFIGS[name].first
+    path = None if first is None else weights_of(first, None)
+    return None if path is None else read_header(path)["hash"]
 
 
 def load_decomposer(name: str, weights: Path | None, *, baseline: BaselineOptions, nlcl: NlclOptions) -> Decomposer:
@@ -114,6 +128,8 @@ def packed_gate(name: str, tensors: Mapping[str, Tensor], said: Mapping[str, str
     """The content of a file of weights of the gate called `name`, ready to be written. said: more for its head."""
     held = {key: tensor.detach().cpu().contiguous() for key, tensor in sorted(tensors.items())}
     head = {"model": name, "config": _config_of(name), "version": _VERSION, "hash": hash_of(held), **(said or {})}
+    if (first := first_hash(name)) is not None:
+        head["first"] = first
     return _in_order(save(held, head))
 
 
@@ -153,6 +169,10 @@ def _load_gate(name: str, weights: Path | None) -> Gate:
     if (header.get("version"), header.get("config")) != (_VERSION, _config_of(name)):
         version = f"version {header.get('version')}, wanted {_VERSION}"
         raise ModelError(f"{weights}: was made for another {name} ({version}); train it again")
+    if header.get("first") != (due := first_hash(name)):
+        found, wanted = (str(which)[:12] for which in (header.get("first"), due))
+        behind = f"another {CONFIGS[name].first} ({found}, here {wanted})"
+        raise ModelError(f"{weights}: was trained behind {behind}; train it again")
     with torch.device("meta"):  # no random numbers are drawn for what is overwritten anyway
         net = Gate(CONFIGS[name])
     _require(tensors, net.state_dict(), str(weights), "its model does not have", "get the file again")

@@ -13,7 +13,7 @@ from vidrain.decompose import decompose
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.model.streaks import Doubts
 from vidrain.video.decode import open_video
-from vidrain.weights import packed_gate, pass_before
+from vidrain.weights import load_model, packed_gate
 
 # One-sided median: all that exceeds M, nothing doubted.
 PLAIN = BaselineOptions(doubts=Doubts(trust=1, spread=0, edge=0, darkening=0, thickness=0, opacity=0, line=0))
@@ -26,7 +26,7 @@ class AfterAnother(Baseline):
 
     def __init__(self, name: str | None) -> None:
         super().__init__(PLAIN)
-        self.first = pass_before(name)
+        self.first = None if name is None else load_model(name)
 
 
 def constant_gate(path: Path, name: str, bias: float) -> Path:

@@ -1,20 +1,26 @@
 """Windows to train on: what follows from the number of the step alone, and what never gets into a window."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.unit.test_clips import OPEN, write_painted
+from vidrain.baseline import Baseline, BaselineOptions
+from vidrain.decompose import decompose
 from vidrain.errors import InputError, UsageError
-from vidrain.events import Notice
+from vidrain.events import Notice, ignore
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
-from vidrain.train.footage import clips_at, open_footage
+from vidrain.train.footage import _InOrder, clips_at, open_footage
 from vidrain.train.window import error_of, layers_of, seen_from
+from vidrain.types import Aligned
 from vidrain.video.color import conversion_for, to_luma, upright
 from vidrain.video.decode import open_video
+from vidrain.weights import pass_before
 
 CUT = Cut(radius=2, patch=48, batch=3, first="baseline")
 SMALL = {"crop": 80, "readings": 4, "crops_per_reading": 2, "refresh": 2}
@@ -130,6 +136,30 @@ def test_witnesses_are_dried_only_for_gates_that_see_them_so(tmp_path: Path) -> 
     amount = filmed.rain.mean()
     assert amount > 0.003
     assert 0.6 < float((filmed.witnesses - dried.witnesses).mean() / amount) < 1.2
+
+
+@pytest.mark.parametrize("first", [None, "baseline", "gate-s"])
+def test_a_window_is_what_a_model_is_shown_where_a_video_is_cleaned(first: str | None, samples: Path) -> None:
+    """Its witnesses dried by the same pass before, and followed as finely."""
+    path = samples / "rotated.mp4"
+    video = open_video(path)
+    clip = _InOrder(path, 30.0, video)
+    asked = Windows(DataOptions(strides=(1,)), replace(CUT, first=first), seed=0, tell=ignore, rainy=[clip])
+    observed, witnesses, error, *_ = asked._somewhere(clip, torch.Generator().manual_seed(1), 0, "rainy")
+    shown: list[Aligned] = []
+
+    class Looking(Baseline):
+        wants_error = True  # type: ignore[assignment]
+        first: Any = pass_before(asked._cut.first)
+
+        def __call__(self, aligned: Aligned) -> torch.Tensor:
+            shown.append(aligned)
+            return torch.zeros_like(aligned.observed)
+
+    list(decompose(video.frames(), video.info, Looking(BaselineOptions())))
+    due = next(aligned for aligned in shown if torch.equal(aligned.observed, observed))
+    assert torch.equal(witnesses, due.witnesses)
+    assert torch.equal(error, due.error)
 
 
 def test_the_window_beside_is_of_the_frame_before_at_the_same_place(tmp_path: Path) -> None:

@@ -219,6 +219,16 @@ def test_it_runs_on_a_gpu(samples: Path, tmp_path: Path) -> None:
     assert load_model("gate-s", report.weights).radius == 2
 
 
+def test_a_run_does_not_go_on_behind_another_first_pass(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(samples, model="gate-l", steps=1)
+    train(settings, tmp_path / "run")
+    monkeypatch.setattr("vidrain.train.run.first_hash", lambda name: "another")
+    with pytest.raises(UsageError, match=r"first=another, but the run there has first=[0-9a-f]{64}"):
+        train(settings, tmp_path / "run")
+
+
 @pytest.mark.parametrize("name", ["gate-s", "gate-l"])
 def test_neighbours_get_the_rain_that_the_gate_will_see_on_them(name: str, samples: Path) -> None:
     """What a first pass leaves of it, where there is one; else the whole."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrain.shots import ShotOptions, Step, choose_witnesses, is_cut, is_repeat, step_between
+from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, is_cut, is_repeat, step_between
 
 NEW, REPEAT, CUT = Step.NEW, Step.REPEAT, Step.CUT
 OPTIONS = ShotOptions()
@@ -64,6 +64,33 @@ def test_noise_on_a_grey_wall_is_no_cut() -> None:
 def test_a_grey_frame_of_another_brightness_is_a_cut() -> None:
     """Correlation says nothing here; the difference decides."""
     assert is_cut(np.full((180, 320), 16, np.uint8), np.full((180, 320), 200, np.uint8), OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("guide", "frame", "due"),
+    [
+        ((360, 640), (360, 640), (180, 320)),
+        ((360, 480), (480, 640), (240, 320)),
+        ((360, 640), (720, 1280), (360, 640)),
+        ((180, 320), (720, 1280), (180, 320)),  # by a smaller align.scale
+        ((200, 260), (200, 260), (180, 234)),
+        ((90, 120), (90, 120), (90, 120)),
+    ],
+)
+def test_steps_are_judged_at_the_size_that_their_thresholds_are_for(
+    guide: tuple[int, int], frame: tuple[int, int], due: tuple[int, int]
+) -> None:
+    assert as_judged(np.zeros(guide, np.uint8), frame).shape == due
+
+
+def test_a_repeat_in_a_small_video_is_known_at_half_its_size() -> None:
+    """Where flow is measured at full size: compression changes single pixels."""
+    first = cv2.resize(view(canvas(3)), (640, 360), interpolation=cv2.INTER_CUBIC)
+    random = np.random.default_rng(1)
+    steps = random.choice([-1, 0, 1], first.shape, p=[0.06, 0.88, 0.06])
+    again = np.clip(first + steps, 0, 255).astype(np.uint8)
+    assert not is_repeat(first, again, OPTIONS)
+    assert is_repeat(*(as_judged(guide, (360, 640)) for guide in (first, again)), OPTIONS)
 
 
 def test_the_same_frame_again_is_a_repeat_but_for_compression() -> None:

@@ -27,11 +27,12 @@ from vidrain.decompose import (
     context_of,
     layers_of,
     picture_of,
+    step_of,
     taken_from,
 )
 from vidrain.model.nlcl import Nlcl
 from vidrain.separate import in_threads
-from vidrain.shots import Step, step_between
+from vidrain.shots import Step
 from vidrain.types import Decomposer, Frame, Layers, Sight, VideoInfo
 from vidrain.video.color import conversion_for, to_rgb
 from vidrain.video.decode import Video, open_video
@@ -184,7 +185,7 @@ def _looked_at(
     """A frame ready to bear witness, and compared with the one before."""
     picture = picture_of(frame, info, options, sight)
     for other in before:
-        step_between(other.picture.guide, picture.guide, options.shots)
+        step_of(other.picture, picture, options.shots)
     return Judged(frame, picture, picture, Step.NEW, 0)
 
 

@@ -115,14 +115,10 @@ def ranked(values: Sequence[Tensor]) -> Ranked:
     """
     if len(values) == 4:  # the common case in half the steps
         a, b, c, d = values
-        first, second = _exchanged(a, b), _exchanged(c, d)
-        low, high = torch.maximum(first[0], second[0]), torch.minimum(first[1], second[1])
-        return Ranked(
-            torch.minimum(first[0], second[0]),
-            torch.minimum(low, high),
-            torch.add(low, high).div_(2),
-            torch.maximum(first[1], second[1]),
-        )
+        (low, high), (dark, bright) = _exchanged(a, b), _exchanged(c, d)
+        inner, outer = torch.maximum(low, dark), torch.minimum(high, bright)  # the middle two, in any order
+        second, middle = torch.minimum(inner, outer), inner.add_(outer).div_(2)
+        return Ranked(torch.minimum(low, dark), second, middle, torch.maximum(high, bright))
     ordered = list(values)
     count = len(ordered)
     for done in range(count - 1):

@@ -99,7 +99,7 @@ class Batch(NamedTuple):
     """Aligned windows side by side, K witnesses each.
 
     observed: [N, 1, P, P]; witnesses: [N, K, 1, P, P]; error: [N, K, P, P], as `types.Aligned` has them.
-    The witnesses are as a gate will see them: frames as observed, or what the baseline left of them.
+    The witnesses are as a gate will see them: frames as observed, or what a pass before left of them (`Cut.first`).
     rain: [N, 1, P, P], what the baseline takes away, judged on the whole picture. truth: [N, 1, P, P], the observation
     without rain where that is told (rendered, settled, or there was none), itself elsewhere; known: [N, 1, P, P], 1
     where it is told, else 0. is_clean, is_told: [N] bool, whether there is no rain, and whether the truth is told.
@@ -307,8 +307,8 @@ class Windows:
         pictures = [own.observed, own.witnesses, own.error, rain, *told]
         if filmed:
             pictures += [aligned.witnesses[count], center.witness.pixels]
-        for first, *further in beside:
-            at = aligner_after(self._first, options).align(first.picture, [each.witness for each in further])
+        for frame, *further in beside:
+            at = aligner_after(self._first, options).align(frame.picture, [each.witness for each in further])
             pictures += [at.observed, at.witnesses, at.error]
         return tuple(pictures)
 

@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 from vidrain import __version__
 from vidrain.errors import InputError, OutputError, UsageError
 from vidrain.outputs import claimed
+from vidrain.weights import first_hash
 
 _NAME = "checkpoint.pt"
 _VERSION = 1
@@ -57,7 +58,7 @@ def save_state(run_dir: Path, state: State, config: Any, step: int) -> None:
     """Write the checkpoint after `step` steps. config: the dataclass of the run's settings. Raises OutputError."""
     content = {
         "version": _VERSION,
-        "settings": json.dumps(_flat(asdict(config)), sort_keys=True),
+        "settings": json.dumps(_settings(config), sort_keys=True),
         "step": step,
         "nets": {name: net.state_dict() for name, net in state.nets.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in state.optimizers.items()},
@@ -81,7 +82,7 @@ def load_state(run_dir: Path, state: State, config: Any) -> int:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["version"] != _VERSION:
             raise ValueError(f"version {content['version']}")
-        _refuse_other_settings(run_dir, json.loads(content["settings"]), _flat(asdict(config)))
+        _refuse_other_settings(run_dir, json.loads(content["settings"]), _settings(config))
         for name, net in state.nets.items():
             net.load_state_dict(content["nets"][name])
         for name, optimizer in state.optimizers.items():
@@ -97,6 +98,11 @@ def _refuse_other_settings(run_dir: Path, before: Mapping[str, Any], now: Mappin
         if key not in _FREE and before.get(key) != now.get(key):
             found = f"{key}={now.get(key)}, but the run there has {key}={before.get(key)}"
             raise UsageError(f"{run_dir}: {found}; go on with its config.yaml, or choose another -o")
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """Settings by dotted keys, and `first`: the weights that take the rain off what is learned from."""
+    return _flat(asdict(config)) | {"first": first_hash(config.model)}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
