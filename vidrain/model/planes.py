@@ -117,7 +117,7 @@ def ranked(values: Sequence[Tensor]) -> Ranked:
         a, b, c, d = values
         (low, high), (dark, bright) = _exchanged(a, b), _exchanged(c, d)
         inner, outer = torch.maximum(low, dark), torch.minimum(high, bright)  # the middle two, in any order
-        second, middle = torch.minimum(inner, outer), inner.add_(outer).div_(2)
+        second, middle = torch.minimum(inner, outer), torch.add(inner, outer).div_(2)
         return Ranked(torch.minimum(low, dark), second, middle, torch.maximum(high, bright))
     ordered = list(values)
     count = len(ordered)
