@@ -87,8 +87,8 @@ def reach_of(radius: int) -> int:
 def aligner_after(first: Decomposer | None, options: AlignOptions) -> Aligner:
     """What follows the motion of pictures that `first`, if any, has taken the rain off.
 
-    Finely, there: on the development clips 0.8 dB more gain for a camera that moves and the same for a still one, where
-    rain as filmed leads a fine flow astray (docs/quality.md).
+    Finely, there: 0.6 dB more gain where the camera moves and 0.2 dB less where it is still, by two passes of the
+    baseline (docs/quality.md). On rain as filmed that would be 0.4 dB more and 0.8 dB less.
     """
     is_dried = first is not None and options.preset is None
     return Aligner(replace(options, preset="fine") if is_dried else options)
@@ -177,7 +177,7 @@ def step_of(before: Picture, after: Picture, options: ShotOptions) -> Step:
 def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeOptions) -> Iterator[Judged[Source]]:
     """The same, but bearing witness, and followed in their motion, as `first` leaves them. Holds one window at a time.
 
-    On two clips of known rain the baseline gains 0.7 and 4.2 dB by witnesses whose rain is gone (docs/quality.md).
+    On two clips of known rain the baseline gains 1.2 and 3.7 dB by witnesses whose rain is gone (docs/quality.md).
     """
     if first.first is not None:
         seen = dried(seen, first.first, options)

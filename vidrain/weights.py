@@ -176,7 +176,7 @@ def _load_gate(name: str, weights: Path | None) -> Gate:
     if header.get("first") != (due := first_hash(name)):
         found, wanted = (str(which)[:12] for which in (header.get("first"), due))
         behind = f"another {CONFIGS[name].first} ({found}, here {wanted})"
-        raise ModelError(f"{weights}: was trained behind {behind}; train it again")
+        raise ModelError(f"{weights}: works behind {behind}; train it again")
     with torch.device("meta"):  # no random numbers are drawn for what is overwritten anyway
         net = Gate(CONFIGS[name])
     _require(tensors, net.state_dict(), str(weights), "its model does not have", "get the file again")

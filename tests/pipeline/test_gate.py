@@ -26,7 +26,9 @@ class AfterAnother(Baseline):
 
     def __init__(self, name: str | None) -> None:
         super().__init__(PLAIN)
-        self.first = None if name is None else load_model(name)
+        if name is not None:
+            self.first = load_model(name)
+            self.first.net.strength.fill_(1)
 
 
 def constant_gate(path: Path, name: str, bias: float) -> Path:

@@ -101,7 +101,7 @@ def lower_median(values: list[float]) -> float:
 def test_windows_of_real_rain_come_with_it(samples: Path) -> None:
     """On rain that was rendered, so that the truth can be checked."""
     options = DataOptions(
-        rainy=(str(samples / "street.mp4"),), settled_share=0.5, crop=80, readings=4, crops_per_reading=3, refresh=9
+        rainy=(str(samples / "rotated.mp4"),), settled_share=0.5, crop=80, readings=4, crops_per_reading=3, refresh=9
     )
     batch = Windows(
         options, Cut(radius=2, patch=64, batch=12, first="baseline"), seed=0, tell=lambda notice: None

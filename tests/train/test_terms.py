@@ -29,7 +29,7 @@ def with_all(samples: Path, **changes: object) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def batch(samples: Path) -> Batch:
-    data = DataOptions(rainy=(str(samples / "street.mp4"),), crop=96, readings=2, crops_per_reading=2)
+    data = DataOptions(rainy=(str(samples / "rotated.mp4"),), crop=96, readings=2, crops_per_reading=2)
     return Windows(
         data, Cut(radius=2, patch=96, batch=3, first="baseline", views=2), seed=0, tell=lambda notice: None
     ).batch(0)

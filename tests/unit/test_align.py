@@ -90,6 +90,13 @@ def test_streaks_do_not_lead_the_flow_astray() -> None:
     assert missed < 0.7 * astray
 
 
+def test_without_a_word_on_it_the_flow_is_fast() -> None:
+    guides = [one.guide for one in panned(2)]
+    due = Aligner(AlignOptions(preset="fast"))._flow(*guides, None)
+    np.testing.assert_array_equal(Aligner(OPTIONS)._flow(*guides, None), due)
+    assert not np.array_equal(Aligner(AlignOptions(preset="fine"))._flow(*guides, None), due)
+
+
 def test_a_fine_flow_follows_what_is_narrow() -> None:
     """A post before a scene that stands still, moving by itself."""
     scene = landscape()

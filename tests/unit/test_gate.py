@@ -304,7 +304,7 @@ def test_weights_that_do_not_fit(change: Change, said: str, file: Path, tmp_path
     assert "\n" not in str(raised.value)
 
 
-def test_a_second_pass_works_behind_the_first_that_it_was_trained_with(tmp_path: Path) -> None:
+def test_a_second_pass_works_behind_the_first_that_its_file_names(tmp_path: Path) -> None:
     """So that its own file stands for all that it does, wherever results are told apart by a hash of that."""
     shipped = weights_of("gate-s", None)
     assert shipped is not None
