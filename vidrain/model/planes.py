@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vidrain.model.streaks import Doubts, share_of_rain
 
-# Less on trust than the baseline: what else is rain a gate learns. The two-pass baseline did less harm for it.
+# Less is taken on trust than by the baseline: which of the rest is rain, a gate learns.
 _DOUBTS = Doubts(trust=0.5)
 _DIFFERENCE = 8.0  # rain brightens by about a tenth of the range: differences enter a network at its own scale
 

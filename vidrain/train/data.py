@@ -276,10 +276,8 @@ class Windows:
         if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + wants_beside:
             return ()
         if before is not None:
-            aligner, windows = (
-                aligner_after(before.first, options.align),
-                list(sliding_windows(seen, reach_of(before.radius))),
-            )
+            aligner = aligner_after(before.first, options.align)
+            windows = list(sliding_windows(seen, reach_of(before.radius)))
             for i in sorted({*centers, *chosen[0], *chosen[-1]}):
                 seen[i] = dry(windows[i], before, aligner, options)
         views = [[seen[i] for i in (center, *found)] for center, found in zip(centers, chosen, strict=True)]
