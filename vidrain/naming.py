@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 LONGEST_NAME = 255  # bytes, on every common file system
+_LONGER = len("..new")  # of a file that is put down all at once, until it is whole
 _DIGITS = 12  # of a hash that tells shortened names apart
 
 
@@ -13,6 +14,14 @@ def partial_of(target: Path, suffix: str | None = None) -> Path:
     name = f".{target.name}.partial{target.suffix if suffix is None else suffix}"
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.partial"
+    return target.with_name(name)
+
+
+def receipt_beside(target: Path) -> Path:
+    """Where it is put down that `target` gets its name: hidden, beside it; what is written first has a longer name."""
+    name = f".{target.name}.done"
+    if len(os.fsencode(name)) + _LONGER > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.done"
     return target.with_name(name)
 
 

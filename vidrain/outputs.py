@@ -13,8 +13,8 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vidrain import leftovers
@@ -29,8 +29,8 @@ _receipts: list[Path] = []  # where it is put down, the last one counts, which f
 class Claim:
     """One target that this process alone may write; `partial` is where to write it."""
 
-    def __init__(self, target: Path, partial: Path, *, force: bool) -> None:
-        self.target, self.partial, self._force = target, partial, force
+    def __init__(self, target: Path, partial: Path, *, force: bool, ours: list[int] | None = None) -> None:
+        self.target, self.partial, self._force, self._ours = target, partial, force, ours
 
     def write(self, content: bytes) -> None:
         """Write all of the partial file; OutputError where there is no room."""
@@ -39,7 +39,7 @@ class Claim:
 
     def make_ready(self) -> None:
         """Put the finished partial file on the disk; OutputError if it could not get its final name."""
-        if _found(self.target) is not None and not self._force:
+        if _found(self.target) is not None and not self._force and fingerprint(self.target) != self._ours:
             raise OutputError(f"{self.target}: appeared while this ran; it is kept, use --force to replace it")
         with written(self.target):
             sync(self.partial)
@@ -62,16 +62,17 @@ def written(target: Path) -> Iterator[None]:
         raise OutputError(f"{target}: cannot be written ({why}); check space and rights") from error
 
 
-def publish_all(claims: Collection[Claim]) -> None:
-    """Publish what belongs together, one after the other, after making sure that each can be.
+def publish_all(claims: Collection[Claim], note: Callable[[], None] = lambda: None) -> None:
+    """Publish what belongs together, one after the other, after making sure that each can be, and a `note` of it.
 
     An OutputError in the middle names what has its name already.
     """
     for claim in claims:
         claim.make_ready()
+    _past_return.update(claim.target for claim in claims)
     if _receipts:
         put(_receipts[-1], json.dumps({str(claim.target): fingerprint(claim.partial) for claim in claims}).encode())
-    _past_return.update(claim.target for claim in claims)
+    note()
     done: list[str] = []
     for claim in claims:
         try:
@@ -136,16 +137,16 @@ def refuse_within(source: Path, folder: Path) -> None:
 
 
 @contextmanager
-def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
+def claimed(target: Path, *, force: bool, ours: list[int] | None = None) -> Iterator[Claim]:
     """Claim `target`; what was not published is removed at the end, but for what another host may have written there.
 
-    Raises OutputError where the target exists (without `force`) or its folder takes no file, BusyError where
-    another process holds the claim.
+    Raises OutputError where the target exists (without `force`, and its `fingerprint` is not `ours`) or its folder
+    takes no file, BusyError where another process holds the claim.
     """
     found = _found(target)
     if found is not None and stat.S_ISDIR(found.st_mode):
         raise OutputError(f"{target}: is a folder; name the file to write")
-    if found is not None and not force:
+    if found is not None and not force and fingerprint(target) != ours:
         raise OutputError(f"{target}: exists already; use --force to replace it, or another -o")
     partial = partial_of(target)
     lock = _locked(partial, target)
@@ -157,7 +158,7 @@ def claimed(target: Path, *, force: bool) -> Iterator[Claim]:
     leftovers.files[partial] = lambda: _same_file(lock, partial)
     is_theirs = False
     try:
-        yield Claim(target, partial, force=force)
+        yield Claim(target, partial, force=force, ours=ours)
     except BusyError:
         is_theirs = os.fstat(lock).st_size > 0
         raise
@@ -384,7 +385,12 @@ def put(path: Path, content: bytes) -> None:
     """All of a file at once: whoever reads it meanwhile, or after a kill, finds the old or the new one."""
     fresh = path.with_name(f".{path.name}.new")
     with written(path):
-        fresh.write_bytes(content)
-        sync(fresh)
-        fresh.replace(path)
+        try:
+            fresh.write_bytes(content)
+            sync(fresh)
+            fresh.replace(path)
+        except OSError:
+            with suppress(OSError):
+                fresh.unlink()
+            raise
         sync(path.parent)

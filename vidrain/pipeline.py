@@ -25,8 +25,9 @@ from vidrain.model.gate import GateDecomposer
 from vidrain.outputs import Claim, claimed, publish_all
 from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, report_of
 from vidrain.segments.fill import Filling, restarts
-from vidrain.segments.folder import Unfinished, unfinished
+from vidrain.segments.folder import Unfinished, drop_rests, unfinished
 from vidrain.segments.plan import facts_of, planned, why_in_one_go
+from vidrain.segments.receipt import Receipt, receipt_for
 from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_what_needs_one, spare_for, time_error
 from vidrain.types import Decomposer
 from vidrain.video.decode import Video, open_video
@@ -65,16 +66,16 @@ def clean(
         load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl) for job in jobs
     ]
     Unfinished(jobs[0].clean.target).refuse_busy()
+    drop_rests(jobs[0].clean.target)
+    facts, total = facts_of(jobs, before, options), sum(job.frames for job in jobs)
     with ExitStack() as stack:
-        claims = {
-            role: stack.enter_context(claimed(target, force=options.force)) for role, target in jobs[0].targets.items()
-        }
-        partials = {role: claim.partial for role, claim in claims.items()}
-        if len(jobs) > 1:
-            partials["spare"] = stack.enter_context(claimed(spare_for(claims["clean"].target), force=True)).partial
+        receipt = stack.enter_context(receipt_for(jobs[0].clean.target, facts))
+        claims, partials = _claims(jobs, receipt, options, stack)
         work = stack.enter_context(unfinished(claims["clean"].target))
+        if not options.fresh and (kept := receipt.report(jobs[0].targets)) is not None:
+            work.take_over(facts)
+            return _told_again(replace(kept, source=path), jobs, on_event)
         stack.enter_context(lost_if_gone(path))
-        facts, total = facts_of(jobs, before, options), sum(job.frames for job in jobs)
         said = work.begin(facts, total=total, threads=torch.get_num_threads(), fresh=options.fresh)
         stack.enter_context(computing_with(work.threads))
         adapted = adapted_for(jobs, options, before, work.adapted, on_event) if options.adapt.is_wanted else None
@@ -94,17 +95,46 @@ def clean(
         done = _passes(jobs, partials, decomposers, options, work, on_event)
         _refuse_changed(jobs[0].watchdog, before)
         finished = _finished(claims, done)
+        late = _late(claims, finished, done)
+        outputs = {role: claim.target for role, claim in finished.items()}
+        outcome = adapted.outcome if adapted is not None else None
+        report = report_of(done, outputs, (*notices, *late), adaptation=outcome, seconds=monotonic() - began)
         work.refuse_lost()
-        publish_all(finished.values())
-    late = list(dict.fromkeys(notice for each in done for notice in each.notices()))
-    late += [_stale(claim.target) for role, claim in claims.items() if role not in finished and claim.target.exists()]
+        publish_all(finished.values(), lambda: receipt.put(jobs[0].targets, finished, report))
     for notice in late:
         on_event(notice)
-    outputs = {role: claim.target for role, claim in finished.items()}
-    outcome = adapted.outcome if adapted is not None else None
-    report = report_of(done, outputs, (*notices, *late), adaptation=outcome, seconds=monotonic() - began)
     on_event(done_event(report))
     return report
+
+
+def _claims(
+    jobs: Sequence[Job], receipt: Receipt, options: CleanOptions, stack: ExitStack
+) -> tuple[dict[str, Claim], dict[str, Path]]:
+    """Role -> what is to be written, and where; what a run that was killed gave its name already may be replaced."""
+    claims = {
+        role: stack.enter_context(claimed(target, force=options.force, ours=receipt.ours(role, target)))
+        for role, target in jobs[0].targets.items()
+    }
+    partials = {role: claim.partial for role, claim in claims.items()}
+    if len(jobs) > 1:
+        partials["spare"] = stack.enter_context(claimed(spare_for(claims["clean"].target), force=True)).partial
+    return claims, partials
+
+
+def _told_again(report: CleanReport, jobs: Sequence[Job], on_event: OnEvent) -> CleanReport:
+    """What a run would have told that was killed when all its outputs had their names."""
+    on_event(plan_event(jobs))
+    for notice in report.notices:
+        on_event(notice)
+    on_event(Resumed(frames=report.frames_out, total=report.frames_out))
+    on_event(done_event(report))
+    return report
+
+
+def _late(claims: Mapping[str, Claim], finished: Mapping[str, Claim], done: Sequence[Pass]) -> list[Notice]:
+    """What shows only afterwards."""
+    stale = [claim.target for role, claim in claims.items() if role not in finished and claim.target.exists()]
+    return [*dict.fromkeys(notice for each in done for notice in each.notices()), *map(_stale, stale)]
 
 
 def _refuse_changed(watchdog: Watchdog, before: Identity) -> None:

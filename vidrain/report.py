@@ -1,12 +1,13 @@
 """What was done to a file, put together from what each pass over it did and found. Does nothing itself."""
 
+import json
 import resource
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 from vidrain.amount import rain_curve
 from vidrain.conceal import Concealed, in_words
@@ -14,7 +15,7 @@ from vidrain.decompose import failed_frames
 from vidrain.events import FileDone, Notice, Plan
 from vidrain.job import Job
 from vidrain.missing import Missing
-from vidrain.train.adapt import Outcome
+from vidrain.train.adapt import Judged, Outcome
 from vidrain.video.verify import Expected, Verified
 
 _STRETCHES = 40  # that the rain of a whole file is told in: a small curve
@@ -162,6 +163,33 @@ def report_of(
         fps=frames_out / seconds,
         peak_memory_mib=_peak_memory_mib(),
     )
+
+
+def to_json(report: CleanReport) -> dict[str, Any]:
+    """A report as plain values of JSON."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(report), default=str))
+    return found
+
+
+def from_json(found: Mapping[str, Any], outputs: dict[str, Path]) -> CleanReport:
+    """The report that `to_json` was given, of `outputs`."""
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return CleanReport(
+        **plain
+        | {
+            "source": Path(found["source"]),
+            "outputs": outputs,
+            "missing": tuple((start, end) for start, end in found["missing"]),
+            "notices": tuple(Notice(**notice) for notice in found["notices"]),
+            "adaptation": found["adaptation"] and _outcome(found["adaptation"]),
+            "crops": {int(video): (width, height) for video, (width, height) in found["crops"].items()},
+        }
+    )
+
+
+def _outcome(found: Mapping[str, Any]) -> Outcome:
+    judged = {name: found[name] and Judged(*found[name]) for name in ("before", "after")}
+    return Outcome(**{**found, **judged})
 
 
 def plan_event(jobs: Sequence[Job]) -> Plan:

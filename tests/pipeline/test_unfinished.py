@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,62 @@ def test_what_a_kill_left_of_a_folder_that_was_being_removed_is_ours(name: str, 
         (folder_of(out) / name).write_bytes(b"half")
     package.clean(clip, out)
     assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.fault(25)
+@pytest.mark.parametrize("name", ["", "0-00000.clean", ".nfs0123", "mine.txt"])
+def test_rests_beside_a_finished_output_go(name: str, source: Path, out: Path, vidrain: Vidrain) -> None:
+    """Its folder was being removed when the power went, and nothing says any more that it was ours: it is kept."""
+    out.write_bytes(b"finished")
+    folder_of(out).mkdir()
+    if name:
+        (folder_of(out) / name).write_bytes(b"half")
+    ran = vidrain("clean", source, "-o", out)
+    assert (ran.code, "exists already" in ran.err, out.read_bytes()) == (5, True, b"finished")
+    assert folder_of(out).exists() == (name == "mine.txt")
+
+
+def killed_at_the_end(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is ended when its outputs have their names, and their folder is about to go."""
+
+    def end(path: Path, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", end)
+        package.clean(source, out)
+    assert folder_of(out).exists()
+
+
+@pytest.mark.fault(25)
+@pytest.mark.proves("exit 5")
+def test_what_took_the_place_of_a_finished_output_stays(
+    source: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at_the_end(source, out, monkeypatch)
+    due = out.read_bytes()
+    out.unlink()
+    out.write_bytes(due)
+    ran = vidrain("clean", source, "-o", out)
+    assert (ran.code, "exists already" in ran.err, out.read_bytes() == due) == (5, True, True)
+    out.unlink()
+    assert vidrain("clean", source, "-o", out).code == 0
+    assert outputs(out.parent) == {out.name: due}
+
+
+@pytest.mark.fault(25)
+def test_other_settings_do_not_pass_for_those_that_were_finished(
+    source: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is an output that was not asked for then taken for made; what is ours gives way to it."""
+    killed_at_the_end(source, out, monkeypatch)
+    due = out.read_bytes()
+    ran = vidrain("clean", source, "-o", out, "--crf", "30")
+    assert (ran.code, "exists already" in ran.err, out.read_bytes() == due) == (5, True, True)
+    ran = vidrain("clean", source, "-o", out, "--compare", out.with_name("compare.mp4"), "--json")
+    assert (ran.code, resumed(ran), "progress" in ran.out) == (0, [10], False)
+    assert sorted(outputs(out.parent)) == ["compare.mp4", out.name]
+    assert out.read_bytes() == due
 
 
 @pytest.mark.fault(25)

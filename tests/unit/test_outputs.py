@@ -13,7 +13,7 @@ import pytest
 
 from vidrain.errors import BusyError, OutputError, UsageError
 from vidrain.naming import beside
-from vidrain.outputs import Claim, claimed, publish_all, refuse_clashes
+from vidrain.outputs import Claim, claimed, publish_all, put, refuse_clashes
 
 HOLD = """
 import sys
@@ -331,3 +331,11 @@ def test_who_was_taken_for_dead_writes_into_a_file_of_its_own(tmp_path: Path) ->
             assert claim.partial.read_bytes() == b"whole"
             claim.publish()
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
+
+
+def test_what_cannot_be_put_down_leaves_nothing(tmp_path: Path) -> None:
+    """A folder in its place is to whoever writes it what a full disk is."""
+    (tmp_path / "it").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        put(tmp_path / "it", b"all of it")
+    assert list(tmp_path.iterdir()) == [tmp_path / "it"]

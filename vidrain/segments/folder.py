@@ -40,7 +40,7 @@ _INDEX = "index"  # of the source, for tasks
 # What may lie there without a plan: one was killed, or stopped beside a thread that wrote, while it cleared the folder.
 _RESTS = re.compile(
     r"\d+-\d{5}\.\w+|\.(\d+-\d{5}\.json|plan\.json|adapted\.safetensors|index)\.new|adapted\.safetensors|index"
-    r"|\.\d+-\d{5}\.\w+\.[0-9a-f]+|lease|\.now-.+"
+    r"|\.\d+-\d{5}\.\w+\.[0-9a-f]+|lease|\.now-.+|\.nfs.+"
 )
 _LATER = (StallError, SourceLost, DeviceError)  # of the errors below, those that it may mend
 _FOR_GOOD = (InputError, UsageError, ModelError, UntrueError)  # another try would do no better
@@ -131,6 +131,16 @@ class Unfinished:
                 plan = {"v": 1, "facts": facts, "frames": total, "threads": self.threads, "asked": self.asked}
                 put(self.path / _PLAN, json.dumps(plan).encode())
         return notices
+
+    def take_over(self, facts: Mapping[str, Any]) -> None:
+        """The output is finished: what lies here of it goes in the end; OutputError where that is of other `facts`."""
+        with written(self.target):
+            if self.path.exists():
+                if (found := self._plan()) is not None:
+                    self._refuse_other(found, facts, "work")
+                self._refuse_others()
+                self._is_ours = True
+        count_as_returned(self.target)
 
     def _taken_up(
         self, found: Mapping[str, Any], facts: Mapping[str, Any], *, fresh: bool
@@ -225,9 +235,14 @@ class Unfinished:
             if path.exists():
                 found = json.loads(path.read_bytes())
                 return {name: found[name] for name in ("facts", "frames", "threads")} | {"asked": found.get("asked")}
-            if not self.path.exists() or all(_RESTS.fullmatch(each.name) for each in self.path.iterdir()):
+            if not self.path.exists() or self.holds_rests:
                 return None
         raise OutputError(f"{self.path}: is no work of vidrain; move it away, or choose another -o")
+
+    @property
+    def holds_rests(self) -> bool:
+        """Whether the folder is there, and nothing in it but what a kill leaves of one that goes, or has just come."""
+        return self.path.is_dir() and all(_RESTS.fullmatch(each.name) for each in self.path.iterdir())
 
     def _recorded(self, which: str = "*-*") -> dict[tuple[int, int], Made]:
         """Segments whose files are what their records say."""
@@ -337,3 +352,11 @@ def unfinished(target: Path) -> Iterator[Unfinished]:
             work.close(keep=isinstance(error, _LATER) or not isinstance(error, _FOR_GOOD))
             raise
         work.close(keep=False)
+
+
+def drop_rests(target: Path) -> None:
+    """Remove what a kill left of the folder of an output that is finished, where nothing can go on from it."""
+    there = Unfinished(target)
+    if there.is_over and there.holds_rests:
+        with unfinished(target) as work:
+            work.take_over({})
