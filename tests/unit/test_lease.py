@@ -213,3 +213,21 @@ def test_an_end_without_unwinding_leaves_alone_what_another_took_over(is_lost: b
         before = {path for path in tmp_path.rglob("*") if path != half}
         abandon()
         assert set(tmp_path.rglob("*")) == (before if is_lost else set())
+
+
+def test_what_others_take_away_meanwhile_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that finds us busy looked at the clock of the file system, a task has ended: both remove files of theirs."""
+    folder, unlink = folder_of(tmp_path / "out.mp4"), Path.unlink
+    folder.mkdir()
+    theirs = [folder / ".now-elsewhere-7", folder / "0-00001.lease"]
+    for path in theirs:
+        path.touch()
+
+    def late(path: Path, missing_ok: bool = False) -> None:
+        for other in theirs:
+            unlink(other, missing_ok=True)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", late)
+    with cleaning(tmp_path / "out.mp4"):
+        assert {path.name for path in folder.iterdir()} == {"lease", "plan.json"}

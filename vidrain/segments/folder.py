@@ -317,7 +317,7 @@ class Unfinished:
         kept |= {_INDEX} if self.asked is not None else set()
         for path in self.path.iterdir():
             if path.name not in kept:
-                path.unlink()
+                path.unlink(missing_ok=True)  # whoever finds us busy, or a task that ends, takes its own away
 
     def close(self, *, keep: bool) -> None:
         """Leave what another run can go on from, if that is wanted and there is any; else nothing."""
