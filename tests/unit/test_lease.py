@@ -231,3 +231,26 @@ def test_what_others_take_away_meanwhile_is_gone(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Path, "unlink", late)
     with cleaning(tmp_path / "out.mp4"):
         assert {path.name for path in folder.iterdir()} == {"lease", "plan.json"}
+
+
+def test_a_folder_goes_though_its_lease_is_open_till_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS: who removes a file that is open there finds it under another name until it is closed."""
+    folder, unlink, close = folder_of(tmp_path / "out.mp4"), os.unlink, os.close
+
+    def renamed(path: str | Path, *, dir_fd: int | None = None) -> None:
+        if Path(path).name == "lease":
+            os.rename(path, ".nfs0123", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        else:
+            unlink(path, dir_fd=dir_fd)
+
+    def closed(descriptor: int) -> None:
+        close(descriptor)
+        with suppress(FileNotFoundError):
+            unlink(folder / ".nfs0123")
+
+    with monkeypatch.context() as patch:
+        with cleaning(tmp_path / "out.mp4"):
+            patch.setattr(os, "unlink", renamed)
+            lock = (folder / "lease").stat().st_ino
+            patch.setattr(os, "close", lambda fd: closed(fd) if os.fstat(fd).st_ino == lock else close(fd))
+        assert list(tmp_path.iterdir()) == []

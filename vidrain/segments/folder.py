@@ -86,7 +86,7 @@ class Unfinished:
         self._total = 0
         self._own, self._open = uuid4().hex[:8], set[Path]()  # no other process, whatever its host, writes there
         self._made: dict[tuple[int, int], Made] = {}
-        self._is_ours = False
+        self._is_ours = self._lingers = False
         self._lease = self.path / _LEASE  # what we work under
 
     @property
@@ -330,9 +330,16 @@ class Unfinished:
                 self._sweep(with_adapted=False)
         else:
             shutil.rmtree(self.path, ignore_errors=True)
+            self._lingers = self.path.exists()
         leftovers.forget(self.path)
         for path in self._open:
             leftovers.files.pop(path, None)
+
+    def leave(self) -> None:
+        """Once nothing is held any more: on NFS a lease that is open stays until then, and with it the folder."""
+        if self._lingers:
+            with suppress(OSError):
+                self.path.rmdir()
 
 
 def _head_of(source: Identity, index: bytes) -> bytes:
@@ -345,13 +352,16 @@ def unfinished(target: Path) -> Iterator[Unfinished]:
     """The folder of `target`, which this process has claimed: gone in the end, unless another run can go on from it."""
     leftovers.begin()
     work = Unfinished(target)
-    with work.held:
-        try:
-            yield work
-        except BaseException as error:
-            work.close(keep=isinstance(error, _LATER) or not isinstance(error, _FOR_GOOD))
-            raise
-        work.close(keep=False)
+    try:
+        with work.held:
+            try:
+                yield work
+            except BaseException as error:
+                work.close(keep=isinstance(error, _LATER) or not isinstance(error, _FOR_GOOD))
+                raise
+            work.close(keep=False)
+    finally:
+        work.leave()
 
 
 def drop_rests(target: Path) -> None:
