@@ -77,6 +77,32 @@ def test_sound_that_is_too_damaged_to_be_stored(
     assert len(ffmpeg_says.shown_frames(out).packets) == 28
 
 
+@pytest.mark.fault(9)
+@pytest.mark.parametrize("codec", ["ac3", "eac3"])
+def test_damaged_sound_that_is_refused_late(
+    codec: str, samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """MP4 looks into a packet when its turn comes, which waits for the pictures: that one is left out, and no other."""
+    whole, source = tmp_path / "whole.mkv", tmp_path / "hurt.mkv"
+    ffmpeg_says.quietly("-i", samples / "full_range.mp4", "-c:v", "copy", "-c:a", codec, whole)
+    with av.open(str(whole)) as sound, av.open(str(source), "w") as hurt:
+        targets = {stream.index: hurt.add_stream_from_template(stream) for stream in sound.streams}
+        count = 0
+        for packet in sound.demux():
+            if not packet.size:
+                continue
+            count += packet.stream.type == "audio"
+            broken = av.Packet(bytes(2) + bytes(packet)[2:]) if packet.stream.type == "audio" and count == 5 else packet
+            broken.pts, broken.dts, broken.duration = packet.pts, packet.dts, packet.duration
+            broken.time_base, broken.stream = packet.time_base, targets[packet.stream_index]
+            hurt.mux(broken)
+    due = ffmpeg_says.packets(whole, "0:a").contents
+    ran = vidrain("clean", source, "-o", out, *CHEAP)
+    assert (ran.code, f"1 packets of audio {codec} are damaged and left out" in ran.err) == (4, True), ran.err
+    assert ffmpeg_says.packets(out, "0:a").contents == [*due[:4], *due[5:]]
+    assert len(ffmpeg_says.shown_frames(out).packets) == 28
+
+
 @pytest.mark.fault(11)
 def test_damage_that_cannot_be_stored_is_the_fault_of_the_source(
     samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain

@@ -79,6 +79,7 @@ DOORS = {
             "carried",
             "subtitles",
             "mux",
+            "trial",
             "streams",
             "facts",
             "verify",

@@ -28,6 +28,7 @@ from vidrain.types import VideoInfo
 from vidrain.video.carried import CopyPlan, add_converted, add_like, described, is_cover, stream_metadata
 from vidrain.video.index import as_file, open_input, unbroken
 from vidrain.video.subtitles import TICK, converted, text_to_convert
+from vidrain.video.trial import REFUSED, Trial
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -82,7 +83,7 @@ class Copied:
         is_blank = self.kind == _TIMED_TEXT and bytes(packet) == _BLANK_LINE
         try:
             mux(packet)
-        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError):
+        except REFUSED:
             self.refused += 1
             return
         if is_blank:
@@ -175,6 +176,7 @@ class StreamCopy:
         self._stack = ExitStack()
         self._source = self._stack.enter_context(open_input(info.path))
         self._targets: dict[int, Stream] = {}
+        self._trials: dict[int, Trial] = {}
         self.copied: dict[int, Copied] = {}
         self._held: Packet[Stream] | None = None
         self._copied: Iterator[Packet[Stream]] = iter(())
@@ -232,6 +234,9 @@ class StreamCopy:
         if added is not None:
             self._targets[stream.index] = added
             self.copied[stream.index] = Copied(described(stream), is_cover(stream))
+            if not is_cover(stream):
+                self._trials[stream.index] = trial = Trial(container, stream, self._info.path)
+                self._stack.callback(trial.close)
 
     def _attach_text(self, container: OutputContainer, stream: Stream) -> Iterator[Packet[Stream]]:
         """Add a stream for the text of `stream`; all of it is encoded here, before any frame is computed."""
@@ -277,7 +282,10 @@ class StreamCopy:
             self._container.mux(packet)
 
         index = packet.stream_index
-        self.copied[index].add(packet, mux)
+        if index in self._trials and not self._trials[index].takes(packet):
+            self.copied[index].refused += 1
+        else:
+            self.copied[index].add(packet, mux)
 
     def close(self) -> None:
         """Give the source back; safe to call twice."""
