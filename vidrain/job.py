@@ -29,6 +29,7 @@ from vidrain.types import VideoInfo
 from vidrain.video.carried import CopyPlan, plan_copy
 from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video
+from vidrain.video.encode import refuse_unheld
 from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan_encoder, stores
 from vidrain.video.hdr import refuse_unwatchable
 from vidrain.video.mux import Span
@@ -199,6 +200,11 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
             raise UsageError("--compare lays pictures of one size side by side; drop it, or --pad")
         if pace is not None:
             raise UsageError("--compare pairs each frame with its own of the source; drop it, or --cfr")
+    others = _other_outputs(shown, options, line)
+    if pace is None:
+        times = sorted(video.index.pts[kept.start : kept.stop + 1].tolist())  # the last is shown until the next comes
+        for output in (clean, *others.values()):
+            refuse_unheld(info.path, output.plan.container, times, kept.start)
     copy = plan_copy(info, clean.plan.container, in_part=is_part)
     return Job(
         video=video,
@@ -206,7 +212,7 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
         made_by=line,
         decompose=DecomposeOptions(options.align, options.shots, device_of(options.device)),
         clean=clean,
-        others=_other_outputs(shown, options, line),
+        others=others,
         compare=options.compare,
         keep_adapted=options.keep_adapted,
         adapted=adapted,

@@ -8,7 +8,7 @@ from __future__ import annotations  # Packet[...] exists for the type checker on
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from math import lcm
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -129,7 +129,9 @@ class VideoWriter:
 
     def write(self, planes: Planes, pts: int, duration: int) -> None:
         """Encode one frame: planes of `info.layout`, times in ticks of `info.time_base`."""
-        self._refuse_too_late(pts)
+        if self._last != _NEVER:
+            refuse_unheld(self._info.path, self._plan.container, (self._last, pts), self._frames - 1)
+        self._last = pts
         frame = self._pictures.of(planes, pts, duration)
         self._frames += 1
         self._durations[pts], self._end = duration, pts + duration
@@ -142,8 +144,7 @@ class VideoWriter:
         """Write the frames of `parts`, which were coded by the same plan, in this order; all there are, in one call."""
         self._is_joined = True
         pts = [time for part in parts for time in part.pts]
-        for time in sorted(pts):
-            self._refuse_too_late(time)
+        refuse_unheld(self._info.path, self._plan.container, sorted(pts))
         coded = chain.from_iterable(part.frames() for part in parts)
         for frame, dts in zip(coded, decoding_times(pts), strict=True):
             self._frames += 1
@@ -159,12 +160,6 @@ class VideoWriter:
         packet.pts, packet.dts, packet.duration = frame.pts, dts, frame.duration
         packet.is_keyframe = frame.is_key
         return packet
-
-    def _refuse_too_late(self, pts: int) -> None:
-        """InputError for a step from the frame before that the container cannot hold."""
-        if self._plan.container in ("mp4", "mov") and self._last != _NEVER and pts - self._last >= _LONGEST_STEP:
-            raise self._unheld()
-        self._last = pts
 
     @property
     def head(self) -> bytes:
@@ -231,6 +226,21 @@ class VideoWriter:
         if self._container is not None:
             with suppress(av.error.FFmpegError, OSError):
                 self._container.close()
+
+
+def refuse_unheld(path: Path, container: str, pts: Sequence[int], first: int = 0) -> None:
+    """InputError for a step between frames of the source at `path` that `container` cannot hold.
+
+    pts: times in order, in ticks of the source; first: number of the first of these frames.
+    """
+    if container not in ("mp4", "mov"):
+        return
+    for number, (before, after) in enumerate(pairwise(pts), first + 1):
+        if after - before >= _LONGEST_STEP:
+            raise InputError(
+                f"{path}: frame {number} is shown so long after the one before it that MP4 and MOV cannot store it; "
+                "write an .mkv, or remux the source with its times rebuilt first"
+            )
 
 
 def _end_of_sample(packet: Packet[VideoStream], following: Packet[VideoStream] | None) -> int:
