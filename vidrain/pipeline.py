@@ -22,7 +22,7 @@ from vidrain.job import CleanOptions, Job, plan_job, with_adapted
 from vidrain.layer_videos import VideoExport
 from vidrain.missing import missing_in, missing_in_file, none_decoded
 from vidrain.model.gate import GateDecomposer
-from vidrain.outputs import Claim, claimed, publish_all
+from vidrain.outputs import Claim, claimed, count_as_returned, publish_all
 from vidrain.report import CleanReport, Pass, Tally, done_event, plan_event, report_of
 from vidrain.segments.fill import Filling, restarts
 from vidrain.segments.folder import Unfinished, drop_rests, unfinished
@@ -123,6 +123,7 @@ def _claims(
 
 def _told_again(report: CleanReport, jobs: Sequence[Job], on_event: OnEvent) -> CleanReport:
     """What a run would have told that was killed when all its outputs had their names."""
+    count_as_returned(jobs[0].clean.target)
     on_event(plan_event(jobs))
     for notice in report.notices:
         on_event(notice)

@@ -140,7 +140,6 @@ class Unfinished:
                     self._refuse_other(found, facts, "work")
                 self._refuse_others()
                 self._is_ours = True
-        count_as_returned(self.target)
 
     def _taken_up(
         self, found: Mapping[str, Any], facts: Mapping[str, Any], *, fresh: bool
