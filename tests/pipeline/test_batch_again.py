@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.batches import CHEAP, INLINE, of, written
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_gate import constant_gate
 from vidrain.batch.inputs import items_in
-from vidrain.batch.journal import FOLDER
+from vidrain.batch.journal import FOLDER, Journal
 from vidrain.batch.plan import files_of
 from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.config import load_clean
@@ -69,6 +70,51 @@ def test_other_weights_are_another_model(card: Path, out: Path, tmp_path: Path, 
     assert [run(), run()] == [1, 0]
     constant_gate(weights, "gate-s", -3.0)
     assert run() == 1, "the same name, other weights"
+
+
+def failures(out: Path) -> list[str]:
+    table = out / FOLDER / "failed.csv"
+    return [row.split(",")[1] for row in table.read_text().splitlines()[1:]] if table.exists() else []
+
+
+@pytest.mark.fault(34)
+@pytest.mark.proves("batch run", "batch retry")
+@pytest.mark.parametrize("command", ["run", "retry"])
+def test_a_run_while_the_share_is_away_forgets_nothing(
+    command: str, card: Path, out: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    manifest, away = tmp_path / "jobs.csv", tmp_path / "away"
+    manifest.write_text(f"input\n{card}/a.mp4\n{card}/sub/b.MP4\n")
+    run = ("batch", "run", manifest, "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 0
+    before = written(out)
+    card.rename(away)
+    assert (vidrain(*run).code, failures(out)) == (1, ["a.mp4", "b.MP4"])
+    away.rename(card)
+    again = vidrain(*run, "--json") if command == "run" else vidrain("batch", "retry", out, "--json")
+    assert (again.code, written(out), of(again.events, "file_start")) == (0, before, [])
+    assert (vidrain("batch", "status", out).code, failures(out)) == (0, [])
+
+
+@pytest.mark.fault(25)
+@pytest.mark.proves("batch run")
+def test_a_run_with_other_settings_that_is_stopped_forgets_nothing(
+    card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Journal.note
+
+    def stopped(journal: Journal, record: dict[str, Any]) -> None:
+        note(journal, record)
+        raise KeyboardInterrupt
+
+    run = ("batch", "run", card / "a.mp4", card / "sub" / "b.MP4", "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 0
+    before = written(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "note", stopped)
+        assert vidrain(*run, "--crf", "30").code == 130
+    again = vidrain(*run, "--json")
+    assert (again.code, written(out), of(again.events, "file_start")) == (0, before, [])
 
 
 @pytest.mark.proves("batch run --fresh")

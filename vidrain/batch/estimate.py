@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
-from vidrain.batch.journal import DONE, Journal
+from vidrain.batch.journal import Journal
 from vidrain.batch.plan import File, Look, Settings, mark_of
 from vidrain.config import clean_from
 from vidrain.errors import VidrainError
@@ -39,7 +39,7 @@ def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: 
     if not todo:
         return Estimate(1.0, 0.0, "nothing is left to do")
     mark = mark_of(todo[0].file)
-    done = [each for each in journal.last.values() if each["state"] in DONE and each["mark"] == mark]
+    done = [each for each in journal.made.values() if each["mark"] == mark]
     if read := sum(record["source_bytes"] for record in done):
         growth = sum(sum(record["files"].values()) for record in done) / read
         seconds = sum(record["seconds"] for record in done) * size / read / workers

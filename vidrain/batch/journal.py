@@ -27,6 +27,8 @@ _DIGITS = 16  # of SHA-256, in hexadecimal
 class Journal:
     """The records of one folder of outputs: `last` of every output, and which files there are of our making.
 
+    made: the last record of every output that was made, whatever came behind it: a run that could not even read the
+    source, or one with other settings that was stopped, takes nothing from what lies there.
     broken: lines that did not hold their checksum; what they said is not known any more.
     """
 
@@ -38,6 +40,7 @@ class Journal:
 
     def _open(self) -> None:
         self.last: dict[str, Record] = {}
+        self.made: dict[str, Record] = {}
         self._sizes: dict[str, int] = {}  # file, relative to OUT -> bytes it was left with
         self._begun: dict[str, list[str]] = {}  # output -> files that its run may have left
         self.records, self.broken, self._end = 0, 0, 0
@@ -66,6 +69,8 @@ class Journal:
         if record["state"] == "begun":
             self._begun[output] = list(files)
             return
+        if record["state"] in DONE:
+            self.made[output] = record
         self._begun.pop(output, None)
         self._sizes.update(files)
 
@@ -121,10 +126,17 @@ class Journal:
 
     def is_done(self, output: str, key: str) -> bool:
         """Whether `output` was made under this key, and all its files still lie there."""
-        record = self.last.get(output, {})
-        if record.get("state") not in DONE or record["key"] != key:
+        record = self.made.get(output)
+        if record is None or record["key"] != key:
             return False
+        if any(self._has_receipt(output, path) for path in self._begun.get(output, ())):
+            return False  # a run that was killed put others in their place
         return all(_size(self._out / path) == size for path, size in record["files"].items())
+
+    def note_made(self, output: str) -> None:
+        """Let the record of what was made there be the last one again, so that all who ask hear the same."""
+        if self.last[output] is not self.made[output]:
+            self.note(self.made[output])
 
     def forget(self) -> None:
         """Begin anew: nothing counts as done or failed; which files are of our making stays known."""

@@ -137,6 +137,9 @@ def run_batch(
         on_event(plan.event)
         if not again:
             journal.keep_plan(to_json(files, asdict(options)))
+        for look in plan.looks:
+            if look.state == "done":
+                journal.note_made(look.file.output)
         run = _Run(plan, out, options, journal, on_event, fresh=fresh)
         run.refuse_foreign()
         if plan.todo:
