@@ -22,6 +22,7 @@ _EXITS = (
 )
 _STATUS_EXITS = "Exit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial."
 _PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."
+_FRESH = "Forget what earlier runs did in OUT, after saying what that is; leave it out to go on after a stop."
 _PROGRESS = click.option(
     "--progress/--no-progress",
     default=True,
@@ -53,7 +54,7 @@ def batch() -> None:
 )
 @click.option("--min-free", "min_free_mb", type=float, help="Megabytes on the disk of OUT that stay free  [1000].")
 @click.option("--report", "page", type=FILE, help=_PAGE)
-@click.option("--fresh", is_flag=True, help="Forget what earlier runs did in OUT, after saying what that is.")
+@click.option("--fresh", is_flag=True, help=_FRESH)
 @clean_settings
 @_PROGRESS
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
@@ -67,6 +68,8 @@ def run(
     of configs/clean.yaml, such as baseline.radius=3, for all of them; a manifest may hold keys as further columns.
     """
 
+    fresh = given.pop("fresh")
+
     def work(sink: "Sink") -> int:
         from vidrain.batch.inputs import items_in
         from vidrain.batch.journal import Journal
@@ -79,7 +82,7 @@ def run(
         also = tuple(dict.fromkeys(name.replace("-", "_") for name in given.pop("also")))
         names = ("engine", "workers", "address", "keep_going", "min_free_mb", "force")
         asked = {name: value for name in names if (value := given.pop(name)) is not None}
-        options, page, fresh = BatchOptions(**asked), given.pop("page"), given.pop("fresh")
+        options, page = BatchOptions(**asked), given.pop("page")
         inputs, pairs = _told_apart(arguments)
         config, keys = given.pop("config"), keys_of(given)
         items = items_in(inputs, output)
@@ -96,7 +99,7 @@ def run(
             _write_page(page, output, sink, force=options.force)
         return exit_code_of(files, Journal(output))
 
-    run_command(work, as_json, bar=progress, stopped=_STOPPED)
+    run_command(work, as_json, bar=progress, stopped=_STOPPED + ", without --fresh" * fresh)
 
 
 @batch.command("status", epilog=_STATUS_EXITS)

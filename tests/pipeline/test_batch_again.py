@@ -18,7 +18,7 @@ from vidrain.batch.journal import FOLDER, Journal
 from vidrain.batch.plan import files_of
 from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.config import load_clean
-from vidrain.events import BatchPlan, Event
+from vidrain.events import BatchPlan, Event, Notice
 
 
 @pytest.fixture
@@ -125,6 +125,25 @@ def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, v
     assert f"note: --fresh: the journal of {out} is discarded (2 done, 1 failed); outputs stay" in ran.err
     assert "2 done, 1 failed, of 3 files" in ran.err
     assert all(changed > before[name] for name, changed in written(out).items())
+
+
+@pytest.mark.fault(25)
+@pytest.mark.proves("batch run --fresh")
+def test_fresh_is_told_before_anything_is_forgotten(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """And who is stopped is told how to go on: with it all would be forgotten once more."""
+    run = ("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 0
+    files = files_of(items_in([str(card / "a.mp4")], out), lambda own: load_clean(None, [*own, *CHEAP[:3]], {}), ())
+
+    def stop(event: Event) -> None:
+        assert isinstance(event, Notice) and event.code == "fresh"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(files, out, BatchOptions(engine="inline"), fresh=True, on_event=stop)
+    assert list(Journal(out).last) == ["a.mp4"]
+    ran = vidrain(*run, "--fresh", "--min-free", "1e12")
+    assert ran.err.splitlines()[-1].endswith("the same command goes on, without --fresh")
 
 
 @pytest.mark.proves("batch status", "batch status OUT", "batch status --json")

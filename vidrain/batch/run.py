@@ -30,6 +30,7 @@ _MB = 1_000_000
 _PEAK = 2  # times the size of an output: its segments, and what they are joined into
 _EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
 _GOES_ON = "make room, and the same command goes on"
+_NOT_FRESH = ", without --fresh"
 _NAMED = 3  # of many files, in one line
 _FAILED, _LOGS = "failed.csv", "logs"
 
@@ -133,6 +134,8 @@ def run_batch(
         journal.begin()
         for notice in _first_words(journal, out, fresh):
             on_event(notice)
+        if fresh:
+            journal.forget()
         plan = plan_batch(files, out, options, journal, again=again)
         on_event(plan.event)
         if not again:
@@ -147,19 +150,20 @@ def run_batch(
         done = run.summary(monotonic() - began)
         _write_failures(done, files, out)
     on_event(done)
+    goes_on = _GOES_ON + _NOT_FRESH * fresh
     if run.starved:
         many = f"{run.starved} file{'s' * (run.starved > 1)}"
-        raise OutputError(f"{out}: the disk was full before {many} could be written; {_GOES_ON}")
+        raise OutputError(f"{out}: the disk was full before {many} could be written; {goes_on}")
     if done.left and (options.keep_going or not done.failed):
         raise OutputError(
             f"{out}: {free_bytes(out) / _MB:.0f} MB are free, too few for any of the {done.left} files that are left "
-            f"(--min-free {options.min_free_mb:g} stay); {_GOES_ON}"
+            f"(--min-free {options.min_free_mb:g} stay); {goes_on}"
         )
     return done
 
 
 def _first_words(journal: Journal, out: Path, fresh: bool) -> list[Notice]:
-    """What became of the journal before this run."""
+    """What became of the journal before this run, and what is to become of it."""
     found = []
     if journal.broken:
         what = (
@@ -171,7 +175,6 @@ def _first_words(journal: Journal, out: Path, fresh: bool) -> list[Notice]:
         what = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
         message = f"--fresh: the journal of {out} is discarded ({what}); outputs stay until they are made again"
         found.append(Notice(code="fresh", message=message))
-        journal.forget()
     return found
 
 
