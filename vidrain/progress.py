@@ -54,6 +54,7 @@ _NAMES = {
 # Plans of so many frames.
 _COUNTED = events.Plan | events.VerifyPlan | events.RainPlan | events.PagePlan | events.EvalStart
 _LONGEST_NAME = 40  # of a file in a line of its own
+_OF_EARLIER_WORK = ("anew", "fresh", "segments")  # codes of notices
 _IDLE = "waits"  # a worker without a file
 
 
@@ -252,7 +253,9 @@ class Bar(AbstractContextManager["Bar"]):
         self._bar.reset(self._workers[place], total=0, description=f"{place + 1}  {shortened(start.file)}", rate="")
 
     def _news(self, news: events.FileNews) -> None:
-        """One line per worker: the frames of its file."""
+        """One line per worker: the frames of its file; above them what became of earlier work on it."""
+        if (said := news_line(news)) is not None:
+            self._say(said)
         line, fields = self._workers[self._files[news.file]], news.fields
         if news.event == "plan":
             self._bar.update(line, total=fields["frames"])
@@ -298,6 +301,8 @@ class Quiet(AbstractContextManager["Quiet"]):
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.Notice):
             sys.stderr.write(f"vidrain: note: {event.message}\n")
+        if isinstance(event, events.FileNews) and (said := news_line(event)) is not None:
+            sys.stderr.write(f"vidrain: {said}\n")
         if isinstance(event, events.BatchDone):
             sys.stderr.writelines(f"vidrain: {line}\n" for line in batch_summary(event))
 
@@ -350,6 +355,16 @@ def batch_line(plan: events.BatchPlan) -> str:
     known = [f"{plan.done} done before"] if plan.done else []
     known += [f"{plan.failed} failed before"] if plan.failed else []
     return f"{plan.output}: {', '.join([f'{plan.todo} of {plan.files} files to do', *known])}; {plan.engine}"
+
+
+def news_line(news: events.FileNews) -> str | None:
+    """What people should know of a file of many while it runs: what becomes of work that was done on it before."""
+    fields = news.fields
+    if news.event == "resumed":
+        return readable(f"{news.file}: resumed {100 * fields['frames'] // max(fields['total'], 1)} %")
+    if news.event == "warning" and fields["code"] in _OF_EARLIER_WORK:
+        return readable(f"{news.file}: note: {fields['message']}")
+    return None
 
 
 def trouble_line(end: events.FileEnd) -> str:

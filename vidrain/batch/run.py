@@ -217,10 +217,8 @@ class _Run:
                 raise
 
     def _task(self, look: Look) -> Task:
-        """What is to be done for one file; what a run under another key left unfinished gives way to it."""
         task = look.file.task(self.out, replace=False)  # said when it begins: hours may pass
-        begun = self.journal.last.get(look.file.output, {}).get("key", look.key)
-        task["settings"]["fresh"] = self.fresh or begun != look.key
+        task["settings"]["fresh"] = self.fresh
         return task
 
     def _may_replace(self, file: File) -> bool:

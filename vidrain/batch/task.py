@@ -6,6 +6,7 @@ result = run_task(task, on_event)
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,22 @@ from vidrain.errors import (
     BusyError,
     DeviceError,
     NoDeviceError,
+    OtherJob,
     SourceLost,
     StallError,
     UsageError,
     VidrainError,
 )
-from vidrain.events import OnEvent
+from vidrain.events import Notice, OnEvent
+from vidrain.job import CleanOptions
 from vidrain.outputs import receipt
 from vidrain.pipeline import clean
+from vidrain.report import CleanReport
+from vidrain.segments.plan import could_be_finished
 
 _DIGITS = 6  # of rain over time: finer than any curve shows
 _TRANSIENT = (BusyError, StallError, SourceLost, DeviceError, NoDeviceError)
+_MAKE_WAY = "finish it with its own settings, or remove that folder (--fresh: those of all files)"
 _FEW_TRIES = 2  # a stall waits out the patience with a source, two minutes; a device may not be in this machine at all
 
 
@@ -41,6 +47,8 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
         return _KINDS[task["kind"]](task, on_event)
     except BusyError as error:
         return failed(error.exit_code, str(error), transient=True) | {"free_in_s": error.free_in_s}
+    except OtherJob as error:  # who removes it gives the same command again, and no try of this run finds it gone
+        return failed(error.exit_code, f"{error.found}; {_MAKE_WAY}", transient=True) | {"tries": 1}
     except (StallError, NoDeviceError) as error:
         return failed(error.exit_code, str(error), transient=True) | {"tries": _FEW_TRIES}
     except VidrainError as error:
@@ -89,7 +97,7 @@ def _clean(task: Task, on_event: OnEvent) -> Result:
     target = Path(task["target"])
     target.parent.mkdir(parents=True, exist_ok=True)
     with receipt(Path(task["receipt"])) if "receipt" in task else nullcontext():
-        report = clean(task["source"], target, options=clean_from(task["settings"]), on_event=on_event)
+        report = _cleaned(task["source"], target, clean_from(task["settings"]), on_event)
     return {
         "state": "done" if report.status == "ok" else "partial",
         "code": OK if report.status == "ok" else PARTIAL,
@@ -102,6 +110,17 @@ def _clean(task: Task, on_event: OnEvent) -> Result:
         "missing": [list(span) for span in report.missing],
         "notes": [notice.message for notice in report.notices],
     }
+
+
+def _cleaned(source: str, target: Path, options: CleanOptions, on_event: OnEvent) -> CleanReport:
+    """`clean`, anew where what was begun can never be finished; what other settings could finish is an OtherJob."""
+    try:
+        return clean(source, target, options=options, on_event=on_event)
+    except OtherJob as error:
+        if could_be_finished(error.other):
+            raise
+        on_event(Notice(code="anew", message=f"{error.found}, which nothing can finish any more; begun anew"))
+    return clean(source, target, options=replace(options, fresh=True), on_event=on_event)
 
 
 _KINDS: dict[str, Callable[[Task, OnEvent], Result]] = {"clean": _clean}
