@@ -18,7 +18,7 @@ from vidrain.batch.journal import FOLDER, Journal
 from vidrain.batch.plan import files_of
 from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.config import load_clean
-from vidrain.events import BatchPlan, Event, Notice
+from vidrain.events import BatchPlan, Event, FileEnd, Notice
 
 
 @pytest.fixture
@@ -226,3 +226,25 @@ def test_a_card_that_is_away_for_a_moment_marks_no_file_for_good(card: Path, out
     card.with_name("away").rename(card)
     done = run_batch(files, out, BatchOptions(engine="inline"))
     assert (done.done, done.failed) == (2, 0)
+
+
+@pytest.mark.fault(34)
+@pytest.mark.proves("batch run")
+def test_what_one_worker_alone_cannot_read_is_tried_again(
+    card: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a node that lacks the share: the name of an open file of this process means nothing in another one."""
+    monkeypatch.setattr("vidrain.batch.schedule._PAUSE_S", 0.0)
+    monkeypatch.setattr("vidrain.batch.schedule.TRIES", 2)
+    with (card / "a.mp4").open("rb") as file:
+        here = f"/proc/self/fd/{file.fileno()}"
+        files = files_of(items_in([here], out), lambda own: load_clean(None, [*own, *CHEAP[:3]], {}), ())
+        ends: list[FileEnd] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, FileEnd):
+                ends.append(event)
+
+        run_batch(files, out, BatchOptions(workers=1), on_event=listen)
+        assert [(end.state, end.code) for end in ends] == [("again", 3), ("failed", 3)]
+        assert run_batch(files, out, BatchOptions(engine="inline")).done == 1, "nor is it marked for good"

@@ -143,13 +143,13 @@ def _work(task: str, logs: str) -> Iterator[str]:
         drop(worker)
         yield json.dumps({"result": unstarted(error)})
         return
-    is_over = False
+    has_begun = is_over = False
     try:
         for message in messages(worker):
-            is_over = "result" in message
+            has_begun, is_over = True, "result" in message
             yield json.dumps(message)
         if not is_over:
-            yield json.dumps({"result": lost(worker.wait())})
+            yield json.dumps({"result": lost(worker.wait(), has_begun)})
     finally:
         dismiss(worker)
         worker.wait()

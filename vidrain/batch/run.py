@@ -209,7 +209,8 @@ class _Run:
         tasks = [self._task(look) for look in self.looks.values()]
         with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell) as engine:
             try:
-                for step in scheduled(tasks, engine, fits=self.fits, keep_going=self.options.keep_going):
+                keep_going = self.options.keep_going
+                for step in scheduled(tasks, engine, fits=self.fits, keep_going=keep_going, judged=self.judged):
                     self.note(step)
             except BaseException:
                 for number, result in engine.stop():
@@ -280,6 +281,12 @@ class _Run:
             self._free = monotonic(), free
         size = self.looks[task["id"]].size + sum(self.looks[other["id"]].size for other in running)
         return free - size * self.plan.ahead.growth * _PEAK >= self.options.min_free_mb * _MB
+
+    def judged(self, task: Task, result: Result) -> Result:
+        """A source that a worker cannot read, but we can, as it was: the fault is where that worker is."""
+        look = self.looks[task["id"]]
+        is_here = result.get("is_unread", False) and look.size and looks_the_same(look)
+        return result | {"transient": True} if is_here else result
 
     def summary(self, seconds: float) -> BatchDone:
         """What came of it, and every file that is not simply done."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from vidrain import __version__
@@ -19,6 +20,7 @@ from vidrain.errors import (
     PARTIAL,
     BusyError,
     DeviceError,
+    InputError,
     NoDeviceError,
     OtherJob,
     SourceLost,
@@ -27,6 +29,7 @@ from vidrain.errors import (
     VidrainError,
 )
 from vidrain.events import Notice, OnEvent
+from vidrain.identity import identity_of
 from vidrain.job import CleanOptions
 from vidrain.outputs import receipt
 from vidrain.pipeline import clean
@@ -41,9 +44,10 @@ _FEW_TRIES = 2  # a stall waits out the patience with a source, two minutes; a d
 
 def run_task(task: Task, on_event: OnEvent) -> Result:
     """Do the work of a task; never raises but for what ends the process."""
+    if task["version"] != __version__:  # here, but perhaps not on the node that gets it next
+        cause = f"vidrain {__version__} is installed on {gethostname()}, {task['version']} asked; install the same"
+        return failed(UsageError.exit_code, cause, transient=True) | {"tries": _FEW_TRIES}
     try:
-        if task["version"] != __version__:
-            raise UsageError(f"vidrain {__version__} is installed here, {task['version']} asked; install the same")
         return _KINDS[task["kind"]](task, on_event)
     except BusyError as error:
         return failed(error.exit_code, str(error), transient=True) | {"free_in_s": error.free_in_s}
@@ -52,10 +56,20 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
     except (StallError, NoDeviceError) as error:
         return failed(error.exit_code, str(error), transient=True) | {"tries": _FEW_TRIES}
     except VidrainError as error:
-        return failed(error.exit_code, str(error), transient=is_transient(error)) | {"is_full": is_full(error)}
+        more = {"is_full": is_full(error), "is_unread": isinstance(error, InputError) and _is_unread(task)}
+        return failed(error.exit_code, str(error), transient=is_transient(error)) | more
     except Exception as error:
         traceback.print_exc()
         return failed(CRASHED, f"{type(error).__name__}: {error}", transient=is_transient(error))
+
+
+def _is_unread(task: Task) -> bool:
+    """Whether the source of a task cannot be read from here at all, whatever it holds."""
+    try:
+        identity_of(Path(task["source"]))
+    except InputError:
+        return True
+    return False
 
 
 def is_transient(error: BaseException) -> bool:
