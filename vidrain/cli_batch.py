@@ -75,7 +75,8 @@ def run(
         from vidrain.batch.journal import Journal
         from vidrain.batch.listing import plan_facts, plan_lines
         from vidrain.batch.plan import files_of
-        from vidrain.batch.run import BatchOptions, exit_code_of, plan_batch, run_batch
+        from vidrain.batch.run import BatchOptions, plan_batch, run_batch
+        from vidrain.batch.states import exit_code_of
         from vidrain.config import load_clean
         from vidrain.viewer.batch_report import refuse_batch_page
 
@@ -135,20 +136,23 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
     def work(sink: "Sink") -> int:
         from vidrain.batch.journal import Journal
         from vidrain.batch.plan import from_json
-        from vidrain.batch.run import BatchOptions, exit_code_of, is_over, run_batch, unfinished
+        from vidrain.batch.run import BatchOptions, run_batch
+        from vidrain.batch.states import ends_of, exit_code_of, unfinished
         from vidrain.viewer.batch_report import refuse_batch_page
 
         journal = Journal(output)
         plan = _planned(journal, output)
         files, options = from_json(plan), BatchOptions(**plan["options"])
-        failed = [file for file in files if journal.last.get(file.output, {}).get("state") == "failed"]
+        ends = ends_of(files, journal)
+        failed = [file for file in files if ends.get(file.output, {}).get("state") == "failed"]
         if page is not None:
             refuse_batch_page(page, files, output, force=False)
         run_batch(failed, output, options, again=True, on_event=sink)
         if page is not None:
             _write_page(page, output, sink, force=False)
         journal = Journal(output)
-        waiting = [file.output for file in files if not is_over(journal.last.get(file.output))]
+        ends = ends_of(files, journal)
+        waiting = [file.output for file in files if file.output not in ends]
         if waiting:
             sink(unfinished(waiting))
         return exit_code_of(files, journal) or (PARTIAL if waiting else OK)

@@ -117,6 +117,21 @@ def test_a_run_with_other_settings_that_is_stopped_forgets_nothing(
     assert (again.code, written(out), of(again.events, "file_start")) == (0, before, [])
 
 
+@pytest.mark.proves("batch status", "batch retry")
+def test_what_other_settings_came_to_is_not_what_is_asked_for_now(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """A run with others that had no room for one file: nothing of it is done, and nothing of it failed."""
+    run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 1
+    assert vidrain(*run, "--crf", "30", "--min-free", "1e12").code == 5
+    facts = json.loads(vidrain("batch", "status", out, "--json").out)
+    assert [facts[name] for name in ("done", "failed", "waiting", "troubles", "exit_code")] == [0, 0, 3, [], 0]
+    ran = vidrain("batch", "retry", out, "--json")
+    assert (ran.code, of(ran.events, "file_start")) == (4, [])
+    assert vidrain(*run).code == 1
+    facts = json.loads(vidrain("batch", "status", out, "--json").out)
+    assert [facts[name] for name in ("done", "failed", "waiting")] == [2, 1, 0]
+
+
 @pytest.mark.proves("batch run --fresh")
 def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, vidrain: Vidrain) -> None:
     assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1

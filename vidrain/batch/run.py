@@ -18,8 +18,9 @@ from vidrain.batch.journal import FOLDER, Journal, Record, receipt_of
 from vidrain.batch.plan import File, Look, is_free, look_at, looks_the_same, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
+from vidrain.batch.states import end_of
 from vidrain.batch.wire import Result, Task, failed
-from vidrain.errors import OK, PARTIAL, SOME_FAILED, OutputError, UsageError
+from vidrain.errors import OutputError, UsageError
 from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
 from vidrain.outputs import written
 
@@ -31,7 +32,6 @@ _PEAK = 2  # times the size of an output: its segments, and what they are joined
 _EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
 _GOES_ON = "make room, and the same command goes on"
 _NOT_FRESH = ", without --fresh"
-_NAMED = 3  # of many files, in one line
 _FAILED, _LOGS = "failed.csv", "logs"
 
 
@@ -312,34 +312,6 @@ class _Run:
         return end if end is not None and end.state != "done" else None
 
 
-def end_of(record: Record, source: str) -> FileEnd:
-    """A record of a file that ended, as the event that told of it."""
-    missing = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in record.get("missing", []))
-    cause = record.get("cause") or (f"missing: {missing}" if missing else "; ".join(record.get("notes", [])))
-    return FileEnd(
-        file=record["output"],
-        source=source,
-        state=record["state"],
-        code=record["code"],
-        cause=cause,
-        log=record["log"],
-        seconds=record.get("seconds", 0.0),
-    )
-
-
-def exit_code_of(files: Sequence[File], journal: Journal) -> int:
-    """Of a batch that came to its end: 1 where a file failed, 4 where one is partial, whichever run it was in."""
-    states = states_of(files, journal)
-    return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
-
-
-def unfinished(outputs: Sequence[str]) -> Notice:
-    """What is said of files that a retry leaves, because they did not fail."""
-    named = ", ".join(outputs[:_NAMED]) + (", ..." if len(outputs) > _NAMED else "")
-    many = f"{len(outputs)} file{'s are' if len(outputs) > 1 else ' is'} not finished yet ({named})"
-    return Notice(code="waiting", message=f"{many}; the same `batch run` command goes on")
-
-
 def workers_of(options: BatchOptions) -> int:
     """Files at a time on this machine."""
     return options.workers or max(1, cores() // _CORES_EACH)
@@ -375,17 +347,3 @@ def _write_failures(done: BatchDone, files: Sequence[File], out: Path) -> None:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("input", "output", "code", "cause", "log"))
             writer.writerows((sources[end.file], end.file, end.code, end.cause, end.log or "") for end in rows)
-
-
-def states_of(files: Sequence[File], journal: Journal) -> Counter[str]:
-    """How many files are done, partial, failed, and waiting, as the journal has it; sources are not looked at."""
-    return Counter(_state(journal.last.get(file.output)) for file in files)
-
-
-def is_over(record: Record | None) -> bool:
-    """Whether a record says how its file ended."""
-    return record is not None and record["state"] != "begun"
-
-
-def _state(record: Record | None) -> str:
-    return str(record["state"]) if record is not None and is_over(record) else "waiting"
