@@ -207,7 +207,8 @@ class _Run:
     def all(self) -> None:
         """Run what is to do; what is finished when a signal comes counts."""
         tasks = [self._task(look) for look in self.looks.values()]
-        with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell) as engine:
+        on_gpus = any(task["settings"]["device"] == "cuda" for task in tasks)
+        with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell, on_gpus=on_gpus) as engine:
             try:
                 keep_going = self.options.keep_going
                 for step in scheduled(tasks, engine, fits=self.fits, keep_going=keep_going, judged=self.judged):
@@ -317,8 +318,8 @@ def workers_of(options: BatchOptions) -> int:
     return options.workers or max(1, cores() // _CORES_EACH)
 
 
-def engine_for(options: BatchOptions, logs: Path, tell: Tell) -> Engine:
-    """The engine that is asked for; its library is imported then."""
+def engine_for(options: BatchOptions, logs: Path, tell: Tell, *, on_gpus: bool) -> Engine:
+    """The engine that is asked for; its library is imported then. on_gpus: whether files are to be done on a GPU."""
     match options.engine:
         case "inline":
             return Inline(tell)
@@ -327,7 +328,7 @@ def engine_for(options: BatchOptions, logs: Path, tell: Tell) -> Engine:
         case "ray":
             from vidrain.batch.ray_engine import RayEngine
 
-            return RayEngine(options.address, options.workers, logs, tell)
+            return RayEngine(options.address, options.workers, logs, tell, on_gpus=on_gpus)
 
 
 def _inside(path: str, out: Path) -> str:

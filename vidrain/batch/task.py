@@ -12,7 +12,7 @@ from socket import gethostname
 from typing import Any
 
 from vidrain import __version__
-from vidrain.batch.wire import CRASHED, FULL, Result, Task, failed
+from vidrain.batch.wire import CRASHED, FEW_TRIES, FULL, Result, Task, failed
 from vidrain.config import clean_from
 from vidrain.device import shortage
 from vidrain.errors import (
@@ -39,14 +39,13 @@ from vidrain.segments.plan import could_be_finished
 _DIGITS = 6  # of rain over time: finer than any curve shows
 _TRANSIENT = (BusyError, StallError, SourceLost, DeviceError, NoDeviceError)
 _MAKE_WAY = "finish it with its own settings, or remove that folder (--fresh: those of all files)"
-_FEW_TRIES = 2  # a stall waits out the patience with a source, two minutes; a device may not be in this machine at all
 
 
 def run_task(task: Task, on_event: OnEvent) -> Result:
     """Do the work of a task; never raises but for what ends the process."""
     if task["version"] != __version__:  # here, but perhaps not on the node that gets it next
         cause = f"vidrain {__version__} is installed on {gethostname()}, {task['version']} asked; install the same"
-        return failed(UsageError.exit_code, cause, transient=True) | {"tries": _FEW_TRIES}
+        return failed(UsageError.exit_code, cause, transient=True) | {"tries": FEW_TRIES}
     try:
         return _KINDS[task["kind"]](task, on_event)
     except BusyError as error:
@@ -54,7 +53,7 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
     except OtherJob as error:  # who removes it gives the same command again, and no try of this run finds it gone
         return failed(error.exit_code, f"{error.found}; {_MAKE_WAY}", transient=True) | {"tries": 1}
     except (StallError, NoDeviceError) as error:
-        return failed(error.exit_code, str(error), transient=True) | {"tries": _FEW_TRIES}
+        return failed(error.exit_code, str(error), transient=True) | {"tries": FEW_TRIES}
     except VidrainError as error:
         more = {"is_full": is_full(error), "is_unread": isinstance(error, InputError) and _is_unread(task)}
         return failed(error.exit_code, str(error), transient=is_transient(error)) | more

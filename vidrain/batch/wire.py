@@ -18,6 +18,7 @@ Task = dict[str, Any]
 Result = dict[str, Any]
 
 CRASHED = 1  # what Python itself ends with
+FEW_TRIES = 2  # a stall waits out the patience with a source, two minutes; a device may not be in a machine at all
 FULL = (errno.ENOSPC, errno.EDQUOT)  # errors of the system that say so
 
 
