@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _EXITS = (
     "\b\nExit codes: 0 all done, 1 some files failed, 2 wrong usage, 4 none failed but some are partial,\n"
-    "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable, 130 Ctrl-C, 143 terminated."
+    "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable,\n"
+    "70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
 _STATUS_EXITS = "Exit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial."
 _PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."

@@ -13,8 +13,8 @@
     └── ModelError                       7      weights or model cannot be used
         └── DeviceError                  7      the device has no memory left, or was lost; may do better another time
 
-Not errors: 0 (done), 1 (some files of a batch failed), 4 (done, but parts of the source were lost),
-130 and 143 (stopped by SIGINT or SIGTERM).
+Not errors: 0 (done), 1 (some files of a batch failed), 4 (done, but parts of the source were lost), 70 (a fault of
+vidrain: any other exception, which Python alone would end with 1), 130 and 143 (stopped by SIGINT or SIGTERM).
 
 Every message is one line: what was found, what is allowed, what to try next.
 """
@@ -24,6 +24,7 @@ from collections.abc import Collection
 OK = 0
 SOME_FAILED = 1
 PARTIAL = 4
+FAULT = 70
 INTERRUPTED = 130
 TERMINATED = 143
 

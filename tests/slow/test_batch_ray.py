@@ -22,6 +22,7 @@ from tests.batches import written
 from tests.pipeline.conftest import in_time
 from tests.slow.test_real_clips import CHEAP
 from tools.bench_ray import DAMAGED
+from vidrain.errors import UsageError
 from vidrain.segments.plan import LONGEST
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -204,3 +205,15 @@ def test_where_files_take_gpus_there_are_no_more_slots_than_these(tmp_path: Path
     command = [sys.executable, "-c", SLOTS, str(tmp_path)]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
     assert [line.split()[1] for line in said.splitlines() if line.startswith("slots ")] == ["3", "2", "5", "2", "1"]
+
+
+def test_whatever_ray_refuses_is_one_line(tmp_path: Path) -> None:
+    """As another version on the cluster does, by a RuntimeError; here it is asked twice in one process."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed here: pip install -c constraints.txt -e '.[ray]'")
+    from vidrain.batch.ray_engine import RayEngine
+
+    with RayEngine(None, 1, tmp_path / "logs", lambda *_: None, on_gpus=False):
+        second = RayEngine(None, 1, tmp_path / "more", lambda *_: None, on_gpus=False)
+        with pytest.raises(UsageError, match=r"^--engine ray: no Ray cluster can be used \(.*twice.*\); see ray start"):
+            second.__enter__()

@@ -83,7 +83,7 @@ def test_a_result_in_place_of_any_error(tmp_path: Path, capfd: pytest.CaptureFix
     assert (other["transient"], other["tries"]) == (True, 2), "another node may have it"
     assert capfd.readouterr().err == ""
     ours = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "x.mp4", kind="unheard-of"), ignore)
-    assert (ours["code"], ours["cause"]) == (1, "KeyError: 'unheard-of'")
+    assert (ours["code"], ours["cause"]) == (70, "KeyError: 'unheard-of'")
     assert "Traceback" in capfd.readouterr().err, "a fault of ours is told whole, in the log"
 
 

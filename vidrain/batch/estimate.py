@@ -11,6 +11,7 @@ from vidrain.batch.plan import File, Look, Settings, mark_of
 from vidrain.config import clean_from
 from vidrain.errors import VidrainError
 from vidrain.job import CleanOptions
+from vidrain.outputs import written
 from vidrain.part import plan_part
 
 _MEASURED = 8  # frames, on the first file that can be opened
@@ -106,8 +107,9 @@ def _is_lossless(settings: Settings) -> bool:
 
 
 def free_bytes(out: Path) -> int:
-    """Room on the disk of OUT, which need not exist yet."""
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    """Room on the disk of OUT, which need not exist yet. OutputError where it cannot be asked."""
+    with written(out):
+        place = out.absolute()
+        while not place.exists():
+            place = place.parent
+        return shutil.disk_usage(place).free

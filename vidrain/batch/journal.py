@@ -52,14 +52,17 @@ class Journal:
                 self._learn(record)
 
     def _read(self) -> Iterator[tuple[Record | None, int]]:
-        """Record, None for a line that is not whole, and where the line ends."""
-        if not self._lines.exists():
-            return
+        """Record, None for a line that is not whole, and where the line ends. OutputError where it cannot be read."""
         end = 0
-        with self._lines.open("rb") as file:
-            for line in file:
-                end += len(line)
-                yield _record_in(line), end
+        try:
+            with self._lines.open("rb") as file:
+                for line in file:
+                    end += len(line)
+                    yield _record_in(line), end
+        except (FileNotFoundError, NotADirectoryError):  # nothing was noted yet
+            return
+        except OSError as error:
+            raise OutputError(f"{self._lines}: cannot be read ({error.strerror}); check its rights") from error
 
     def _learn(self, record: Record) -> None:
         self.records += 1
@@ -159,10 +162,10 @@ class Journal:
 
     def plan(self) -> dict[str, Any] | None:
         """What was asked for last; None where nothing was. OutputError where it cannot be read."""
-        if not self._plan.exists():
-            return None
         try:
             found: dict[str, Any] = json.loads(self._plan.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except (OSError, ValueError) as error:
             raise OutputError(f"{self._plan}: cannot be read; give the whole `batch run` command again") from error
         return found

@@ -17,6 +17,7 @@ from vidrain.config import plain
 from vidrain.errors import InputError, UsageError
 from vidrain.identity import identity_of
 from vidrain.job import CleanOptions
+from vidrain.outputs import fingerprint
 from vidrain.provenance import hash_of_file
 from vidrain.weights import PRESETS, weights_of
 
@@ -170,7 +171,7 @@ def _hash_of(weights: Path, size: int, changed: int) -> str | None:
 
 def is_free(file: File, journal: Journal, out: Path) -> bool:
     """Whether nothing stands at the places of its outputs but what a batch made here."""
-    return all(journal.is_ours(path) or not (out / path).exists() for path in file.targets.values())
+    return all(journal.is_ours(path) or fingerprint(out / path) is None for path in file.targets.values())
 
 
 def to_json(files: Sequence[File], options: Mapping[str, Any]) -> dict[str, Any]:

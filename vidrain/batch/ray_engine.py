@@ -20,6 +20,7 @@ from vidrain.batch.engine import Ended, Tell
 from vidrain.batch.processes import cores, dismiss, drop, lost, messages, started, unstarted, worker_environment
 from vidrain.batch.wire import CRASHED, FEW_TRIES, Task, failed
 from vidrain.errors import NoDeviceError, UsageError
+from vidrain.outputs import written
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported: no network but the cluster's own
 
@@ -133,19 +134,19 @@ class RayEngine:
         return finished
 
     def __enter__(self) -> Self:
-        self._logs.mkdir(parents=True, exist_ok=True)
-        log = self._open.enter_context((self._logs / _LOG).open("a", encoding="utf-8"))
+        with written(self._logs / _LOG):
+            self._logs.mkdir(parents=True, exist_ok=True)
+            log = self._open.enter_context((self._logs / _LOG).open("a", encoding="utf-8"))
         self._open.enter_context(redirect_stdout(log))  # Ray prints there what a lost node had to say
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         own = {"num_cpus": self._workers or cores(), "include_dashboard": False, "object_store_memory": _STORE}
         try:
             ray.init(address=self._address or "local", **quiet, **({} if self._address else own))
-        except (ConnectionError, ValueError) as error:
+        except Exception as error:  # none answers, one of another version, no room for one of our own: all in its words
             self._open.close()
             why = " ".join(str(error).split())
-            raise UsageError(
-                f"--address {self._address}: no Ray cluster answers ({why}); see ray start --head"
-            ) from error
+            where = f"--address {self._address}" if self._address else "--engine ray"
+            raise UsageError(f"{where}: no Ray cluster can be used ({why}); see ray start --head") from error
         return self
 
     def __exit__(
@@ -154,8 +155,9 @@ class RayEngine:
         self.stop()
         ray.shutdown()
         self._open.close()
-        if not (self._logs / _LOG).stat().st_size:
-            (self._logs / _LOG).unlink()
+        with suppress(OSError):
+            if not (self._logs / _LOG).stat().st_size:
+                (self._logs / _LOG).unlink()
 
 
 def _work(task: str, logs: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ done = run_batch(files, Path("out"), BatchOptions(workers=2))
 import csv
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -248,14 +249,15 @@ class _Run:
     def over(self, look: Look, result: Result, *, is_last: bool) -> None:
         """One file has ended, for good or to be tried again."""
         log = log_of(look.file.id, self.out / FOLDER / _LOGS)
-        is_kept = log.exists() and result["state"] == "failed" and log.stat().st_size > 0
+        is_kept = result["state"] == "failed" and _is_filled(log)
         record = self._record(look, result)
         record["log"] = str(log) if is_kept else None
         self.journal.note(record)  # first: where another run has taken over, the log is that run's
-        if not is_kept:
-            log.unlink(missing_ok=True)
-        if is_last:
-            receipt_of(self.out, look.file.output).unlink(missing_ok=True)
+        with suppress(OSError):  # what is left there says nothing that the record does not
+            if not is_kept:
+                log.unlink(missing_ok=True)
+            if is_last:
+                receipt_of(self.out, look.file.output).unlink(missing_ok=True)
         end = end_of(record, str(look.file.source))
         if is_last:
             self.starved += result.get("is_full", False)
@@ -329,6 +331,14 @@ def engine_for(options: BatchOptions, logs: Path, tell: Tell, *, on_gpus: bool) 
             from vidrain.batch.ray_engine import RayEngine
 
             return RayEngine(options.address, options.workers, logs, tell, on_gpus=on_gpus)
+
+
+def _is_filled(log: Path) -> bool:
+    """Whether a worker printed anything; what cannot be asked must not keep its file from being noted."""
+    try:
+        return log.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _inside(path: str, out: Path) -> str:

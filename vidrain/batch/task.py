@@ -12,10 +12,11 @@ from socket import gethostname
 from typing import Any
 
 from vidrain import __version__
-from vidrain.batch.wire import CRASHED, FEW_TRIES, FULL, Result, Task, failed
+from vidrain.batch.wire import FEW_TRIES, FULL, Result, Task, failed
 from vidrain.config import clean_from
 from vidrain.device import shortage
 from vidrain.errors import (
+    FAULT,
     OK,
     PARTIAL,
     BusyError,
@@ -59,7 +60,7 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
         return failed(error.exit_code, str(error), transient=is_transient(error)) | more
     except Exception as error:
         traceback.print_exc()
-        return failed(CRASHED, f"{type(error).__name__}: {error}", transient=is_transient(error))
+        return failed(FAULT, f"{type(error).__name__}: {error}", transient=is_transient(error))
 
 
 def _is_unread(task: Task) -> bool:
