@@ -18,6 +18,7 @@ from vidrain.batch.journal import FOLDER, Journal
 from vidrain.batch.plan import files_of
 from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.config import load_clean
+from vidrain.errors import OutputError
 from vidrain.events import BatchPlan, Event, FileEnd, Notice
 
 
@@ -159,6 +160,32 @@ def test_fresh_is_told_before_anything_is_forgotten(card: Path, out: Path, vidra
     assert list(Journal(out).last) == ["a.mp4"]
     ran = vidrain(*run, "--fresh", "--min-free", "1e12")
     assert ran.err.splitlines()[-1].endswith("the same command goes on, without --fresh")
+
+
+@pytest.mark.fault(26)
+@pytest.mark.fault(27)
+@pytest.mark.proves("batch run")
+@pytest.mark.parametrize("stop", ["a signal", "a full disk"])
+def test_who_is_stopped_still_tells_what_failed(
+    stop: str, card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Journal.note
+
+    def stopped(journal: Journal, record: dict[str, Any]) -> None:
+        if record["state"] == "done":
+            raise KeyboardInterrupt if stop == "a signal" else OutputError("the journal: no space")
+        note(journal, record)
+
+    (card / "text.mp4").write_bytes(b"no video" * 100_000)  # the largest goes first
+    monkeypatch.setattr(Journal, "note", stopped)
+    ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    assert ran.code == (130 if stop == "a signal" else 5)
+    row, counts, last = ran.err.splitlines()[-3:]
+    assert row.startswith("vidrain: failed 3    text.mp4")
+    assert "1 failed, 2 not run, of 3 files" in counts
+    assert last.startswith("vidrain: interrupted; what is finished stays" if stop == "a signal" else "vidrain: the jou")
+    assert failures(out) == ["text.mp4"]
+    assert [path.name for path in (out / FOLDER).glob("*failed*")] == ["failed.csv"]
 
 
 @pytest.mark.proves("batch status", "batch status OUT", "batch status --json")

@@ -35,7 +35,8 @@ class Journal:
     def __init__(self, out: Path) -> None:
         self._out = out
         self.folder = out / FOLDER
-        self._lines, self._plan, self._lock = (self.folder / name for name in ("journal", "plan.json", "lock"))
+        names = ("journal", "plan.json", "lock", "failed.csv")
+        self._lines, self._plan, self._lock, self._failures = (self.folder / name for name in names)
         self._open()
 
     def _open(self) -> None:
@@ -159,6 +160,15 @@ class Journal:
         """Remember what was asked for, in place of what was before."""
         self._refuse_lost()
         put(self._plan, json.dumps(plan).encode())
+
+    def keep_failures(self, table: bytes | None) -> None:
+        """Put the table of what failed in place of the one before; None where nothing did."""
+        self._refuse_lost()
+        if table is not None:
+            put(self._failures, table)
+            return
+        with written(self._failures):
+            self._failures.unlink(missing_ok=True)
 
     def plan(self) -> dict[str, Any] | None:
         """What was asked for last; None where nothing was. OutputError where it cannot be read."""

@@ -19,8 +19,7 @@ from typing import Any, Self
 from vidrain.batch.engine import Ended, Tell
 from vidrain.batch.processes import cores, dismiss, drop, lost, messages, started, unstarted, worker_environment
 from vidrain.batch.wire import CRASHED, FEW_TRIES, Task, failed
-from vidrain.errors import NoDeviceError, UsageError
-from vidrain.outputs import written
+from vidrain.errors import NoDeviceError, OutputError, UsageError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported: no network but the cluster's own
 
@@ -134,9 +133,12 @@ class RayEngine:
         return finished
 
     def __enter__(self) -> Self:
-        with written(self._logs / _LOG):
+        try:
             self._logs.mkdir(parents=True, exist_ok=True)
             log = self._open.enter_context((self._logs / _LOG).open("a", encoding="utf-8"))
+        except OSError as error:
+            why = f"cannot be written ({error.strerror}); check space and rights"
+            raise OutputError(f"{self._logs / _LOG}: {why}") from error
         self._open.enter_context(redirect_stdout(log))  # Ray prints there what a lost node had to say
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         own = {"num_cpus": self._workers or cores(), "include_dashboard": False, "object_store_memory": _STORE}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, NamedTuple
@@ -19,11 +20,10 @@ from vidrain.batch.journal import FOLDER, Journal, Record, receipt_of
 from vidrain.batch.plan import File, Look, is_free, look_at, looks_the_same, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
-from vidrain.batch.states import end_of
+from vidrain.batch.states import end_of, ends_of
 from vidrain.batch.wire import Result, Task, failed
-from vidrain.errors import OutputError, UsageError
+from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
-from vidrain.outputs import written
 
 EngineName = Literal["processes", "inline", "ray"]
 
@@ -33,7 +33,7 @@ _PEAK = 2  # times the size of an output: its segments, and what they are joined
 _EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
 _GOES_ON = "make room, and the same command goes on"
 _NOT_FRESH = ", without --fresh"
-_FAILED, _LOGS = "failed.csv", "logs"
+_LOGS = "logs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +145,15 @@ def run_batch(
             if look.state == "done":
                 journal.note_made(look.file.output)
         run = _Run(plan, out, options, journal, on_event, fresh=fresh)
-        run.refuse_foreign()
-        if plan.todo:
-            run.all()
-        done = run.summary(monotonic() - began)
-        _write_failures(done, files, out)
-    on_event(done)
+        try:
+            run.refuse_foreign()
+            if plan.todo:
+                run.all()
+        except BaseException:
+            with suppress(VidrainError):  # what stopped it counts
+                run.conclude(files, began)
+            raise
+        done = run.conclude(files, began)
     goes_on = _GOES_ON + _NOT_FRESH * fresh
     if run.starved:
         many = f"{run.starved} file{'s' * (run.starved > 1)}"
@@ -291,6 +294,15 @@ class _Run:
         is_here = result.get("is_unread", False) and look.size and looks_the_same(look)
         return result | {"transient": True} if is_here else result
 
+    def conclude(self, files: Sequence[File], began: float) -> BatchDone:
+        """Put down what failed, and tell what came of it all, as far as it got."""
+        done = self.summary(monotonic() - began)
+        try:
+            self.journal.keep_failures(_table_of_failures(files, self.journal))
+        finally:
+            self.on_event(done)
+        return done
+
     def summary(self, seconds: float) -> BatchDone:
         """What came of it, and every file that is not simply done."""
         states = Counter(end.state for end in self.ended.values())
@@ -345,16 +357,16 @@ def _inside(path: str, out: Path) -> str:
     return Path(path).relative_to(out.absolute()).as_posix()
 
 
-def _write_failures(done: BatchDone, files: Sequence[File], out: Path) -> None:
-    """The table of what failed, for people and as a manifest; none where nothing did."""
-    table = out / FOLDER / _FAILED
-    sources = {file.output: str(file.source.absolute()) for file in files}
-    rows = [end for end in done.troubles if end.state == "failed"]
-    with written(table):
-        if not rows:
-            table.unlink(missing_ok=True)
-            return
-        with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("input", "output", "code", "cause", "log"))
-            writer.writerows((sources[end.file], end.file, end.code, end.cause, end.log or "") for end in rows)
+def _table_of_failures(files: Sequence[File], journal: Journal) -> bytes | None:
+    """What failed, for people and as a manifest; None where nothing did."""
+    ends = ends_of(files, journal)
+    rows = [
+        (file.source.absolute(), file.output, end["code"], end["cause"], end["log"] or "")
+        for file in files
+        if (end := ends.get(file.output, {})).get("state") == "failed"
+    ]
+    table = StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("input", "output", "code", "cause", "log"))
+    writer.writerows(rows)
+    return table.getvalue().encode(errors="surrogateescape") if rows else None
