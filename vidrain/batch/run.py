@@ -17,7 +17,7 @@ from vidrain.batch.engine import Engine, Tell
 from vidrain.batch.estimate import Estimate, estimate, free_bytes
 from vidrain.batch.inline import Inline
 from vidrain.batch.journal import FOLDER, Journal, Record, receipt_of
-from vidrain.batch.plan import File, Look, is_free, look_at, looks_the_same, mark_of, to_json
+from vidrain.batch.plan import File, Look, is_free, look_at_all, looks_the_same, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
 from vidrain.batch.states import end_of, ends_of
@@ -90,7 +90,7 @@ def plan_batch(
 
     again: what failed before is to do as well; measure: some frames may be computed, to know how long it will take.
     """
-    looks = [look_at(file, journal, out) for file in files]
+    looks = look_at_all(files, journal)
     if again:
         looks = [look._replace(state="to do") if look.state == "failed" else look for look in looks]
     workers = workers_of(options)
@@ -235,10 +235,9 @@ class _Run:
         """Put one step of the schedule down, and tell of it."""
         look = self.looks[step.task["id"]]
         if isinstance(step, Over):
-            if step.result["state"] == "failed" and not (self._may_replace(look.file) and looks_the_same(look)):
-                step.result["transient"] = (
-                    True  # what stands in the way may be gone when the next run comes, a card back
-                )
+            is_for_good = step.result["state"] == "failed" and not step.result["transient"]
+            if is_for_good and not (self._may_replace(look.file) and looks_the_same(look)):
+                step.result["transient"] = True  # what stands there may be gone when the next run comes, a card back
             self.over(look, step.result, is_last=step.is_last)
             return
         if step.attempt > 1:
