@@ -9,7 +9,6 @@ from time import monotonic
 from vidrain.batch.journal import Journal
 from vidrain.batch.plan import File, Look, Settings, mark_of
 from vidrain.config import clean_from
-from vidrain.errors import VidrainError
 from vidrain.job import CleanOptions
 from vidrain.outputs import written
 from vidrain.part import plan_part
@@ -53,11 +52,12 @@ def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: 
 def _measured(todo: Sequence[Look], size: int) -> Estimate:
     """From the middle of the sizes on, until one opens."""
     by_size = sorted(todo, key=lambda look: look.size)
-    middle = len(by_size) // 2
+    middle, why = len(by_size) // 2, ""
     for look in (by_size[middle:] + by_size[:middle])[:_TRIED]:
         try:
             per_frame, frames, raw = _of_frames(look)
-        except VidrainError:
+        except Exception as error:  # whatever it is, no figure is worth the batch: its task meets it as well
+            why = " ".join(f"{type(error).__name__}: {error}".split())
             continue
         growth = _growth(look, raw * frames)
         name = look.file.source.name
@@ -65,7 +65,8 @@ def _measured(todo: Sequence[Look], size: int) -> Estimate:
             f"{_MEASURED} frames of {name} computed now, its {frames} frames taken for the bytes of all; space assumed"
         )
         return Estimate(growth, per_frame * frames * size / look.size, basis)
-    return Estimate(_LOSSY, None, f"none of {min(len(todo), _TRIED)} files could be opened; space assumed")
+    tried = f"none of {min(len(todo), _TRIED)} files could be tried ({why})"
+    return Estimate(_LOSSY, None, f"{tried}; {_LOSSY} bytes assumed for a byte")
 
 
 def _of_frames(look: Look) -> tuple[float, int, int]:
