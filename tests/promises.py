@@ -39,6 +39,7 @@ EXITS = {
     "exit 5": "no space, or the output cannot be written",
     "exit 6": "busy: another run holds the output",
     "exit 7": "model unusable",
+    "exit 70": "a fault of vidrain",
     "exit 130": "stopped by Ctrl-C",
     "exit 143": "stopped by SIGTERM",
 }

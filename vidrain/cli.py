@@ -29,18 +29,19 @@ if TYPE_CHECKING:
 
 _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but parts of the source were lost,\n"
-    "5 no space or output not writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+    "5 no space or output not writable, 6 busy, 7 model unusable, 70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
 _VERIFY_EXITS = (
     "\b\nExit codes: 0 the same, 2 wrong usage, 3 IN or OUT cannot be read, 4 the same, but IN itself has lost parts,\n"
     "5 something differs."
 )
 _TRAIN_EXITS = (
-    "Exit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 not writable, 6 busy, 130 Ctrl-C, 143 terminated."
+    "\b\nExit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 not writable, 6 busy, 70 a fault of vidrain,\n"
+    "130 Ctrl-C, 143 terminated."
 )
 _ADAPT_EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 clips unusable, 5 no space or output not writable, 6 busy,\n"
-    "7 weights unusable, 130 Ctrl-C, 143 terminated."
+    "7 weights unusable, 70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
 _REPORT_EXITS = "Exit codes: 0 done, 2 wrong usage, 3 IN or OUT cannot be read, 5 not writable, 6 busy."
 _INSPECT_EXITS = "Exit codes: 0 the file is whole, 3 it cannot be read, 4 parts of it are missing."

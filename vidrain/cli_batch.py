@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 _EXITS = (
     "\b\nExit codes: 0 all done, 1 some files failed, 2 wrong usage, 4 none failed but some are partial,\n"
-    "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable, 130 Ctrl-C, 143 terminated."
+    "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable,\n"
+    "70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
 _STATUS_EXITS = "Exit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial."
 _PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."
+_FRESH = "Forget what earlier runs did in OUT, after saying what that is; leave it out to go on after a stop."
 _PROGRESS = click.option(
     "--progress/--no-progress",
     default=True,
@@ -53,7 +55,7 @@ def batch() -> None:
 )
 @click.option("--min-free", "min_free_mb", type=float, help="Megabytes on the disk of OUT that stay free  [1000].")
 @click.option("--report", "page", type=FILE, help=_PAGE)
-@click.option("--fresh", is_flag=True, help="Forget what earlier runs did in OUT, after saying what that is.")
+@click.option("--fresh", is_flag=True, help=_FRESH)
 @clean_settings
 @_PROGRESS
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object per line on standard output.")
@@ -67,19 +69,22 @@ def run(
     of configs/clean.yaml, such as baseline.radius=3, for all of them; a manifest may hold keys as further columns.
     """
 
+    fresh = given.pop("fresh")
+
     def work(sink: "Sink") -> int:
         from vidrain.batch.inputs import items_in
         from vidrain.batch.journal import Journal
         from vidrain.batch.listing import plan_facts, plan_lines
         from vidrain.batch.plan import files_of
-        from vidrain.batch.run import BatchOptions, exit_code_of, plan_batch, run_batch
+        from vidrain.batch.run import BatchOptions, plan_batch, run_batch
+        from vidrain.batch.states import exit_code_of
         from vidrain.config import load_clean
         from vidrain.viewer.batch_report import refuse_batch_page
 
         also = tuple(dict.fromkeys(name.replace("-", "_") for name in given.pop("also")))
         names = ("engine", "workers", "address", "keep_going", "min_free_mb", "force")
         asked = {name: value for name in names if (value := given.pop(name)) is not None}
-        options, page, fresh = BatchOptions(**asked), given.pop("page"), given.pop("fresh")
+        options, page = BatchOptions(**asked), given.pop("page")
         inputs, pairs = _told_apart(arguments)
         config, keys = given.pop("config"), keys_of(given)
         items = items_in(inputs, output)
@@ -96,7 +101,7 @@ def run(
             _write_page(page, output, sink, force=options.force)
         return exit_code_of(files, Journal(output))
 
-    run_command(work, as_json, bar=progress, stopped=_STOPPED)
+    run_command(work, as_json, bar=progress, stopped=_STOPPED + ", without --fresh" * fresh)
 
 
 @batch.command("status", epilog=_STATUS_EXITS)
@@ -132,20 +137,23 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
     def work(sink: "Sink") -> int:
         from vidrain.batch.journal import Journal
         from vidrain.batch.plan import from_json
-        from vidrain.batch.run import BatchOptions, exit_code_of, is_over, run_batch, unfinished
+        from vidrain.batch.run import BatchOptions, run_batch
+        from vidrain.batch.states import ends_of, exit_code_of, unfinished
         from vidrain.viewer.batch_report import refuse_batch_page
 
         journal = Journal(output)
         plan = _planned(journal, output)
         files, options = from_json(plan), BatchOptions(**plan["options"])
-        failed = [file for file in files if journal.last.get(file.output, {}).get("state") == "failed"]
+        ends = ends_of(files, journal)
+        failed = [file for file in files if ends.get(file.output, {}).get("state") == "failed"]
         if page is not None:
             refuse_batch_page(page, files, output, force=False)
         run_batch(failed, output, options, again=True, on_event=sink)
         if page is not None:
             _write_page(page, output, sink, force=False)
         journal = Journal(output)
-        waiting = [file.output for file in files if not is_over(journal.last.get(file.output))]
+        ends = ends_of(files, journal)
+        waiting = [file.output for file in files if file.output not in ends]
         if waiting:
             sink(unfinished(waiting))
         return exit_code_of(files, journal) or (PARTIAL if waiting else OK)

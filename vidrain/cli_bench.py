@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 4 done but some methods could not be measured, 5 no space or output not\n"
-    "writable, 6 busy, 7 model unusable or no method could be measured, 130 Ctrl-C, 143 terminated."
+    "writable, 6 busy, 7 model unusable or no method could be measured, 70 a fault of vidrain,\n"
+    "130 Ctrl-C, 143 terminated."
 )
 
 

@@ -17,7 +17,8 @@ STALL = click.option(
 )
 LAYERS_EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage or a library is missing, 3 input unusable, 4 done but frames are lost,\n"
-    "5 no space or output not writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+    "5 no space or output not writable, 6 busy, 7 model unusable, 70 a fault of vidrain,\n"
+    "130 Ctrl-C, 143 terminated."
 )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but frames of the source are lost,\n"
-    "5 no space or output not writable, 6 busy, 130 Ctrl-C, 143 terminated."
+    "5 no space or output not writable, 6 busy, 70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
 
 

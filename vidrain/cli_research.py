@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _RAIN_EXITS = (
     "\b\nExit codes: 0 measured, 2 wrong usage, 3 the file cannot be read, 4 measured but frames are lost, 5 not\n"
-    "writable, 6 busy, 7 model unusable, 130 Ctrl-C, 143 terminated."
+    "writable, 6 busy, 7 model unusable, 70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
 
 _EVAL_EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 clips or results unusable, 5 no space or output not writable, 6 busy,\n"
-    "7 model unusable, 130 Ctrl-C, 143 terminated."
+    "7 model unusable, 70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
 _EVAL_PAGE = "Also write its HTML page, DIR/results.html, to another place; an older one of DIR is replaced."
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EXITS = (
     "\b\nExit codes: 0 it is made, or OUT is there, 2 nothing is planned there, 3 input unusable, 4 it is left to\n"
     "clean: frames do not decode, 5 no space, or another job is planned there, 6 busy,\n"
-    "7 model unusable, 130 Ctrl-C, 143 terminated."
+    "7 model unusable, 70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
 _STOPPED = "the segment is not made, those that are stay"
 

@@ -8,19 +8,23 @@
     │   ├── StallError                   3      it gave nothing for too long; may do better another time
     │   └── SourceLost                   3      it went away while it was read; may be back another time
     ├── OutputError                      5      the target cannot be written, or did not verify
+    │   └── OtherJob                     5      what another job left unfinished lies there
     ├── BusyError                        6      another run is writing the same output
     └── ModelError                       7      weights or model cannot be used
         └── DeviceError                  7      the device has no memory left, or was lost; may do better another time
 
-Not errors: 0 (done), 1 (some files of a batch failed), 4 (done, but parts of the source were lost),
-130 and 143 (stopped by SIGINT or SIGTERM).
+Not errors: 0 (done), 1 (some files of a batch failed), 4 (done, but parts of the source were lost), 70 (a fault of
+vidrain: any other exception, which Python alone would end with 1), 130 and 143 (stopped by SIGINT or SIGTERM).
 
 Every message is one line: what was found, what is allowed, what to try next.
 """
 
+from collections.abc import Collection
+
 OK = 0
 SOME_FAILED = 1
 PARTIAL = 4
+FAULT = 70
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -67,6 +71,14 @@ class OutputError(VidrainError):
     """The target cannot be written (space, permission, container) or did not verify."""
 
     exit_code = 5
+
+
+class OtherJob(OutputError):
+    """What lies there is of another job. found: in words, without what to do; other: names of the facts that differ."""
+
+    def __init__(self, found: str, advice: str, other: Collection[str]) -> None:
+        super().__init__(f"{found}; {advice}")
+        self.found, self.other = found, frozenset(other)
 
 
 class BusyError(VidrainError):

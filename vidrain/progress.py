@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vidrain import events, events_bench
+from vidrain.batch_lines import batch_line, batch_summary, news_line, shortened, trouble_line
 
 _NAMES = {
     events.Plan: "plan",
@@ -53,7 +54,6 @@ _NAMES = {
 
 # Plans of so many frames.
 _COUNTED = events.Plan | events.VerifyPlan | events.RainPlan | events.PagePlan | events.EvalStart
-_LONGEST_NAME = 40  # of a file in a line of its own
 _IDLE = "waits"  # a worker without a file
 
 
@@ -252,7 +252,9 @@ class Bar(AbstractContextManager["Bar"]):
         self._bar.reset(self._workers[place], total=0, description=f"{place + 1}  {shortened(start.file)}", rate="")
 
     def _news(self, news: events.FileNews) -> None:
-        """One line per worker: the frames of its file."""
+        """One line per worker: the frames of its file; above them what became of earlier work on it."""
+        if (said := news_line(news)) is not None:
+            self._say(said)
         line, fields = self._workers[self._files[news.file]], news.fields
         if news.event == "plan":
             self._bar.update(line, total=fields["frames"])
@@ -298,6 +300,8 @@ class Quiet(AbstractContextManager["Quiet"]):
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.Notice):
             sys.stderr.write(f"vidrain: note: {event.message}\n")
+        if isinstance(event, events.FileNews) and (said := news_line(event)) is not None:
+            sys.stderr.write(f"vidrain: {said}\n")
         if isinstance(event, events.BatchDone):
             sys.stderr.writelines(f"vidrain: {line}\n" for line in batch_summary(event))
 
@@ -343,49 +347,6 @@ def segment_line(event: events.SegmentsPlan | events.SegmentDone) -> str:
         return f"{event.script}: makes {event.segments} segments of {event.output}; run it: sbatch {event.script}"
     word = "made before" if event.was_made else "made"
     return f"OK {event.output}  segment {event.index} of 0 to {event.segments - 1} {word}, {event.frames} frames"
-
-
-def batch_line(plan: events.BatchPlan) -> str:
-    """What a batch will do."""
-    known = [f"{plan.done} done before"] if plan.done else []
-    known += [f"{plan.failed} failed before"] if plan.failed else []
-    return f"{plan.output}: {', '.join([f'{plan.todo} of {plan.files} files to do', *known])}; {plan.engine}"
-
-
-def trouble_line(end: events.FileEnd) -> str:
-    """What happened to one file of a batch that is not simply done, and where more is said."""
-    word = {"partial": "PARTIAL", "again": "AGAIN"}.get(end.state, "FAILED")
-    log = f" (log: {end.log})" if end.log else ""
-    return readable(f"{word} {end.file}: {end.code}: {end.cause}{log}")
-
-
-def batch_summary(done: events.BatchDone) -> list[str]:
-    """A table of what is not simply done, and the one line that counts."""
-    rows = [("state", "code", "file", "cause"), *(_row(end) for end in done.troubles)]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    table = [" ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
-    counts = {"done": done.done, "partial": done.partial, "failed": done.failed, "not run": done.left}
-    said = [f"{number} {word}" for word, number in counts.items() if number]
-    said += [f"{done.before} done before"] if done.before else []
-    old = sum(end.state == "failed" for end in done.troubles) - done.failed
-    said += [f"{old} failed before (try them again: vidrain batch retry)"] if old > 0 else []
-    line = f"{done.output}: {', '.join(said) or 'nothing'}, of {done.files} files, in {done.seconds:.1f} s"
-    return [*(table if done.troubles else []), line]
-
-
-def _row(end: events.FileEnd) -> tuple[str, str, str, str]:
-    cause = end.cause + (f" (log: {end.log})" if end.log else "")
-    return end.state, str(end.code), readable(end.file), readable(cause)
-
-
-def readable(text: str) -> str:
-    """One line that any stream takes: names of files may hold line breaks, and need not be text."""
-    return " ".join(text.splitlines()).encode(errors="backslashreplace").decode()
-
-
-def shortened(name: str) -> str:
-    """The end of a long name, which is what differs."""
-    return readable(name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}")
 
 
 def summary(done: events.FileDone) -> str:

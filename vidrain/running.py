@@ -5,12 +5,13 @@ Everything heavy is imported when the command runs, so `vidrain --help` answers 
 
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from vidrain.errors import INTERRUPTED, TERMINATED, VidrainError
+from vidrain.errors import FAULT, INTERRUPTED, TERMINATED, VidrainError
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
@@ -24,7 +25,10 @@ class Terminated(BaseException):
 
 
 def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = True, stopped: str = _NOTHING) -> None:
-    """Do the work and end the process with its exit code; every error is one line. stopped: what a stop leaves."""
+    """Do the work and end the process with its exit code; every error is one line, for a fault behind its traceback.
+
+    stopped: what a stop leaves.
+    """
     # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
     # a job took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -41,6 +45,13 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
         except VidrainError as error:
             code, left = error.exit_code, what_is_left()
             sink.failed(f"{error}; {left}" if left else str(error), code)
+        except BrokenPipeError:  # whoever read along is gone, which click ends without a word
+            raise
+        except Exception as error:
+            code, left = FAULT, what_is_left()
+            traceback.print_exc()
+            said = f"a fault of vidrain: {type(error).__name__}: {error}"
+            sink.failed(f"{said}; {left}" if left else said, code)
         except KeyboardInterrupt:
             code = INTERRUPTED
             sink.failed(f"interrupted; {what_is_left() or stopped}", code)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tests import ffmpeg_says
 from tests.batches import write_card
 from vidrain.cli import main
+from vidrain.errors import FAULT
 from vidrain.segments import plan
 
 
@@ -61,12 +62,13 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vidrain() -> Vidrain:
-    """`vidrain("clean", path, ...)`: run one command; anything but an exit fails the test."""
+    """`vidrain("clean", path, ...)`: run one command; anything but an exit fails the test, and so does a fault."""
 
     def run(*arguments: str | Path) -> Ran:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
+        assert result.exit_code != FAULT, result.stderr
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,12 @@ from tests.batches import CHEAP, INLINE, of, written
 from tests.pipeline.conftest import Vidrain
 from tests.pipeline.test_gate import constant_gate
 from vidrain.batch.inputs import items_in
-from vidrain.batch.journal import FOLDER
+from vidrain.batch.journal import FOLDER, Journal
 from vidrain.batch.plan import files_of
 from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.config import load_clean
-from vidrain.events import BatchPlan, Event
+from vidrain.errors import OutputError
+from vidrain.events import BatchPlan, Event, FileEnd, Notice
 
 
 @pytest.fixture
@@ -71,6 +73,66 @@ def test_other_weights_are_another_model(card: Path, out: Path, tmp_path: Path, 
     assert run() == 1, "the same name, other weights"
 
 
+def failures(out: Path) -> list[str]:
+    table = out / FOLDER / "failed.csv"
+    return [row.split(",")[1] for row in table.read_text().splitlines()[1:]] if table.exists() else []
+
+
+@pytest.mark.fault(34)
+@pytest.mark.proves("batch run", "batch retry")
+@pytest.mark.parametrize("command", ["run", "retry"])
+def test_a_run_while_the_share_is_away_forgets_nothing(
+    command: str, card: Path, out: Path, tmp_path: Path, vidrain: Vidrain
+) -> None:
+    manifest, away = tmp_path / "jobs.csv", tmp_path / "away"
+    manifest.write_text(f"input\n{card}/a.mp4\n{card}/sub/b.MP4\n")
+    run = ("batch", "run", manifest, "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 0
+    before = written(out)
+    card.rename(away)
+    assert (vidrain(*run).code, failures(out)) == (1, ["a.mp4", "b.MP4"])
+    away.rename(card)
+    again = vidrain(*run, "--json") if command == "run" else vidrain("batch", "retry", out, "--json")
+    assert (again.code, written(out), of(again.events, "file_start")) == (0, before, [])
+    assert (vidrain("batch", "status", out).code, failures(out)) == (0, [])
+
+
+@pytest.mark.fault(25)
+@pytest.mark.proves("batch run")
+def test_a_run_with_other_settings_that_is_stopped_forgets_nothing(
+    card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Journal.note
+
+    def stopped(journal: Journal, record: dict[str, Any]) -> None:
+        note(journal, record)
+        raise KeyboardInterrupt
+
+    run = ("batch", "run", card / "a.mp4", card / "sub" / "b.MP4", "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 0
+    before = written(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "note", stopped)
+        assert vidrain(*run, "--crf", "30").code == 130
+    again = vidrain(*run, "--json")
+    assert (again.code, written(out), of(again.events, "file_start")) == (0, before, [])
+
+
+@pytest.mark.proves("batch status", "batch retry")
+def test_what_other_settings_came_to_is_not_what_is_asked_for_now(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """A run with others that had no room for one file: nothing of it is done, and nothing of it failed."""
+    run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 1
+    assert vidrain(*run, "--crf", "30", "--min-free", "1e12").code == 5
+    facts = json.loads(vidrain("batch", "status", out, "--json").out)
+    assert [facts[name] for name in ("done", "failed", "waiting", "troubles", "exit_code")] == [0, 0, 3, [], 0]
+    ran = vidrain("batch", "retry", out, "--json")
+    assert (ran.code, of(ran.events, "file_start")) == (4, [])
+    assert vidrain(*run).code == 1
+    facts = json.loads(vidrain("batch", "status", out, "--json").out)
+    assert [facts[name] for name in ("done", "failed", "waiting")] == [2, 1, 0]
+
+
 @pytest.mark.proves("batch run --fresh")
 def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, vidrain: Vidrain) -> None:
     assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
@@ -79,6 +141,51 @@ def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, v
     assert f"note: --fresh: the journal of {out} is discarded (2 done, 1 failed); outputs stay" in ran.err
     assert "2 done, 1 failed, of 3 files" in ran.err
     assert all(changed > before[name] for name, changed in written(out).items())
+
+
+@pytest.mark.fault(25)
+@pytest.mark.proves("batch run --fresh")
+def test_fresh_is_told_before_anything_is_forgotten(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """And who is stopped is told how to go on: with it all would be forgotten once more."""
+    run = ("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 0
+    files = files_of(items_in([str(card / "a.mp4")], out), lambda own: load_clean(None, [*own, *CHEAP[:3]], {}), ())
+
+    def stop(event: Event) -> None:
+        assert isinstance(event, Notice) and event.code == "fresh"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(files, out, BatchOptions(engine="inline"), fresh=True, on_event=stop)
+    assert list(Journal(out).last) == ["a.mp4"]
+    ran = vidrain(*run, "--fresh", "--min-free", "1e12")
+    assert ran.err.splitlines()[-1].endswith("the same command goes on, without --fresh")
+
+
+@pytest.mark.fault(26)
+@pytest.mark.fault(27)
+@pytest.mark.proves("batch run")
+@pytest.mark.parametrize("stop", ["a signal", "a full disk"])
+def test_who_is_stopped_still_tells_what_failed(
+    stop: str, card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Journal.note
+
+    def stopped(journal: Journal, record: dict[str, Any]) -> None:
+        if record["state"] == "done":
+            raise KeyboardInterrupt if stop == "a signal" else OutputError("the journal: no space")
+        note(journal, record)
+
+    (card / "text.mp4").write_bytes(b"no video" * 100_000)  # the largest goes first
+    monkeypatch.setattr(Journal, "note", stopped)
+    ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    assert ran.code == (130 if stop == "a signal" else 5)
+    row, counts, last = ran.err.splitlines()[-3:]
+    assert row.startswith("vidrain: failed 3    text.mp4")
+    assert "1 failed, 2 not run, of 3 files" in counts
+    assert last.startswith("vidrain: interrupted; what is finished stays" if stop == "a signal" else "vidrain: the jou")
+    assert failures(out) == ["text.mp4"]
+    assert [path.name for path in (out / FOLDER).glob("*failed*")] == ["failed.csv"]
 
 
 @pytest.mark.proves("batch status", "batch status OUT", "batch status --json")
@@ -161,3 +268,25 @@ def test_a_card_that_is_away_for_a_moment_marks_no_file_for_good(card: Path, out
     card.with_name("away").rename(card)
     done = run_batch(files, out, BatchOptions(engine="inline"))
     assert (done.done, done.failed) == (2, 0)
+
+
+@pytest.mark.fault(34)
+@pytest.mark.proves("batch run")
+def test_what_one_worker_alone_cannot_read_is_tried_again(
+    card: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a node that lacks the share: the name of an open file of this process means nothing in another one."""
+    monkeypatch.setattr("vidrain.batch.schedule._PAUSE_S", 0.0)
+    monkeypatch.setattr("vidrain.batch.schedule.TRIES", 2)
+    with (card / "a.mp4").open("rb") as file:
+        here = f"/proc/self/fd/{file.fileno()}"
+        files = files_of(items_in([here], out), lambda own: load_clean(None, [*own, *CHEAP[:3]], {}), ())
+        ends: list[FileEnd] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, FileEnd):
+                ends.append(event)
+
+        run_batch(files, out, BatchOptions(workers=1), on_event=listen)
+        assert [(end.state, end.code) for end in ends] == [("again", 3), ("failed", 3)]
+        assert run_batch(files, out, BatchOptions(engine="inline")).done == 1, "nor is it marked for good"

@@ -10,7 +10,8 @@ import pytest
 
 from tests.batches import CHEAP, INLINE, written
 from tests.pipeline.conftest import Vidrain
-from vidrain.batch.journal import FOLDER, Journal
+from vidrain.batch.journal import FOLDER, Journal, id_of
+from vidrain.batch.processes import log_of
 
 
 @pytest.fixture
@@ -139,3 +140,29 @@ def test_a_file_that_appears_while_others_run_stays(
     (out / put[0]).unlink()
     assert vidrain(*run, "--crf", "30").code == 0, "what failed for that is tried again"
     assert not list((out / FOLDER / "receipts").iterdir())
+
+
+@pytest.mark.fault(25)
+def test_what_stands_in_the_journal_folder_costs_no_record(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """The file is done, and noted, whatever becomes of the log that it does not need."""
+    (log_of(id_of("a.mp4"), out / FOLDER / "logs") / "mine").mkdir(parents=True)
+    run = ("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP)
+    ran = vidrain(*run)
+    assert ran.code == 0, ran.err
+    assert Journal(out).last["a.mp4"]["state"] == "done"
+
+
+@pytest.mark.parametrize("command", ["run", "status", "retry"])
+def test_a_journal_that_cannot_be_read_is_one_line(command: str, card: Path, out: Path, vidrain: Vidrain) -> None:
+    (out / FOLDER / "journal").mkdir(parents=True)
+    ran = vidrain("batch", command, *([card, "-o"] if command == "run" else []), out)
+    assert (ran.code, ran.err.count("\n")) == (5, 1)
+    assert f"{out / FOLDER / 'journal'}: cannot be read (Is a directory); check its rights" in ran.err
+
+
+def test_a_name_that_no_file_could_have_is_the_fault_of_its_file_alone(card: Path, out: Path, vidrain: Vidrain) -> None:
+    (card / "jobs.csv").write_text(f"input,output\na.mp4,{300 * 'x'}.mp4\nsub/b.MP4,\n")
+    ran = vidrain("batch", "run", card / "jobs.csv", "-o", out, *INLINE, *CHEAP, "--json")
+    assert (ran.code, list(written(out))) == (1, ["sub/b.MP4"])
+    (end,) = ran.events[-1]["troubles"]
+    assert (end["code"], "File name too long" in end["cause"]) == (5, True)

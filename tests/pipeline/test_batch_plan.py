@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batches import CHEAP, INLINE
+from tests.batches import CHEAP, INLINE, written
 from tests.pipeline.conftest import Vidrain
 
 
@@ -35,6 +35,22 @@ def test_a_dry_run_writes_nothing_and_says_what_it_takes(card: Path, out: Path, 
     read = sum((card / name).stat().st_size for name in ("a.mp4", "sub/b.MP4"))
     assert facts["space"] == round((card / "c.mp4").stat().st_size * made / read)
     assert facts["seconds"] > 0
+
+
+def test_what_cannot_be_tried_beforehand_ends_no_batch(
+    card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for layers is taken from frames computed in the batch itself: a GPU may be full just then."""
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory\nis left")
+
+    monkeypatch.setattr("vidrain.batch.estimate.plan_part", full)
+    run = ("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP, "--also", "rain", "--json")
+    ran = vidrain(*run)
+    assert (ran.code, sorted(written(out))) == (0, ["a.mp4", "a.rain.mp4"])
+    basis = ran.events[0]["basis"]
+    assert basis == "none of 1 files could be tried (RuntimeError: no memory is left); 1.5 bytes assumed for a byte"
 
 
 SETTINGS = {

@@ -298,6 +298,26 @@ def test_after_a_kill_the_next_run_succeeds(long_clip: Path, out: Path, vidrain:
     assert len(ffmpeg_says.shown_frames(out).packets) == 3
 
 
+@pytest.mark.proves("exit 70")
+@pytest.mark.parametrize("command", [("clean",), ("batch", "run", "--engine", "inline")])
+def test_a_fault_of_ours_is_no_failed_file(command: tuple[str, ...], source: Path, out: Path) -> None:
+    """Python alone would end with 1, which says that the other files of a batch are done."""
+    fault = """
+import vidrain.identity, vidrain.pipeline, vidrain.batch.plan
+def broken(*_): return {}["no such key"]
+vidrain.pipeline.identity_of = vidrain.batch.plan.identity_of = broken
+from vidrain.__main__ import run
+run()
+"""
+    with started(*command, source, "-o", out, "--json", code=fault) as process:
+        told, said = process.communicate(timeout=60)
+    assert process.returncode == 70, said
+    assert "Traceback" in said
+    assert said.splitlines()[-1] == "vidrain: a fault of vidrain: KeyError: 'no such key'"
+    last = json.loads(told.splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("error", 70)
+
+
 def test_caller_that_fails_leaves_nothing(source: Path, out: Path) -> None:
     def fail(event: Event) -> None:
         if isinstance(event, Progress):

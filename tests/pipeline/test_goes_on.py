@@ -164,17 +164,47 @@ def test_threads_are_those_of_the_run_that_began(clip: Path, out: Path) -> None:
 @pytest.mark.fault(25)
 @pytest.mark.proves("batch run --fresh", "batch run")
 def test_a_batch_goes_on_inside_of_a_file(clip: Path, out: Path, vidrain: Vidrain) -> None:
-    """What other settings left unfinished gives way, and is named; so it is with --fresh."""
+    """What other settings left unfinished stays, and is named; it gives way to --fresh alone."""
     batch = ("batch", "run", clip, "-o", out.parent, "--engine", "inline", "--json")
     made, folder = out.with_name(clip.name), folder_of(out.with_name(clip.name))
     assert vidrain(*batch).code == 0
     due = made.read_bytes()
     assert not folder.exists()
-    for more, discarded in (((), False), (("encode.crf=30",), True), (("--fresh",), True)):
+    for more, discarded in (((), False), (("--fresh",), True)):
         made.unlink()
         stopped_at(14, clip, made, CleanOptions())
+        left = outputs(folder)
+        other = vidrain(*batch, "encode.crf=30")
+        (end,) = other.events[-1]["troubles"]
+        assert (other.code, end["code"], outputs(folder)) == (1, 5, left)
+        assert "holds 12 of 28 frames of another job (other settings or weights" in end["cause"]
+        assert "finish it with its own settings, or remove that folder (--fresh: those of all files)" in end["cause"]
         ran = vidrain(*batch, *more)
         fresh = [e for e in ran.events if e["event"] == "warning" and e["code"] == "fresh" and e.get("file")]
         assert (ran.code, bool(fresh), bool(resumed(ran))) == (0, discarded, not discarded)
-        assert (made.read_bytes() == due) == ("encode.crf=30" not in more)
+        assert made.read_bytes() == due
         assert not folder.exists()
+    made.unlink()
+    stopped_at(14, clip, made, CleanOptions())
+    assert vidrain(*batch, "encode.crf=30").code == 1
+    shutil.rmtree(folder)
+    assert vidrain(*batch, "encode.crf=30").code == 0, "the same command, once the folder is gone"
+
+
+@pytest.mark.fault(25)
+@pytest.mark.proves("batch run")
+@pytest.mark.parametrize("fact", ["device", "version of vidrain", "source"])
+def test_a_batch_begins_a_file_anew_that_nothing_can_finish(fact: str, clip: Path, out: Path, vidrain: Vidrain) -> None:
+    """Segments of a GPU that is gone, of libraries that were updated, of a source that was replaced: told in a pipe."""
+    batch = ("batch", "run", clip, "-o", out.parent, "--engine", "inline")
+    made, folder = out.with_name(clip.name), folder_of(out.with_name(clip.name))
+    stopped_at(14, clip, made, CleanOptions())
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["facts"][fact] = "another"
+    (folder / "plan.json").write_text(json.dumps(plan))
+    ran = vidrain(*batch)
+    said = f"vidrain: {clip.name}: note: {folder}: holds 12 of 28 frames of another job (other {fact}), which nothing"
+    assert (ran.code, said in ran.err, made.exists(), folder.exists()) == (0, True, True, False), ran.err
+    made.unlink()
+    stopped_at(14, clip, made, CleanOptions())
+    assert f"vidrain: {clip.name}: resumed 42 %" in vidrain(*batch).err.splitlines()

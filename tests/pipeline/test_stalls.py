@@ -281,3 +281,26 @@ def test_a_batch_waits_for_it_once_more_and_no_oftener(source: Path, out: Path) 
     with nobody_gets_in(source):
         result = run_task(task, ignore)
     assert (result["code"], result["transient"], result["tries"]) == (3, True, 2)
+
+
+@leases
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("patience", ["0.5", "5"])
+def test_a_batch_that_looks_at_its_sources_waits_for_none_in_vain(
+    patience: str, source: Path, out: Path, vidrain: Vidrain
+) -> None:
+    """And hardly for those that lie beside one that stalled; what is done stays so."""
+    for name in ("a.mp4", "other.mp4"):
+        (source.parent / name).write_bytes(source.read_bytes())
+    run = ("batch", "run", source.parent, "-o", out.parent, "--engine", "inline", "model=baseline")
+    assert vidrain(*run).code == 0
+
+    def looked() -> dict[str, str]:
+        ran = vidrain(*run, "--stall-s", patience, "--dry-run", "--json")
+        return {each["output"]: each["state"] for each in ran.events[-1]["each"]}
+
+    began = time.monotonic()
+    with nobody_gets_in(source), nobody_gets_in(source.parent / "other.mp4"):
+        assert looked() == {"a.mp4": "done", "in.mp4": "to do", "other.mp4": "to do"}
+    assert time.monotonic() - began < float(patience) + 4
+    assert set(looked().values()) == {"done"}

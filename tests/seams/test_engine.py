@@ -82,7 +82,7 @@ def under_test(name: str, folder: Path) -> Iterator[Under]:
                 pytest.skip("ray is not installed here: pip install -c constraints.txt -e '.[ray]'")
             from vidrain.batch.ray_engine import RayEngine
 
-            engine = RayEngine(None, SLOTS, folder / "logs", tell)
+            engine = RayEngine(None, SLOTS, folder / "logs", tell, on_gpus=False)
     with engine:
         under = Under(engine, told)
         yield under

@@ -22,6 +22,7 @@ from tests.batches import written
 from tests.pipeline.conftest import in_time
 from tests.slow.test_real_clips import CHEAP
 from tools.bench_ray import DAMAGED
+from vidrain.errors import UsageError
 from vidrain.segments.plan import LONGEST
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -166,3 +167,53 @@ def test_twenty_clips_on_two_nodes_of_which_one_is_lost(
     assert contents(out) == contents(tmp_path / "here")
     for name in contents(out):
         assert package.verify_against(out / name, twenty / name).exit_code == 0
+
+
+@pytest.mark.proves("batch run --engine")
+@pytest.mark.timeout(300)
+def test_a_gpu_that_no_node_has_is_not_waited_for(two: Path, cluster: subprocess.Popen[str], out: Path) -> None:
+    _, address, _ = told(cluster, "cluster")
+    began = time.monotonic()
+    code, events = ran(two, "-o", out, *CHEAP, "--engine", "ray", "--address", address, "--device", "cuda")
+    assert (code, time.monotonic() - began < 90) == (1, True)
+    assert {(end["code"], end["cause"].partition(";")[0]) for end in events[-1]["troubles"]} == {
+        (2, "--device cuda: the Ray cluster has no GPU")
+    }
+    tries = [event["file"] for event in events if event["event"] == "file_end" and event["state"] == "again"]
+    assert len(tries) == 2, "once more each"
+    code, events = ran(two, "-o", out, *CHEAP, "--engine", "ray", "--address", address)
+    assert (code, events[-1]["done"]) == (0, 2), "no file is marked for good"
+
+
+SLOTS = """
+import sys
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from vidrain.batch.ray_engine import RayEngine
+own = {"num_cpus": 3, "num_gpus": 2, "include_dashboard": False, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args=own)
+for workers, on_gpus in ((None, False), (None, True), (5, False), (5, True), (1, True)):
+    with RayEngine(cluster.address, workers, Path(sys.argv[1]), print, on_gpus=on_gpus) as engine:
+        print("slots", engine.slots, file=sys.stderr)
+cluster.shutdown()
+"""
+
+
+def test_where_files_take_gpus_there_are_no_more_slots_than_these(tmp_path: Path) -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed here: pip install -c constraints.txt -e '.[ray]'")
+    command = [sys.executable, "-c", SLOTS, str(tmp_path)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("slots ")] == ["3", "2", "5", "2", "1"]
+
+
+def test_whatever_ray_refuses_is_one_line(tmp_path: Path) -> None:
+    """As another version on the cluster does, by a RuntimeError; here it is asked twice in one process."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed here: pip install -c constraints.txt -e '.[ray]'")
+    from vidrain.batch.ray_engine import RayEngine
+
+    with RayEngine(None, 1, tmp_path / "logs", lambda *_: None, on_gpus=False):
+        second = RayEngine(None, 1, tmp_path / "more", lambda *_: None, on_gpus=False)
+        with pytest.raises(UsageError, match=r"^--engine ray: no Ray cluster can be used \(.*twice.*\); see ray start"):
+            second.__enter__()

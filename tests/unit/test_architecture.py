@@ -55,7 +55,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"export"}),
     frozenset({"evaluation"}),
     frozenset({"bench"}),
-    frozenset({"config", "progress", "listing", "rain_listing", "verdict"}),
+    frozenset({"config", "batch_lines", "progress", "listing", "rain_listing", "verdict"}),
     frozenset({"running"}),
     frozenset({"batch"}),
     frozenset({"viewer"}),

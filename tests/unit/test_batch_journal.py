@@ -80,6 +80,19 @@ def test_done_means_the_same_key_and_every_file_as_it_was_left(tmp_path: Path) -
     assert not journal.is_done("a.mp4", "k")
 
 
+def test_what_was_made_stays_so_whatever_is_noted_behind_it(tmp_path: Path) -> None:
+    """A share was away for a run, or one with other settings was stopped: what lies there lies there still."""
+    (tmp_path / "a.mp4").write_bytes(b"abc")
+    made, later = record("a.mp4"), [record("a.mp4", state, "other", files={}) for state in ("begun", "failed")]
+    journal = filled(tmp_path, made, *later)
+    assert [journal.is_done("a.mp4", key) for key in ("k", "other")] == [True, False]
+    journal = filled(tmp_path, record("a.mp4", "begun", "other"))
+    assert journal.is_done("a.mp4", "k")
+    given_name(tmp_path, "a.mp4")
+    assert not journal.is_done("a.mp4", "k"), "what the other run made has the same size"
+    assert not filled(tmp_path, record("a.mp4", key="other")).is_done("a.mp4", "k")
+
+
 def test_ours_is_what_a_batch_left_or_may_have_left(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         (tmp_path / name).write_bytes(b"abc")

@@ -12,7 +12,8 @@ import pytest
 from vidrain.batch.inputs import Item
 from vidrain.batch.journal import Journal
 from vidrain.batch.listing import status_facts
-from vidrain.batch.plan import File, files_of, from_json, key_of, to_json
+from vidrain.batch.plan import File, files_of, from_json, key_of, mark_of, to_json
+from vidrain.batch.states import states_of
 from vidrain.config import clean_from, load_clean, plain
 from vidrain.errors import ModelError, UsageError
 from vidrain.job import CleanOptions
@@ -83,8 +84,21 @@ def test_what_is_left_does_not_ask_sources_that_cannot_be_asked(tmp_path: Path) 
     journal = Journal(tmp_path)
     done = {"state": "done", "code": 0, "key": "k", "files": {}, "log": None, "source_bytes": 2, "seconds": 3.0}
     with journal.alone():
-        journal.note({"output": "done.mp4", "source": "done.mp4", **done})
+        journal.note({"output": "done.mp4", "source": "done.mp4", "mark": mark_of(files[0]), **done})
     assert status_facts(files, journal, tmp_path, workers=2)["seconds_left"] == 3.0
+
+
+def test_weights_that_are_gone_do_not_silence_the_status(tmp_path: Path) -> None:
+    (weights := tmp_path / "w.safetensors").write_bytes(b"weights")
+    file = File(Path("a.mp4"), "a.mp4", plain(CleanOptions(weights=weights)))
+    journal = Journal(tmp_path)
+    with journal.alone():
+        journal.note({"state": "done", "output": "a.mp4", "key": "k", "mark": mark_of(file), "files": {}})
+    assert states_of([file], journal) == {"done": 1}
+    other = replace(file, settings=plain(CleanOptions(weights=weights, pad=True)))
+    assert states_of([other], journal) == {"waiting": 1}, "done by other settings"
+    weights.unlink()
+    assert states_of([file], journal) == {"done": 1}
 
 
 def test_the_same_model_under_another_name_is_the_same() -> None:

@@ -85,6 +85,14 @@ def test_bad_luck_is_tried_again_behind_the_others() -> None:
     assert said(scheduled(tasks("a"), engine, fits=always, keep_going=True)) == "+a1 -a +a2 -a."
 
 
+def test_who_hands_tasks_out_may_know_better() -> None:
+    engine = Scripted(1, a=[BAD, GOOD])
+    steps = scheduled(
+        tasks("a"), engine, fits=always, keep_going=True, judged=lambda _, told: told | {"transient": True}
+    )
+    assert said(steps) == "+a1 -a +a2 -a."
+
+
 def test_bad_luck_has_an_end() -> None:
     engine = Scripted(1, a=[UNLUCKY] * 9)
     steps = said(scheduled(tasks("a"), engine, fits=always, keep_going=True))

@@ -74,25 +74,32 @@ def test_a_result_in_place_of_any_error(tmp_path: Path, capfd: pytest.CaptureFix
     gone = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "out" / "x.mp4"), ignore)
     assert (gone["state"], gone["code"], gone["transient"]) == ("failed", 3, False)
     assert "gone.mp4" in gone["cause"]
+    assert gone["is_unread"], "from here: whoever handed the task out may see it"
+    (tmp_path / "text.mp4").write_text("no video")
+    text = run_task(task_of(tmp_path / "text.mp4", tmp_path / "out" / "x.mp4"), ignore)
+    assert (text["code"], text["transient"], text["is_unread"]) == (3, False, False)
     other = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "x.mp4", version="0.0.1"), ignore)
     assert (other["code"], "0.0.1" in other["cause"]) == (2, True)
+    assert (other["transient"], other["tries"]) == (True, 2), "another node may have it"
     assert capfd.readouterr().err == ""
     ours = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "x.mp4", kind="unheard-of"), ignore)
-    assert (ours["code"], ours["cause"]) == (1, "KeyError: 'unheard-of'")
+    assert (ours["code"], ours["cause"]) == (70, "KeyError: 'unheard-of'")
     assert "Traceback" in capfd.readouterr().err, "a fault of ours is told whole, in the log"
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "again", "said"),
+    ("status", "has_begun", "code", "again", "said"),
     [
-        (-signal.SIGKILL, 137, True, "signal 9 (SIGKILL), as the system does when memory runs out"),
-        (-signal.SIGSEGV, 139, True, "signal 11 (SIGSEGV)"),
-        (1, 1, False, "ended with code 1"),
-        (0, 1, False, "without a result"),
+        (-signal.SIGKILL, True, 137, True, "signal 9 (SIGKILL), as the system does when memory runs out"),
+        (-signal.SIGSEGV, True, 139, True, "signal 11 (SIGSEGV)"),
+        (1, True, 1, False, "ended with code 1"),
+        (0, True, 1, False, "without a result"),
+        (1, False, 1, True, "ended with code 1"),
+        (-signal.SIGKILL, False, 137, True, "signal 9"),
     ],
 )
-def test_how_a_worker_was_lost(status: int, code: int, again: bool, said: str) -> None:
-    result = lost(status)
+def test_how_a_worker_was_lost(status: int, has_begun: bool, code: int, again: bool, said: str) -> None:
+    result = lost(status, has_begun)
     assert (result["state"], result["code"], result["transient"]) == ("failed", code, again)
     assert said in result["cause"]
 

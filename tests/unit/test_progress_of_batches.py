@@ -56,6 +56,12 @@ def test_shows_a_line_for_every_worker_and_one_for_all() -> None:
     assert "[red]z.mp4 " in text, "no markup"
     assert re.search(r"x\.mp4 .* 7/20 5\.0 frames/s", text)
     assert re.search(r"\.\.\.(/?a)+/y\.mp4 ", text)
+    news = FileNews(file="x.mp4", event="resumed", fields={"frames": 5, "total": 20})
+    other = FileNews(file="x.mp4", event="warning", fields={"code": "anew", "message": "[other] device"})
+    quiet = FileNews(file="x.mp4", event="warning", fields={"code": "colour", "message": "of no interest here"})
+    said = shown_by_bar(*told, news, other, quiet)[1]
+    assert ("x.mp4: resumed 25 %" in said, "x.mp4: note: [other] device" in said) == (True, True)
+    assert "of no interest" not in said
     last = shown_by_bar(*told, end("x.mp4", "done"), end(long, "again", 137, "killed"))[1]
     assert f"AGAIN {long}: 137: killed" in last
     assert re.search(r"files .* 1/3", last), "what will be tried again is not over"

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
-from vidrain.batch.journal import DONE, Journal
+from vidrain.batch.journal import Journal
 from vidrain.batch.plan import File, Look, Settings, mark_of
 from vidrain.config import clean_from
-from vidrain.errors import VidrainError
 from vidrain.job import CleanOptions
+from vidrain.outputs import written
 from vidrain.part import plan_part
 
 _MEASURED = 8  # frames, on the first file that can be opened
@@ -39,7 +39,7 @@ def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: 
     if not todo:
         return Estimate(1.0, 0.0, "nothing is left to do")
     mark = mark_of(todo[0].file)
-    done = [each for each in journal.last.values() if each["state"] in DONE and each["mark"] == mark]
+    done = [each for each in journal.made.values() if each["mark"] == mark]
     if read := sum(record["source_bytes"] for record in done):
         growth = sum(sum(record["files"].values()) for record in done) / read
         seconds = sum(record["seconds"] for record in done) * size / read / workers
@@ -52,11 +52,12 @@ def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: 
 def _measured(todo: Sequence[Look], size: int) -> Estimate:
     """From the middle of the sizes on, until one opens."""
     by_size = sorted(todo, key=lambda look: look.size)
-    middle = len(by_size) // 2
+    middle, why = len(by_size) // 2, ""
     for look in (by_size[middle:] + by_size[:middle])[:_TRIED]:
         try:
             per_frame, frames, raw = _of_frames(look)
-        except VidrainError:
+        except Exception as error:  # whatever it is, no figure is worth the batch: its task meets it as well
+            why = " ".join(f"{type(error).__name__}: {error}".split())
             continue
         growth = _growth(look, raw * frames)
         name = look.file.source.name
@@ -64,7 +65,8 @@ def _measured(todo: Sequence[Look], size: int) -> Estimate:
             f"{_MEASURED} frames of {name} computed now, its {frames} frames taken for the bytes of all; space assumed"
         )
         return Estimate(growth, per_frame * frames * size / look.size, basis)
-    return Estimate(_LOSSY, None, f"none of {min(len(todo), _TRIED)} files could be opened; space assumed")
+    tried = f"none of {min(len(todo), _TRIED)} files could be tried ({why})"
+    return Estimate(_LOSSY, None, f"{tried}; {_LOSSY} bytes assumed for a byte")
 
 
 def _of_frames(look: Look) -> tuple[float, int, int]:
@@ -106,8 +108,9 @@ def _is_lossless(settings: Settings) -> bool:
 
 
 def free_bytes(out: Path) -> int:
-    """Room on the disk of OUT, which need not exist yet."""
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    """Room on the disk of OUT, which need not exist yet. OutputError where it cannot be asked."""
+    with written(out):
+        place = out.absolute()
+        while not place.exists():
+            place = place.parent
+        return shutil.disk_usage(place).free

@@ -27,17 +27,21 @@ _DIGITS = 16  # of SHA-256, in hexadecimal
 class Journal:
     """The records of one folder of outputs: `last` of every output, and which files there are of our making.
 
+    made: the last record of every output that was made, whatever came behind it: a run that could not even read the
+    source, or one with other settings that was stopped, takes nothing from what lies there.
     broken: lines that did not hold their checksum; what they said is not known any more.
     """
 
     def __init__(self, out: Path) -> None:
         self._out = out
         self.folder = out / FOLDER
-        self._lines, self._plan, self._lock = (self.folder / name for name in ("journal", "plan.json", "lock"))
+        names = ("journal", "plan.json", "lock", "failed.csv")
+        self._lines, self._plan, self._lock, self._failures = (self.folder / name for name in names)
         self._open()
 
     def _open(self) -> None:
         self.last: dict[str, Record] = {}
+        self.made: dict[str, Record] = {}
         self._sizes: dict[str, int] = {}  # file, relative to OUT -> bytes it was left with
         self._begun: dict[str, list[str]] = {}  # output -> files that its run may have left
         self.records, self.broken, self._end = 0, 0, 0
@@ -49,14 +53,17 @@ class Journal:
                 self._learn(record)
 
     def _read(self) -> Iterator[tuple[Record | None, int]]:
-        """Record, None for a line that is not whole, and where the line ends."""
-        if not self._lines.exists():
-            return
+        """Record, None for a line that is not whole, and where the line ends. OutputError where it cannot be read."""
         end = 0
-        with self._lines.open("rb") as file:
-            for line in file:
-                end += len(line)
-                yield _record_in(line), end
+        try:
+            with self._lines.open("rb") as file:
+                for line in file:
+                    end += len(line)
+                    yield _record_in(line), end
+        except (FileNotFoundError, NotADirectoryError):  # nothing was noted yet
+            return
+        except OSError as error:
+            raise OutputError(f"{self._lines}: cannot be read ({error.strerror}); check its rights") from error
 
     def _learn(self, record: Record) -> None:
         self.records += 1
@@ -66,6 +73,8 @@ class Journal:
         if record["state"] == "begun":
             self._begun[output] = list(files)
             return
+        if record["state"] in DONE:
+            self.made[output] = record
         self._begun.pop(output, None)
         self._sizes.update(files)
 
@@ -121,10 +130,17 @@ class Journal:
 
     def is_done(self, output: str, key: str) -> bool:
         """Whether `output` was made under this key, and all its files still lie there."""
-        record = self.last.get(output, {})
-        if record.get("state") not in DONE or record["key"] != key:
+        record = self.made.get(output)
+        if record is None or record["key"] != key:
             return False
+        if any(self._has_receipt(output, path) for path in self._begun.get(output, ())):
+            return False  # a run that was killed put others in their place
         return all(_size(self._out / path) == size for path, size in record["files"].items())
+
+    def note_made(self, output: str) -> None:
+        """Let the record of what was made there be the last one again, so that all who ask hear the same."""
+        if self.last[output] is not self.made[output]:
+            self.note(self.made[output])
 
     def forget(self) -> None:
         """Begin anew: nothing counts as done or failed; which files are of our making stays known."""
@@ -145,12 +161,21 @@ class Journal:
         self._refuse_lost()
         put(self._plan, json.dumps(plan).encode())
 
+    def keep_failures(self, table: bytes | None) -> None:
+        """Put the table of what failed in place of the one before; None where nothing did."""
+        self._refuse_lost()
+        if table is not None:
+            put(self._failures, table)
+            return
+        with written(self._failures):
+            self._failures.unlink(missing_ok=True)
+
     def plan(self) -> dict[str, Any] | None:
         """What was asked for last; None where nothing was. OutputError where it cannot be read."""
-        if not self._plan.exists():
-            return None
         try:
             found: dict[str, Any] = json.loads(self._plan.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except (OSError, ValueError) as error:
             raise OutputError(f"{self._plan}: cannot be read; give the whole `batch run` command again") from error
         return found

@@ -1,13 +1,14 @@
 """Puts what a batch will do, and what became of one, into words and JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidrain.batch.journal import DONE, Journal
+from vidrain.batch.journal import DONE, Journal, Record
 from vidrain.batch.plan import File
-from vidrain.batch.run import Plan, end_of, exit_code_of, is_over, states_of
-from vidrain.progress import readable
+from vidrain.batch.run import Plan
+from vidrain.batch.states import end_of, ends_of, exit_code_of, states_of
+from vidrain.batch_lines import readable
 
 _STATES = ("done", "partial", "failed", "waiting")
 
@@ -43,33 +44,29 @@ def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers:
 
     exit_code: as of a finished run; seconds_left: of so many workers, by the bytes of what is done, None before.
     """
-    states = states_of(files, journal)
-    ends = [
-        end_of(record, record["source"])
-        for file in files
-        if (record := journal.last.get(file.output, {})).get("state") in ("partial", "failed")
-    ]
+    states, ends = states_of(files, journal), ends_of(files, journal)
+    troubles = [end_of(each, each["source"]) for each in ends.values() if each["state"] in ("partial", "failed")]
     counts = {state: states[state] for state in _STATES}
-    spent = sum(journal.last[file.output].get("seconds", 0.0) for file in files if file.output in journal.last)
+    spent = sum(each.get("seconds", 0.0) for each in ends.values())
     return {
         "v": 1,
         "output": str(out),
         "files": len(files),
         **counts,
         "seconds_of_work": round(spent, 1),
-        "seconds_left": _left(files, journal, workers),
+        "seconds_left": _left(files, ends, workers),
         "running": owner._asdict() if (owner := journal.holder()) else None,
-        "troubles": [vars(end) for end in ends],
+        "troubles": [vars(end) for end in troubles],
         "exit_code": exit_code_of(files, journal),
     }
 
 
-def _left(files: Sequence[File], journal: Journal, workers: int) -> float | None:
-    done = [record for file in files if (record := journal.last.get(file.output, {})).get("state") in DONE]
+def _left(files: Sequence[File], ends: Mapping[str, Record], workers: int) -> float | None:
+    done = [each for each in ends.values() if each["state"] in DONE]
     read = sum(record["source_bytes"] for record in done)
     if not read:
         return None
-    waiting = [file.source for file in files if not is_over(journal.last.get(file.output))]
+    waiting = [file.source for file in files if file.output not in ends]
     size = sum(map(_size, waiting))
     spent = sum(record["seconds"] for record in done)
     return round(float(size * spent / read / workers), 1)

@@ -14,10 +14,12 @@ from vidrain.batch.journal import Journal, id_of, receipt_of
 from vidrain.batch.task import clean_task
 from vidrain.batch.wire import Task
 from vidrain.config import plain
-from vidrain.errors import InputError, UsageError
+from vidrain.errors import InputError, StallError, UsageError
 from vidrain.identity import identity_of
 from vidrain.job import CleanOptions
+from vidrain.outputs import fingerprint
 from vidrain.provenance import hash_of_file
+from vidrain.watchdog import Watchdog
 from vidrain.weights import PRESETS, weights_of
 
 Settings = dict[str, Any]  # of `CleanOptions`, nested, paths as texts
@@ -27,6 +29,8 @@ State = Literal["done", "failed", "to do"]
 
 OF_ONE_FILE = (*ALSO, "keep_adapted")  # paths
 _NOT_IN_RESULT = {"preset", "device", "force", "fresh", "stall_s", "weights", "model", *OF_ONE_FILE}
+_STALLED = ("gave nothing",)  # in place of what a source is
+_HARDLY_S = 1.0
 _DIGITS = 16  # of SHA-256, in hexadecimal
 
 
@@ -101,9 +105,20 @@ def files_of(
     return files
 
 
-def look_at(file: File, journal: Journal, out: Path) -> Look:
-    """Compare a file with what the journal knows; a source that cannot be read is looked at as failed."""
-    size, identity = _seen(file.source)
+def look_at_all(files: Sequence[File], journal: Journal) -> list[Look]:
+    """Compare files with what the journal knows; a source that cannot be read is looked at as failed.
+
+    Of a share that hangs one source for each folder is waited for, and the others hardly.
+    """
+    stalled: set[Path] = set()
+    return [_look_at(file, journal, stalled) for file in files]
+
+
+def _look_at(file: File, journal: Journal, stalled: set[Path]) -> Look:
+    folder, patience_s = file.source.parent, file.settings["stall_s"]
+    size, identity = _seen(file.source, min(patience_s, _HARDLY_S) if folder in stalled else patience_s)
+    if identity == _STALLED:
+        stalled.add(folder)
     key = key_of(file, identity)
     if journal.is_done(file.output, key):
         return Look(file, "done", key, size)
@@ -115,13 +130,15 @@ def look_at(file: File, journal: Journal, out: Path) -> Look:
 
 def looks_the_same(look: Look) -> bool:
     """Whether the source still is, or still is not, what it was when it was looked at."""
-    return key_of(look.file, _seen(look.file.source)[1]) == look.key
+    return key_of(look.file, _seen(look.file.source, look.file.settings["stall_s"])[1]) == look.key
 
 
-def _seen(source: Path) -> tuple[int, tuple[object, ...]]:
+def _seen(source: Path, patience_s: float) -> tuple[int, tuple[object, ...]]:
     """Bytes of a source and what it is; 0 and why, for one that cannot be read: the task says that in its own words."""
     try:
-        found = identity_of(source)
+        found = Watchdog(source, patience_s).opened(lambda _: identity_of(source))
+    except StallError:
+        return 0, _STALLED
     except InputError as error:
         return 0, (str(error),)
     return found.size, found
@@ -170,7 +187,7 @@ def _hash_of(weights: Path, size: int, changed: int) -> str | None:
 
 def is_free(file: File, journal: Journal, out: Path) -> bool:
     """Whether nothing stands at the places of its outputs but what a batch made here."""
-    return all(journal.is_ours(path) or not (out / path).exists() for path in file.targets.values())
+    return all(journal.is_ours(path) or fingerprint(out / path) is None for path in file.targets.values())
 
 
 def to_json(files: Sequence[File], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,9 @@ class Processes:
 
     def _listen(self, number: str, worker: subprocess.Popen[bytes]) -> None:
         result: Result | None = None
+        has_begun = False
         for message in messages(worker):
+            has_begun = True
             if "result" in message:
                 result = message["result"]
             else:
@@ -55,7 +57,7 @@ class Processes:
         status = worker.wait()
         if result is None:
             end_group(worker)  # what it started, such as a program that renders
-        self._told.put((number, Ended(number, result or lost(status))))
+        self._told.put((number, Ended(number, result or lost(status, has_begun))))
 
     def poll(self, timeout_s: float) -> list[Ended]:
         """Tell what workers told, until one ends or the time is over."""
@@ -149,10 +151,15 @@ def unstarted(error: OSError | RuntimeError) -> Result:
     return failed(CRASHED, f"its worker could not be started ({why})", transient=True) | {"is_full": is_full}
 
 
-def lost(status: int) -> Result:
-    """The result of a task whose worker ended without one. status: of the process, negative for a signal."""
+def lost(status: int, has_begun: bool) -> Result:
+    """The result of a task whose worker ended without one.
+
+    status: of the process, negative for a signal; has_begun: whether it told anything, else what is broken is the
+    machine it was started on, which may not be the next one.
+    """
     if status >= 0:
-        return failed(status or 1, f"its worker ended with code {status} and without a result", transient=False)
+        cause = f"its worker ended with code {status} and without a result"
+        return failed(status or 1, cause, transient=not has_begun)
     name = signal.Signals(-status).name if -status in set(signal.Signals) else "unknown"
     why = ", as the system does when memory runs out" if -status == signal.SIGKILL else ""
     return failed(_BY_SIGNAL - status, f"its worker was ended by signal {-status} ({name}){why}", transient=True)

@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from vidrain.batch.engine import Ended, Tell
 from vidrain.batch.processes import cores, dismiss, drop, lost, messages, started, unstarted, worker_environment
-from vidrain.batch.wire import CRASHED, Task, failed
-from vidrain.errors import UsageError
+from vidrain.batch.wire import CRASHED, FEW_TRIES, Task, failed
+from vidrain.errors import NoDeviceError, OutputError, UsageError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported: no network but the cluster's own
 
@@ -34,34 +34,60 @@ _THREADS = 1  # of a task, which asks for one CPU: many files at a time make bet
 _LOOK_S = 0.5  # between two looks at whether the node lives
 _PATIENCE_S = 0.8  # for workers that are to stop; a stop takes two seconds in all
 _LISTEN_S = 0.3  # to those that have something to tell still: they may be finished
+_WITHOUT_S = 10.0  # a node that was restarted is back by then
+_NO_GPU = "--device cuda: the Ray cluster has no GPU; add a node that has one, or use --device auto or cpu"
 _LOG = "ray.log"
 _STORE = 100_000_000  # bytes of the object store of a cluster that we start; it holds a few lines of text
 _OURS = (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError)  # come back however often they are tried
 
 
 class RayEngine:
-    """An `Engine` on the cluster at `address`, or on one that lives on this machine as long as the batch."""
+    """An `Engine` on the cluster at `address`, or on one that lives on this machine as long as the batch.
 
-    def __init__(self, address: str | None, workers: int | None, logs: Path, tell: Tell) -> None:
+    on_gpus: whether tasks are to come that take a GPU each.
+    """
+
+    def __init__(self, address: str | None, workers: int | None, logs: Path, tell: Tell, *, on_gpus: bool) -> None:
         self._address, self._workers, self._logs, self._tell = address, workers, logs.absolute(), tell
+        self._on_gpus, self._had_gpus = on_gpus, monotonic()
+        self._waiting: set[Any] = set()  # those that take a GPU, and told nothing yet
         self._running: dict[Any, str] = {}  # what a task yields -> its id
         self._work: Any = ray.remote(num_cpus=_THREADS, max_retries=0)(_work)
         self._open = ExitStack()
 
     @property
     def slots(self) -> int:
-        """One for every CPU that the cluster has just now: nodes come and go."""
-        return self._workers or int(ray.cluster_resources().get("CPU", 1))
+        """One for every CPU, or GPU, that the cluster has just now: nodes come and go."""
+        there = ray.cluster_resources()
+        most = self._workers or int(there.get("CPU", 1))
+        return min(most, max(int(there.get("GPU", 0)), 1)) if self._on_gpus else most
 
     def start(self, task: Task) -> None:
         """Hand a task to the cluster; one that is to compute on a GPU gets one to itself."""
         gpus = 1 if task["settings"].get("device") == "cuda" else 0
         yielded = self._work.options(num_gpus=gpus).remote(json.dumps(task), str(self._logs))
         self._running[yielded] = task["id"]
+        if gpus:
+            self._waiting.add(yielded)
 
     def poll(self, timeout_s: float) -> list[Ended]:
-        """Tell what tasks told, and which of them ended."""
-        return self._heard(self._ready(timeout_s))
+        """Tell what tasks told, and which of them ended, or would wait for ever."""
+        return self._heard(self._ready(timeout_s)) + self._in_vain()
+
+    def _in_vain(self) -> list[Ended]:
+        """Those that wait for a GPU where the cluster has had none for a while."""
+        if self._on_gpus and ray.cluster_resources().get("GPU", 0) >= 1:
+            self._had_gpus = monotonic()
+        if monotonic() - self._had_gpus < _WITHOUT_S:
+            return []
+        ended = []
+        for yielded in self._waiting:
+            with suppress(exceptions.RayError, ValueError):
+                ray.cancel(yielded)
+            result = failed(NoDeviceError.exit_code, _NO_GPU, transient=True) | {"tries": FEW_TRIES}
+            ended.append(Ended(self._running.pop(yielded), result))
+        self._waiting.clear()
+        return ended
 
     def _ready(self, timeout_s: float) -> list[Any]:
         """Of the tasks one that has something to tell, as soon as there is one."""
@@ -72,6 +98,7 @@ class RayEngine:
         ended = []
         for yielded in ready:
             number = self._running[yielded]
+            self._waiting.discard(yielded)
             message = self._next(yielded)
             if "result" in message:
                 del self._running[yielded]
@@ -102,22 +129,26 @@ class RayEngine:
         if over:
             ray.wait(over, num_returns=len(over), timeout=_PATIENCE_S, fetch_local=False)
         self._running.clear()
+        self._waiting.clear()
         return finished
 
     def __enter__(self) -> Self:
-        self._logs.mkdir(parents=True, exist_ok=True)
-        log = self._open.enter_context((self._logs / _LOG).open("a", encoding="utf-8"))
+        try:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            log = self._open.enter_context((self._logs / _LOG).open("a", encoding="utf-8"))
+        except OSError as error:
+            why = f"cannot be written ({error.strerror}); check space and rights"
+            raise OutputError(f"{self._logs / _LOG}: {why}") from error
         self._open.enter_context(redirect_stdout(log))  # Ray prints there what a lost node had to say
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         own = {"num_cpus": self._workers or cores(), "include_dashboard": False, "object_store_memory": _STORE}
         try:
             ray.init(address=self._address or "local", **quiet, **({} if self._address else own))
-        except (ConnectionError, ValueError) as error:
+        except Exception as error:  # none answers, one of another version, no room for one of our own: all in its words
             self._open.close()
             why = " ".join(str(error).split())
-            raise UsageError(
-                f"--address {self._address}: no Ray cluster answers ({why}); see ray start --head"
-            ) from error
+            where = f"--address {self._address}" if self._address else "--engine ray"
+            raise UsageError(f"{where}: no Ray cluster can be used ({why}); see ray start --head") from error
         return self
 
     def __exit__(
@@ -126,8 +157,9 @@ class RayEngine:
         self.stop()
         ray.shutdown()
         self._open.close()
-        if not (self._logs / _LOG).stat().st_size:
-            (self._logs / _LOG).unlink()
+        with suppress(OSError):
+            if not (self._logs / _LOG).stat().st_size:
+                (self._logs / _LOG).unlink()
 
 
 def _work(task: str, logs: str) -> Iterator[str]:
@@ -143,13 +175,13 @@ def _work(task: str, logs: str) -> Iterator[str]:
         drop(worker)
         yield json.dumps({"result": unstarted(error)})
         return
-    is_over = False
+    has_begun = is_over = False
     try:
         for message in messages(worker):
-            is_over = "result" in message
+            has_begun, is_over = True, "result" in message
             yield json.dumps(message)
         if not is_over:
-            yield json.dumps({"result": lost(worker.wait())})
+            yield json.dumps({"result": lost(worker.wait(), has_begun)})
     finally:
         dismiss(worker)
         worker.wait()

@@ -6,7 +6,9 @@ done = run_batch(files, Path("out"), BatchOptions(workers=2))
 import csv
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, NamedTuple
@@ -15,13 +17,13 @@ from vidrain.batch.engine import Engine, Tell
 from vidrain.batch.estimate import Estimate, estimate, free_bytes
 from vidrain.batch.inline import Inline
 from vidrain.batch.journal import FOLDER, Journal, Record, receipt_of
-from vidrain.batch.plan import File, Look, is_free, look_at, looks_the_same, mark_of, to_json
+from vidrain.batch.plan import File, Look, is_free, look_at_all, looks_the_same, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
+from vidrain.batch.states import end_of, ends_of
 from vidrain.batch.wire import Result, Task, failed
-from vidrain.errors import OK, PARTIAL, SOME_FAILED, OutputError, UsageError
+from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
-from vidrain.outputs import written
 
 EngineName = Literal["processes", "inline", "ray"]
 
@@ -30,8 +32,8 @@ _MB = 1_000_000
 _PEAK = 2  # times the size of an output: its segments, and what they are joined into
 _EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
 _GOES_ON = "make room, and the same command goes on"
-_NAMED = 3  # of many files, in one line
-_FAILED, _LOGS = "failed.csv", "logs"
+_NOT_FRESH = ", without --fresh"
+_LOGS = "logs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ def plan_batch(
 
     again: what failed before is to do as well; measure: some frames may be computed, to know how long it will take.
     """
-    looks = [look_at(file, journal, out) for file in files]
+    looks = look_at_all(files, journal)
     if again:
         looks = [look._replace(state="to do") if look.state == "failed" else look for look in looks]
     workers = workers_of(options)
@@ -133,30 +135,39 @@ def run_batch(
         journal.begin()
         for notice in _first_words(journal, out, fresh):
             on_event(notice)
+        if fresh:
+            journal.forget()
         plan = plan_batch(files, out, options, journal, again=again)
         on_event(plan.event)
         if not again:
             journal.keep_plan(to_json(files, asdict(options)))
+        for look in plan.looks:
+            if look.state == "done":
+                journal.note_made(look.file.output)
         run = _Run(plan, out, options, journal, on_event, fresh=fresh)
-        run.refuse_foreign()
-        if plan.todo:
-            run.all()
-        done = run.summary(monotonic() - began)
-        _write_failures(done, files, out)
-    on_event(done)
+        try:
+            run.refuse_foreign()
+            if plan.todo:
+                run.all()
+        except BaseException:
+            with suppress(VidrainError):  # what stopped it counts
+                run.conclude(files, began)
+            raise
+        done = run.conclude(files, began)
+    goes_on = _GOES_ON + _NOT_FRESH * fresh
     if run.starved:
         many = f"{run.starved} file{'s' * (run.starved > 1)}"
-        raise OutputError(f"{out}: the disk was full before {many} could be written; {_GOES_ON}")
+        raise OutputError(f"{out}: the disk was full before {many} could be written; {goes_on}")
     if done.left and (options.keep_going or not done.failed):
         raise OutputError(
             f"{out}: {free_bytes(out) / _MB:.0f} MB are free, too few for any of the {done.left} files that are left "
-            f"(--min-free {options.min_free_mb:g} stay); {_GOES_ON}"
+            f"(--min-free {options.min_free_mb:g} stay); {goes_on}"
         )
     return done
 
 
 def _first_words(journal: Journal, out: Path, fresh: bool) -> list[Notice]:
-    """What became of the journal before this run."""
+    """What became of the journal before this run, and what is to become of it."""
     found = []
     if journal.broken:
         what = (
@@ -168,7 +179,6 @@ def _first_words(journal: Journal, out: Path, fresh: bool) -> list[Notice]:
         what = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
         message = f"--fresh: the journal of {out} is discarded ({what}); outputs stay until they are made again"
         found.append(Notice(code="fresh", message=message))
-        journal.forget()
     return found
 
 
@@ -201,9 +211,11 @@ class _Run:
     def all(self) -> None:
         """Run what is to do; what is finished when a signal comes counts."""
         tasks = [self._task(look) for look in self.looks.values()]
-        with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell) as engine:
+        on_gpus = any(task["settings"]["device"] == "cuda" for task in tasks)
+        with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell, on_gpus=on_gpus) as engine:
             try:
-                for step in scheduled(tasks, engine, fits=self.fits, keep_going=self.options.keep_going):
+                keep_going = self.options.keep_going
+                for step in scheduled(tasks, engine, fits=self.fits, keep_going=keep_going, judged=self.judged):
                     self.note(step)
             except BaseException:
                 for number, result in engine.stop():
@@ -211,10 +223,8 @@ class _Run:
                 raise
 
     def _task(self, look: Look) -> Task:
-        """What is to be done for one file; what a run under another key left unfinished gives way to it."""
         task = look.file.task(self.out, replace=False)  # said when it begins: hours may pass
-        begun = self.journal.last.get(look.file.output, {}).get("key", look.key)
-        task["settings"]["fresh"] = self.fresh or begun != look.key
+        task["settings"]["fresh"] = self.fresh
         return task
 
     def _may_replace(self, file: File) -> bool:
@@ -225,10 +235,9 @@ class _Run:
         """Put one step of the schedule down, and tell of it."""
         look = self.looks[step.task["id"]]
         if isinstance(step, Over):
-            if step.result["state"] == "failed" and not (self._may_replace(look.file) and looks_the_same(look)):
-                step.result["transient"] = (
-                    True  # what stands in the way may be gone when the next run comes, a card back
-                )
+            is_for_good = step.result["state"] == "failed" and not step.result["transient"]
+            if is_for_good and not (self._may_replace(look.file) and looks_the_same(look)):
+                step.result["transient"] = True  # what stands there may be gone when the next run comes, a card back
             self.over(look, step.result, is_last=step.is_last)
             return
         if step.attempt > 1:
@@ -242,14 +251,15 @@ class _Run:
     def over(self, look: Look, result: Result, *, is_last: bool) -> None:
         """One file has ended, for good or to be tried again."""
         log = log_of(look.file.id, self.out / FOLDER / _LOGS)
-        is_kept = log.exists() and result["state"] == "failed" and log.stat().st_size > 0
+        is_kept = result["state"] == "failed" and _is_filled(log)
         record = self._record(look, result)
         record["log"] = str(log) if is_kept else None
         self.journal.note(record)  # first: where another run has taken over, the log is that run's
-        if not is_kept:
-            log.unlink(missing_ok=True)
-        if is_last:
-            receipt_of(self.out, look.file.output).unlink(missing_ok=True)
+        with suppress(OSError):  # what is left there says nothing that the record does not
+            if not is_kept:
+                log.unlink(missing_ok=True)
+            if is_last:
+                receipt_of(self.out, look.file.output).unlink(missing_ok=True)
         end = end_of(record, str(look.file.source))
         if is_last:
             self.starved += result.get("is_full", False)
@@ -277,6 +287,21 @@ class _Run:
         size = self.looks[task["id"]].size + sum(self.looks[other["id"]].size for other in running)
         return free - size * self.plan.ahead.growth * _PEAK >= self.options.min_free_mb * _MB
 
+    def judged(self, task: Task, result: Result) -> Result:
+        """A source that a worker cannot read, but we can, as it was: the fault is where that worker is."""
+        look = self.looks[task["id"]]
+        is_here = result.get("is_unread", False) and look.size and looks_the_same(look)
+        return result | {"transient": True} if is_here else result
+
+    def conclude(self, files: Sequence[File], began: float) -> BatchDone:
+        """Put down what failed, and tell what came of it all, as far as it got."""
+        done = self.summary(monotonic() - began)
+        try:
+            self.journal.keep_failures(_table_of_failures(files, self.journal))
+        finally:
+            self.on_event(done)
+        return done
+
     def summary(self, seconds: float) -> BatchDone:
         """What came of it, and every file that is not simply done."""
         states = Counter(end.state for end in self.ended.values())
@@ -301,41 +326,13 @@ class _Run:
         return end if end is not None and end.state != "done" else None
 
 
-def end_of(record: Record, source: str) -> FileEnd:
-    """A record of a file that ended, as the event that told of it."""
-    missing = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in record.get("missing", []))
-    cause = record.get("cause") or (f"missing: {missing}" if missing else "; ".join(record.get("notes", [])))
-    return FileEnd(
-        file=record["output"],
-        source=source,
-        state=record["state"],
-        code=record["code"],
-        cause=cause,
-        log=record["log"],
-        seconds=record.get("seconds", 0.0),
-    )
-
-
-def exit_code_of(files: Sequence[File], journal: Journal) -> int:
-    """Of a batch that came to its end: 1 where a file failed, 4 where one is partial, whichever run it was in."""
-    states = states_of(files, journal)
-    return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
-
-
-def unfinished(outputs: Sequence[str]) -> Notice:
-    """What is said of files that a retry leaves, because they did not fail."""
-    named = ", ".join(outputs[:_NAMED]) + (", ..." if len(outputs) > _NAMED else "")
-    many = f"{len(outputs)} file{'s are' if len(outputs) > 1 else ' is'} not finished yet ({named})"
-    return Notice(code="waiting", message=f"{many}; the same `batch run` command goes on")
-
-
 def workers_of(options: BatchOptions) -> int:
     """Files at a time on this machine."""
     return options.workers or max(1, cores() // _CORES_EACH)
 
 
-def engine_for(options: BatchOptions, logs: Path, tell: Tell) -> Engine:
-    """The engine that is asked for; its library is imported then."""
+def engine_for(options: BatchOptions, logs: Path, tell: Tell, *, on_gpus: bool) -> Engine:
+    """The engine that is asked for; its library is imported then. on_gpus: whether files are to be done on a GPU."""
     match options.engine:
         case "inline":
             return Inline(tell)
@@ -344,37 +341,31 @@ def engine_for(options: BatchOptions, logs: Path, tell: Tell) -> Engine:
         case "ray":
             from vidrain.batch.ray_engine import RayEngine
 
-            return RayEngine(options.address, options.workers, logs, tell)
+            return RayEngine(options.address, options.workers, logs, tell, on_gpus=on_gpus)
+
+
+def _is_filled(log: Path) -> bool:
+    """Whether a worker printed anything; what cannot be asked must not keep its file from being noted."""
+    try:
+        return log.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _inside(path: str, out: Path) -> str:
     return Path(path).relative_to(out.absolute()).as_posix()
 
 
-def _write_failures(done: BatchDone, files: Sequence[File], out: Path) -> None:
-    """The table of what failed, for people and as a manifest; none where nothing did."""
-    table = out / FOLDER / _FAILED
-    sources = {file.output: str(file.source.absolute()) for file in files}
-    rows = [end for end in done.troubles if end.state == "failed"]
-    with written(table):
-        if not rows:
-            table.unlink(missing_ok=True)
-            return
-        with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("input", "output", "code", "cause", "log"))
-            writer.writerows((sources[end.file], end.file, end.code, end.cause, end.log or "") for end in rows)
-
-
-def states_of(files: Sequence[File], journal: Journal) -> Counter[str]:
-    """How many files are done, partial, failed, and waiting, as the journal has it; sources are not looked at."""
-    return Counter(_state(journal.last.get(file.output)) for file in files)
-
-
-def is_over(record: Record | None) -> bool:
-    """Whether a record says how its file ended."""
-    return record is not None and record["state"] != "begun"
-
-
-def _state(record: Record | None) -> str:
-    return str(record["state"]) if record is not None and is_over(record) else "waiting"
+def _table_of_failures(files: Sequence[File], journal: Journal) -> bytes | None:
+    """What failed, for people and as a manifest; None where nothing did."""
+    ends = ends_of(files, journal)
+    rows = [
+        (file.source.absolute(), file.output, end["code"], end["cause"], end["log"] or "")
+        for file in files
+        if (end := ends.get(file.output, {})).get("state") == "failed"
+    ]
+    table = StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("input", "output", "code", "cause", "log"))
+    writer.writerows(rows)
+    return table.getvalue().encode(errors="surrogateescape") if rows else None

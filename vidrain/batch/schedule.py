@@ -35,8 +35,12 @@ class Over(NamedTuple):
 
 Fits = Callable[[Task, Collection[Task]], bool]  # whether there is room for a task beside those that run
 
+Judged = Callable[[Task, Result], Result]  # a result as it counts: who hands tasks out may know more than who ran them
 
-def scheduled(tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: bool) -> Iterator[Begun | Over]:
+
+def scheduled(
+    tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: bool, judged: Judged = lambda _, result: result
+) -> Iterator[Begun | Over]:
     """Run the tasks in their order; ends early where none fits and none runs, or at the first failure.
 
     What is yielded may be put on the disk before the next step: a task starts only behind its `Begun`.
@@ -59,8 +63,9 @@ def scheduled(tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: 
                 return
             sleep(_POLL_S)
             continue
-        for number, result in engine.poll(_POLL_S):
+        for number, told in engine.poll(_POLL_S):
             task = running.pop(number)
+            result = judged(task, told)
             is_due = tries[number] < result.get("tries", TRIES)
             again = goes_on and result["state"] == "failed" and result["transient"] and is_due
             yield Over(task, result, is_last=not again)

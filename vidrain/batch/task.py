@@ -6,48 +6,70 @@ result = run_task(task, on_event)
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from vidrain import __version__
-from vidrain.batch.wire import CRASHED, FULL, Result, Task, failed
+from vidrain.batch.wire import FEW_TRIES, FULL, Result, Task, failed
 from vidrain.config import clean_from
 from vidrain.device import shortage
 from vidrain.errors import (
+    FAULT,
     OK,
     PARTIAL,
     BusyError,
     DeviceError,
+    InputError,
     NoDeviceError,
+    OtherJob,
     SourceLost,
     StallError,
     UsageError,
     VidrainError,
 )
-from vidrain.events import OnEvent
+from vidrain.events import Notice, OnEvent
+from vidrain.identity import identity_of
+from vidrain.job import CleanOptions
 from vidrain.outputs import receipt
 from vidrain.pipeline import clean
+from vidrain.report import CleanReport
+from vidrain.segments.plan import could_be_finished
 
 _DIGITS = 6  # of rain over time: finer than any curve shows
 _TRANSIENT = (BusyError, StallError, SourceLost, DeviceError, NoDeviceError)
-_FEW_TRIES = 2  # a stall waits out the patience with a source, two minutes; a device may not be in this machine at all
+_MAKE_WAY = "finish it with its own settings, or remove that folder (--fresh: those of all files)"
 
 
 def run_task(task: Task, on_event: OnEvent) -> Result:
     """Do the work of a task; never raises but for what ends the process."""
+    if task["version"] != __version__:  # here, but perhaps not on the node that gets it next
+        cause = f"vidrain {__version__} is installed on {gethostname()}, {task['version']} asked; install the same"
+        return failed(UsageError.exit_code, cause, transient=True) | {"tries": FEW_TRIES}
     try:
-        if task["version"] != __version__:
-            raise UsageError(f"vidrain {__version__} is installed here, {task['version']} asked; install the same")
         return _KINDS[task["kind"]](task, on_event)
     except BusyError as error:
         return failed(error.exit_code, str(error), transient=True) | {"free_in_s": error.free_in_s}
+    except OtherJob as error:  # who removes it gives the same command again, and no try of this run finds it gone
+        return failed(error.exit_code, f"{error.found}; {_MAKE_WAY}", transient=True) | {"tries": 1}
     except (StallError, NoDeviceError) as error:
-        return failed(error.exit_code, str(error), transient=True) | {"tries": _FEW_TRIES}
+        return failed(error.exit_code, str(error), transient=True) | {"tries": FEW_TRIES}
     except VidrainError as error:
-        return failed(error.exit_code, str(error), transient=is_transient(error)) | {"is_full": is_full(error)}
+        more = {"is_full": is_full(error), "is_unread": isinstance(error, InputError) and _is_unread(task)}
+        return failed(error.exit_code, str(error), transient=is_transient(error)) | more
     except Exception as error:
         traceback.print_exc()
-        return failed(CRASHED, f"{type(error).__name__}: {error}", transient=is_transient(error))
+        return failed(FAULT, f"{type(error).__name__}: {error}", transient=is_transient(error))
+
+
+def _is_unread(task: Task) -> bool:
+    """Whether the source of a task cannot be read from here at all, whatever it holds."""
+    try:
+        identity_of(Path(task["source"]))
+    except InputError:
+        return True
+    return False
 
 
 def is_transient(error: BaseException) -> bool:
@@ -89,7 +111,7 @@ def _clean(task: Task, on_event: OnEvent) -> Result:
     target = Path(task["target"])
     target.parent.mkdir(parents=True, exist_ok=True)
     with receipt(Path(task["receipt"])) if "receipt" in task else nullcontext():
-        report = clean(task["source"], target, options=clean_from(task["settings"]), on_event=on_event)
+        report = _cleaned(task["source"], target, clean_from(task["settings"]), on_event)
     return {
         "state": "done" if report.status == "ok" else "partial",
         "code": OK if report.status == "ok" else PARTIAL,
@@ -102,6 +124,17 @@ def _clean(task: Task, on_event: OnEvent) -> Result:
         "missing": [list(span) for span in report.missing],
         "notes": [notice.message for notice in report.notices],
     }
+
+
+def _cleaned(source: str, target: Path, options: CleanOptions, on_event: OnEvent) -> CleanReport:
+    """`clean`, anew where what was begun can never be finished; what other settings could finish is an OtherJob."""
+    try:
+        return clean(source, target, options=options, on_event=on_event)
+    except OtherJob as error:
+        if could_be_finished(error.other):
+            raise
+        on_event(Notice(code="anew", message=f"{error.found}, which nothing can finish any more; begun anew"))
+    return clean(source, target, options=replace(options, fresh=True), on_event=on_event)
 
 
 _KINDS: dict[str, Callable[[Task, OnEvent], Result]] = {"clean": _clean}

@@ -2,8 +2,9 @@
 
 A task is an object with `id`, `kind`, `version` and what its kind needs. Its result has `state` (done, partial or
 failed), `code` (an exit code), and for what failed `cause` (one line), `transient` (whether another try may do better),
-`tries` (how many are worth it in all, where that is fewer than usual), `is_full` (whether the disk was) and `free_in_s`
-(seconds to wait for who else is at work there, of another host).
+`tries` (how many are worth it in all, where that is fewer than usual), `is_full` (whether the disk was), `is_unread`
+(whether the source could not be read at all where it ran) and `free_in_s` (seconds to wait for who else is at work
+there, of another host).
 
 Engines know this and not the work itself, so that a node that only passes tasks on need not load torch.
 """
@@ -17,6 +18,7 @@ Task = dict[str, Any]
 Result = dict[str, Any]
 
 CRASHED = 1  # what Python itself ends with
+FEW_TRIES = 2  # a stall waits out the patience with a source, two minutes; a device may not be in a machine at all
 FULL = (errno.ENOSPC, errno.EDQUOT)  # errors of the system that say so
 
 

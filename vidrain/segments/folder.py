@@ -21,6 +21,7 @@ from vidrain.errors import (
     DeviceError,
     InputError,
     ModelError,
+    OtherJob,
     OutputError,
     SourceLost,
     StallError,
@@ -158,12 +159,10 @@ class Unfinished:
         return done, [Notice(code="segments", message=message)] if unread else []
 
     def _refuse_other(self, found: Mapping[str, Any], facts: Mapping[str, Any], what: str) -> None:
-        """OutputError where what lies here was made, or is to be, by other facts."""
+        """OtherJob where what lies here was made, or is to be, by other facts."""
         if other := [name for name in facts if found["facts"].get(name) != facts[name]]:
-            raise OutputError(
-                f"{self.path}: holds {what} of another job (other {', other '.join(other)}); finish it with its own "
-                "command, drop it with --fresh, or choose another -o"
-            )
+            said = f"{self.path}: holds {what} of another job (other {', other '.join(other)})"
+            raise OtherJob(said, "finish it with its own command, drop it with --fresh, or choose another -o", other)
 
     def _refuse_others(self) -> None:
         """Hold all of the folder; BusyError where another run, or a task, is at work in it."""

@@ -87,13 +87,21 @@ def facts_of(jobs: Sequence[Job], source: Identity, options: CleanOptions) -> di
     facts = {
         "source": source,
         "version of vidrain": [__version__, torch.__version__, ffmpeg_version()],
-        "settings or weights": [job.made_by, asdict(options.adapt) if options.adapt.is_wanted else None],
+        "settings or weights": [
+            job.made_by.partition(" ")[2],
+            asdict(options.adapt) if options.adapt.is_wanted else None,
+        ],
         "outputs": {role: _coded(output) for role, output in roles.items()},
         "frames": [[each.video.info.track, each.kept.start, each.kept.stop, LONGEST] for each in jobs],
         "device": job.decompose.device,
     }
     found: dict[str, Any] = json.loads(json.dumps(facts, default=str))
     return found
+
+
+def could_be_finished(other: Collection[str]) -> bool:
+    """Whether segments whose facts differ in `other` are those of other settings, not of what is here no more."""
+    return "source" not in other and not set(other) <= {"version of vidrain", "device"}
 
 
 def _coded(output: Output) -> list[object]:

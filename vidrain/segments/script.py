@@ -17,7 +17,7 @@ def array_script(target: Path, *, segments: int, threads: int, device: str) -> s
     gpu = "#SBATCH --gres=gpu:1\n" if device == "cuda" else ""
     return f"""#!/bin/bash
 # Made by vidrain: a task makes a segment. Run it with sbatch. When it is over, whatever became of the tasks, the
-# command that wrote this joins the segments if it is given again without --slurm; it makes those that are missing.
+# command that wrote this joins the segments if it is given again without --slurm and --fresh; it makes what is missing.
 #SBATCH --job-name=vidrain
 #SBATCH --array=0-{tasks - 1}
 #SBATCH --cpus-per-task={threads}

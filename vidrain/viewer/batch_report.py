@@ -5,18 +5,18 @@ write_batch_report(Path("clean"), Path("clean.report.html"), force=False)
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from vidrain.batch.journal import DONE, FOLDER, Journal, Record
 from vidrain.batch.plan import OF_ONE_FILE, File, from_json
-from vidrain.batch.run import end_of, is_over, states_of
+from vidrain.batch.states import end_of, ends_of, states_of
+from vidrain.batch_lines import readable
 from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
 from vidrain.naming import beside
 from vidrain.outputs import claimed, refuse_clashes
-from vidrain.progress import readable
 from vidrain.video.decode import open_video
 from vidrain.viewer.overview import Made, Row, overview_of
 from vidrain.viewer.page import VIDEO_BYTES, is_page_of, name_of, settings_text
@@ -42,9 +42,10 @@ def write_batch_report(
     target = Path(page) if page is not None else beside(folder.resolve(), ".report.html")
     with claimed(target, force=force) as claim:
         on_event(PagePlan(source=str(folder), output=str(target), frames=len(files)))
+        ends = ends_of(files, journal)
         meter, room, rows = Meter(len(files)), VIDEO_BYTES, list[Row]()
         for file in files:
-            record = journal.last.get(file.output)
+            record = ends.get(file.output)
             pictures = _pictures(file, record, folder) if room > 0 else ()
             room -= sum(map(len, pictures))
             rows.append(_row(file, record, folder, target, pictures))
@@ -52,7 +53,7 @@ def write_batch_report(
         states = ", ".join(f"{number} {state}" for state, number in states_of(files, journal).items())
         note = f"{states}. {_RAIN}" if any(row.rain is not None for row in rows) else f"{states}."
         title = f"{folder.resolve().name}: {len(files)} files"
-        content = overview_of(title, note, rows, _made(files, journal), of=name_of(folder))
+        content = overview_of(title, note, rows, _made(files, ends.values()), of=name_of(folder))
         claim.write(content.encode())
         claim.publish()
     on_event(PageDone(output=str(target), size=target.stat().st_size))
@@ -76,10 +77,9 @@ def refuse_batch_page(page: Path, files: Sequence[File], out: Path, *, force: bo
         pass
 
 
-def _made(files: Sequence[File], journal: Journal) -> Made:
+def _made(files: Sequence[File], records: Iterable[Record]) -> Made:
     """What the files that are done say of themselves, and the settings of all; those of many files first."""
-    records = (journal.last.get(file.output) for file in files)
-    lines = Counter(record["made_by"] for record in records if record and "made_by" in record)
+    lines = Counter(record["made_by"] for record in records if "made_by" in record)
     settings = Counter(_settings(file) for file in files)
     return Made(
         lines=[(f"vidrain {line}", count) for line, count in lines.most_common(_MOST_MADE)],
@@ -97,7 +97,7 @@ def _settings(file: File) -> str:
 def _row(file: File, record: Record | None, out: Path, page: Path, pictures: Sequence[bytes]) -> Row:
     href = quote(os.fsencode(os.path.relpath(out / file.output, page.parent)))
     name, source = readable(file.output), readable(file.source.name)
-    if record is None or not is_over(record):
+    if record is None:
         return Row(file=name, href=href, source=source, state="waiting")
     end, is_done = end_of(record, str(file.source)), record["state"] in DONE
     return Row(

@@ -12,8 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from vidrain.batch_lines import readable
 from vidrain.outputs import written
-from vidrain.progress import readable
 from vidrain.types import Frame, VideoInfo
 from vidrain.verdict import headline
 from vidrain.viewer.figures import EDGES, Figures, Shown

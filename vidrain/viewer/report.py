@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from vidrain.batch.inputs import SUFFIXES
+from vidrain.batch_lines import readable
 from vidrain.equality import is_padded, size_of
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Meter, Notice, OnEvent, PageDone, PagePlan, ignore
@@ -20,7 +21,6 @@ from vidrain.missing import none_decoded
 from vidrain.naming import beside
 from vidrain.outputs import claimed, refuse_clashes
 from vidrain.pairing import due_of
-from vidrain.progress import readable
 from vidrain.span import kept_frames
 from vidrain.timing import matched, on_one_clock
 from vidrain.types import Frame
