@@ -19,7 +19,7 @@ from vidrain.model import filters
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, OverCells
 from vidrain.model.planes import PLANES, judge, look, ranked
 from vidrain.model.streaks import Doubts, share_of_rain
-from vidrain.train.data import _at_size
+from vidrain.train.data import at_size
 from vidrain.train.window import Window, look_at
 from vidrain.types import Aligned
 from vidrain.weights import hash_of, load_model, packed_gate, pass_before, read_header, weights_of
@@ -104,7 +104,7 @@ def test_a_large_picture_is_corrected_by_what_training_sees_of_it(size: tuple[in
     error = aligned.error.nan_to_num(posinf=1)
     rain = GateDecomposer(net, first=None)(Aligned(aligned.observed, aligned.witnesses, error))
     small = Window(
-        _at_size(aligned.observed)[None], torch.stack([_at_size(one) for one in aligned.witnesses])[None], error[None]
+        at_size(aligned.observed)[None], torch.stack([at_size(one) for one in aligned.witnesses])[None], error[None]
     )
     whole_cells = pad(error, (0, -size[1] % shrink, 0, -size[0] % shrink), mode="replicate")
     small = small._replace(error=avg_pool2d(whole_cells, shrink)[None] / shrink)

@@ -261,7 +261,7 @@ class Windows:
         context = reach_of(radius) + (0 if before is None else context_of(before))
         first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
-        read = zip(indices, map(_at_size, clip.read(indices)), strict=True)
+        read = zip(indices, map(at_size, clip.read(indices)), strict=True)
         pictures = [(index, Picture(index, luma, guide_of(luma, options.align))) for index, luma in read]
         if min(pictures[0][1].pixels.shape[1:]) < self._cut.patch:
             raise InputError(
@@ -286,10 +286,10 @@ class Windows:
     def _truth(self, clip: Footage, place: int, kind: _Kind) -> Truth | None:
         """A frame without its rain, for the kinds of windows whose truth is told."""
         if kind == "settled":
-            return _settled(clip, place)
+            return settled_at(clip, place)
         if kind not in _TOLD:
             return None
-        picture = _at_size(self._truths.get(str(clip.path), clip).read([place])[0])
+        picture = at_size(self._truths.get(str(clip.path), clip).read([place])[0])
         return Truth(picture, torch.ones_like(picture))
 
     def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int, truth: Truth | None) -> Pictures:
@@ -315,18 +315,18 @@ class Windows:
         return (self._seed * 0x9E3779B97F4A7C15 + number) % (1 << 63)
 
 
-def _settled(clip: Footage, place: int) -> Truth:
+def settled_at(clip: Footage, place: int) -> Truth:
     """What the frames around this one agree on, as they were filmed."""
     options, reach = DecomposeOptions(), reach_of(NEIGHBOURS)
     first = max(place - reach, 0)
     indices = range(first, min(place + reach + 1, len(clip)))
-    read = zip(indices, map(_at_size, clip.read(list(indices))), strict=True)
+    read = zip(indices, map(at_size, clip.read(list(indices))), strict=True)
     seen = list(judged(((i, Picture(i, luma, guide_of(luma, options.align))) for i, luma in read), options.shots))
     chosen = choose_witnesses([item.step for item in seen[1:]], place - first, NEIGHBOURS)
     return settled(Aligner(options.align).align(seen[place - first].picture, [seen[i].picture for i in chosen]))
 
 
-def _at_size(luma: Tensor) -> Tensor:
+def at_size(luma: Tensor) -> Tensor:
     """A picture [1, H, W] as small as a gate looks at it: the same streak is as wide in every clip."""
     times = shrink_of(luma.shape)
     return shrunk(luma[0], (times, times))[None]
