@@ -45,7 +45,7 @@ from vidrain.train.footage import Footage, open_footage
 from vidrain.train.settled import Truth
 from vidrain.types import Decomposer
 
-_MARGIN = 14  # frames at either end of a clip, of which too few frames lie around
+_MARGIN = 14  # frames at either end of a clip that are left out: `settled` wants 10 on each side, some are repeats
 
 
 class Shares(NamedTuple):
@@ -146,6 +146,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=6, help="of each clip")
     given = parser.parse_args(argv)
     methods, names = load_methods(given.methods), given.clips.split(",")
+    if given.frames < 1:
+        raise UsageError(f"--frames {given.frames}: allowed: 1 or more")
     found = [measured(given.data / "real" / f"{name}.mp4", methods, given.frames) for name in names]
     sys.stdout.writelines(f"{line}\n" for line in table([method.label for method in methods], names, found))
 

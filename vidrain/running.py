@@ -5,6 +5,7 @@ Everything heavy is imported when the command runs, so `vidrain --help` answers 
 
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,9 +46,9 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
         except VidrainError as error:
             code, left = error.exit_code, what_is_left()
             sink.failed(f"{error}; {left}" if left else str(error), code)
-        except BrokenPipeError:  # whoever read along is gone, which click ends without a word
-            raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _is_unheard():
+                raise  # which click ends without a word
             code, left = FAULT, what_is_left()
             traceback.print_exc()
             said = f"a fault of vidrain: {type(error).__name__}: {error}"
@@ -59,6 +60,15 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
             code = TERMINATED
             sink.failed(f"terminated; {what_is_left() or stopped}", code)
     raise SystemExit(code)
+
+
+def _is_unheard() -> bool:
+    """Whether nobody reads standard output any more: what could not be written there is kept, and fails again."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 @contextmanager

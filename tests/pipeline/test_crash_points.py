@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.batch_runs import started, until
+from tests.batch_runs import ran, started, until
 from tests.batches import CHEAP, written
 from tests.crash_points import FRAMES, LENGTH
 
@@ -61,7 +62,7 @@ def test_killed_while_outputs_get_their_names(samples: Path, tmp_path: Path) -> 
 
 @pytest.mark.fault(29)
 @pytest.mark.proves("batch run")
-@pytest.mark.parametrize("name", [".in.rain.mp4.partial.mp4", "in.mp4.vidrain"])
+@pytest.mark.parametrize("name", [".in.rain.mp4.partial.mp4", pytest.param("in.mp4.vidrain", marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_with_its_work_done(
     name: str, source: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,28 @@ def test_a_worker_that_is_killed_with_its_work_done(
     assert (job.returncode, ends) == (0, [("done", 0)])
     assert [event for event in said if event["event"] == "progress"] == []
     assert sorted(written(out.parent)) == ["in.mp4", "in.rain.mp4"]
+
+
+@pytest.mark.slow
+@pytest.mark.fault(26)
+def test_a_batch_that_is_stopped_before_it_tries_again(
+    source: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker was killed with its work done: what it had named is known as ours by the next run as well."""
+    (tmp_path / "site").mkdir()
+    once = tmp_path / "once"
+    (tmp_path / "site" / "sitecustomize.py").write_text(KILLED_ONCE.format(name="in.mp4.vidrain", once=str(once)))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    command = (source, "-o", out.parent, *CHEAP, "--engine", "processes")
+    with started(*command) as job:
+        until(job, "file_end", state="again")
+        job.send_signal(signal.SIGINT)
+        job.communicate()
+    assert job.returncode == 130
+    code, events = ran(*command)
+    assert (code, [event["state"] for event in events if event["event"] == "file_end"]) == (0, ["done"])
+    assert [event for event in events if event["event"] == "progress"] == []
+    assert sorted(written(out.parent)) == ["in.mp4"]
 
 
 @pytest.mark.slow

@@ -299,12 +299,21 @@ def test_after_a_kill_the_next_run_succeeds(long_clip: Path, out: Path, vidrain:
 
 
 @pytest.mark.proves("exit 70")
-@pytest.mark.parametrize("command", [("clean",), ("batch", "run", "--engine", "inline")])
-def test_a_fault_of_ours_is_no_failed_file(command: tuple[str, ...], source: Path, out: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "raised", "named"),
+    [
+        (("clean",), "KeyError('no such key')", "KeyError: 'no such key'"),
+        (("batch", "run", "--engine", "inline"), "KeyError('no such key')", "KeyError: 'no such key'"),
+        (("clean",), "BrokenPipeError(32, 'of something else')", "BrokenPipeError: [Errno 32] of something else"),
+    ],
+)
+def test_a_fault_of_ours_is_no_failed_file(
+    command: tuple[str, ...], raised: str, named: str, source: Path, out: Path
+) -> None:
     """Python alone would end with 1, which says that the other files of a batch are done."""
-    fault = """
+    fault = f"""
 import vidrain.identity, vidrain.pipeline, vidrain.batch.plan
-def broken(*_): return {}["no such key"]
+def broken(*_): raise {raised}
 vidrain.pipeline.identity_of = vidrain.batch.plan.identity_of = broken
 from vidrain.__main__ import run
 run()
@@ -313,7 +322,7 @@ run()
         told, said = process.communicate(timeout=60)
     assert process.returncode == 70, said
     assert "Traceback" in said
-    assert said.splitlines()[-1] == "vidrain: a fault of vidrain: KeyError: 'no such key'"
+    assert said.splitlines()[-1] == f"vidrain: a fault of vidrain: {named}"
     last = json.loads(told.splitlines()[-1])
     assert (last["event"], last["exit_code"]) == ("error", 70)
 

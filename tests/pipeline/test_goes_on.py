@@ -24,6 +24,7 @@ from vidrain.segments.folder import folder_of
 pytestmark = pytest.mark.usefixtures("short_segments")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(25)
 @pytest.mark.proves("clean", "clean --json")
 def test_killed_three_times(clip: Path, out: Path, tmp_path: Path, vidrain: Vidrain) -> None:
@@ -194,7 +195,7 @@ def test_a_batch_goes_on_inside_of_a_file(clip: Path, out: Path, vidrain: Vidrai
 @pytest.mark.fault(25)
 @pytest.mark.proves("batch run")
 @pytest.mark.parametrize("fact", ["device", "version of vidrain", "source"])
-def test_a_batch_begins_a_file_anew_that_nothing_can_finish(fact: str, clip: Path, out: Path, vidrain: Vidrain) -> None:
+def test_a_batch_begins_a_file_anew_that_cannot_be_finished(fact: str, clip: Path, out: Path, vidrain: Vidrain) -> None:
     """Segments of a GPU that is gone, of libraries that were updated, of a source that was replaced: told in a pipe."""
     batch = ("batch", "run", clip, "-o", out.parent, "--engine", "inline")
     made, folder = out.with_name(clip.name), folder_of(out.with_name(clip.name))
@@ -203,7 +204,7 @@ def test_a_batch_begins_a_file_anew_that_nothing_can_finish(fact: str, clip: Pat
     plan["facts"][fact] = "another"
     (folder / "plan.json").write_text(json.dumps(plan))
     ran = vidrain(*batch)
-    said = f"vidrain: {clip.name}: note: {folder}: holds 12 of 28 frames of another job (other {fact}), which nothing"
+    said = f"vidrain: {clip.name}: note: {folder}: holds 12 of 28 frames of another job (other {fact}), which cannot"
     assert (ran.code, said in ran.err, made.exists(), folder.exists()) == (0, True, True, False), ran.err
     made.unlink()
     stopped_at(14, clip, made, CleanOptions())

@@ -9,18 +9,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 import vidrain as package
 from tests import ffmpeg_says
+from tests.batches import CHEAP
 from tests.pipeline.conftest import Vidrain
+from vidrain.batch.inputs import items_in
+from vidrain.batch.journal import Journal
+from vidrain.batch.plan import files_of, look_at_all
+from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.batch.task import clean_task, run_task
-from vidrain.config import plain
+from vidrain.config import load_clean, plain
 from vidrain.errors import InputError
-from vidrain.events import Event, Plan, Progress, VerifyPlan, ignore
+from vidrain.events import BatchPlan, Event, Plan, Progress, VerifyPlan, ignore
 from vidrain.inspection import inspect
 from vidrain.video import access, clips, facts, subtitles
 from vidrain.video.decode import Video
@@ -281,6 +286,50 @@ def test_a_batch_waits_for_it_once_more_and_no_oftener(source: Path, out: Path) 
     with nobody_gets_in(source):
         result = run_task(task, ignore)
     assert (result["code"], result["transient"], result["tries"]) == (3, True, 2)
+
+
+@leases
+@pytest.mark.timeout(60)
+def test_what_was_made_of_a_source_that_stalled_at_first_counts_by_what_it_is(source: Path, out: Path) -> None:
+    """Not by having stalled, as another video in its place may stall as well."""
+    pairs = (*CHEAP[:-2], "stall_s=0.5")
+    files = files_of(items_in([str(source)], out.parent), lambda own: load_clean(None, pairs, {}), ())
+
+    def run(*, stalls: bool) -> tuple[int, int]:
+        """Files done before, and in this run; the source comes back once it was looked at."""
+        with ExitStack() as stall:
+            if stalls:
+                stall.enter_context(nobody_gets_in(source))
+            heard = lambda event: stall.close() if isinstance(event, BatchPlan) else None  # noqa: E731
+            done = run_batch(files, out.parent, BatchOptions(engine="inline"), on_event=heard)
+        return done.before, done.done
+
+    assert run(stalls=True) == (0, 1)
+    assert run(stalls=False) == (1, 0), "it is known by now what it was"
+    ffmpeg_says.remux(source, source.with_name("other.mp4"), "-map", "0", "-t", "0.3")
+    source.with_name("other.mp4").replace(source)
+    assert run(stalls=True) == (0, 1), "another video"
+
+
+@leases
+@pytest.mark.timeout(60)
+def test_of_a_folder_that_stalls_few_are_asked(source: Path, out: Path) -> None:
+    names = [f"{number}.mp4" for number in range(8)]
+    for name in names:
+        source.with_name(name).write_bytes(source.read_bytes())
+    files = files_of(
+        items_in([str(source.with_name(name)) for name in names], out.parent),
+        lambda own: load_clean(None, ["stall_s=0.5"], {}),
+        (),
+    )
+    began, threads = time.monotonic(), threading.active_count()
+    with ExitStack() as stall:
+        for name in names:
+            stall.enter_context(nobody_gets_in(source.with_name(name)))
+        looks = look_at_all(files, Journal(out.parent))
+        assert threading.active_count() - threads == 3
+    assert [(look.state, look.size) for look in looks] == [("to do", 0)] * 8
+    assert time.monotonic() - began < 3 * 0.5 + 1
 
 
 @leases

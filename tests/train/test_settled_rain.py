@@ -58,3 +58,5 @@ def test_what_cannot_be_measured(samples: Path, tmp_path: Path, capsys: pytest.C
     assert "frames; want 29 or more" in capsys.readouterr().err
     assert main(["input", "--data", str(tmp_path), "--clips", "street"]) == 2
     assert "is no model of luma" in capsys.readouterr().err
+    assert main(["baseline", "--data", str(tmp_path), "--frames", "0"]) == 2
+    assert "--frames 0: allowed" in capsys.readouterr().err

@@ -107,9 +107,9 @@ def test_ours_is_what_a_batch_left_or_may_have_left(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"of somebody else")
     assert not journal.is_ours("a.mp4")
     failed = record("b.mp4", "failed", files={})
-    assert not filled(tmp_path, failed).is_ours("b.mp4"), (
-        "a try that failed leaves nothing: what lies there is not ours"
-    )
+    assert filled(tmp_path, failed).is_ours("b.mp4"), "the try before the one that failed gave it its name"
+    (tmp_path / "b.mp4").write_bytes(b"ABC")
+    assert not Journal(tmp_path).is_ours("b.mp4")
 
 
 def given_name(out: Path, name: str) -> None:

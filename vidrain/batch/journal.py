@@ -75,7 +75,7 @@ class Journal:
             return
         if record["state"] in DONE:
             self.made[output] = record
-        self._begun.pop(output, None)
+            self._begun.pop(output, None)  # but not where it failed: a try may have named its files before
         self._sizes.update(files)
 
     def begin(self) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,14 +24,16 @@ from vidrain.watchdog import Watchdog
 from vidrain.weights import PRESETS, weights_of
 
 Settings = dict[str, Any]  # of `CleanOptions`, nested, paths as texts
+Seen = tuple[int, tuple[object, ...]]  # bytes of a source, 0 for one that cannot be read, and what it is
 Also = Literal["rain", "rain_preview", "compare"]
 ALSO: tuple[Also, ...] = ("rain", "rain_preview", "compare")
 State = Literal["done", "failed", "to do"]
 
 OF_ONE_FILE = (*ALSO, "keep_adapted")  # paths
 _NOT_IN_RESULT = {"preset", "device", "force", "fresh", "stall_s", "weights", "model", *OF_ONE_FILE}
-_STALLED = ("gave nothing",)  # in place of what a source is
 _HARDLY_S = 1.0
+_MOST_STALLED = 3  # in a row
+_UNSEEN: Seen = (0, ("gave nothing",))
 _DIGITS = 16  # of SHA-256, in hexadecimal
 
 
@@ -106,21 +109,30 @@ def files_of(
 
 
 def look_at_all(files: Sequence[File], journal: Journal) -> list[Look]:
-    """Compare files with what the journal knows; a source that cannot be read is looked at as failed.
+    """Compare files with what the journal knows; a source that cannot be read is never done.
 
-    Of a share that hangs one source for each folder is waited for, and the others hardly.
+    Of a share that hangs one source is waited for, the others hardly, and where some in a folder gave nothing in a row
+    no more are asked: each leaves a thread behind that waits.
     """
-    stalled: set[Path] = set()
-    return [_look_at(file, journal, stalled) for file in files]
+    in_a_row: Counter[Path] = Counter()  # folder -> sources that gave nothing
+    looks = []
+    for file in files:
+        folder, patience_s = file.source.parent, file.settings["stall_s"]
+        seen = _UNSEEN
+        if in_a_row[folder] < _MOST_STALLED:
+            seen = _seen(file.source, min(patience_s, _HARDLY_S) if in_a_row else patience_s)
+        if seen == _UNSEEN:
+            in_a_row[folder] += 1
+        elif folder in in_a_row:
+            in_a_row[folder] = 0
+        looks.append(_look_at(file, journal, seen))
+    return looks
 
 
-def _look_at(file: File, journal: Journal, stalled: set[Path]) -> Look:
-    folder, patience_s = file.source.parent, file.settings["stall_s"]
-    size, identity = _seen(file.source, min(patience_s, _HARDLY_S) if folder in stalled else patience_s)
-    if identity == _STALLED:
-        stalled.add(folder)
+def _look_at(file: File, journal: Journal, seen: Seen) -> Look:
+    size, identity = seen
     key = key_of(file, identity)
-    if journal.is_done(file.output, key):
+    if size and journal.is_done(file.output, key):
         return Look(file, "done", key, size)
     last = journal.last.get(file.output, {})
     if last.get("state") == "failed" and last["key"] == key and not last["transient"]:
@@ -128,17 +140,23 @@ def _look_at(file: File, journal: Journal, stalled: set[Path]) -> Look:
     return Look(file, "to do", key, size)
 
 
+def look_again(look: Look) -> Look:
+    """The same with what its source is now, for one that could not be read when it was looked at."""
+    size, identity = _seen(look.file.source, look.file.settings["stall_s"])
+    return look._replace(size=size, key=key_of(look.file, identity))
+
+
 def looks_the_same(look: Look) -> bool:
     """Whether the source still is, or still is not, what it was when it was looked at."""
-    return key_of(look.file, _seen(look.file.source, look.file.settings["stall_s"])[1]) == look.key
+    return key_of(look.file, _seen(look.file.source, _HARDLY_S)[1]) == look.key
 
 
-def _seen(source: Path, patience_s: float) -> tuple[int, tuple[object, ...]]:
+def _seen(source: Path, patience_s: float) -> Seen:
     """Bytes of a source and what it is; 0 and why, for one that cannot be read: the task says that in its own words."""
     try:
         found = Watchdog(source, patience_s).opened(lambda _: identity_of(source))
     except StallError:
-        return 0, _STALLED
+        return _UNSEEN
     except InputError as error:
         return 0, (str(error),)
     return found.size, found

@@ -87,6 +87,7 @@ class RayEngine:
             result = failed(NoDeviceError.exit_code, _NO_GPU, transient=True) | {"tries": FEW_TRIES}
             ended.append(Ended(self._running.pop(yielded), result))
         self._waiting.clear()
+        self._had_gpus = monotonic()  # another try waits as long
         return ended
 
     def _ready(self, timeout_s: float) -> list[Any]:

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 from vidrain.batch.engine import Engine, Tell
 from vidrain.batch.estimate import Estimate, estimate, free_bytes
 from vidrain.batch.inline import Inline
-from vidrain.batch.journal import FOLDER, Journal, Record, receipt_of
-from vidrain.batch.plan import File, Look, is_free, look_at_all, looks_the_same, mark_of, to_json
+from vidrain.batch.journal import DONE, FOLDER, Journal, Record, receipt_of
+from vidrain.batch.plan import File, Look, is_free, look_again, look_at_all, looks_the_same, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
 from vidrain.batch.states import end_of, ends_of
@@ -251,14 +251,15 @@ class _Run:
     def over(self, look: Look, result: Result, *, is_last: bool) -> None:
         """One file has ended, for good or to be tried again."""
         log = log_of(look.file.id, self.out / FOLDER / _LOGS)
-        is_kept = result["state"] == "failed" and _is_filled(log)
-        record = self._record(look, result)
+        is_made = result["state"] in DONE
+        is_kept = not is_made and _is_filled(log)
+        record = self._record(look if look.size or not is_made else look_again(look), result)
         record["log"] = str(log) if is_kept else None
         self.journal.note(record)  # first: where another run has taken over, the log is that run's
         with suppress(OSError):  # what is left there says nothing that the record does not
             if not is_kept:
                 log.unlink(missing_ok=True)
-            if is_last:
+            if is_made:
                 receipt_of(self.out, look.file.output).unlink(missing_ok=True)
         end = end_of(record, str(look.file.source))
         if is_last:

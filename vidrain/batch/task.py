@@ -131,9 +131,9 @@ def _cleaned(source: str, target: Path, options: CleanOptions, on_event: OnEvent
     try:
         return clean(source, target, options=options, on_event=on_event)
     except OtherJob as error:
-        if could_be_finished(error.other):
+        if could_be_finished(error.other, options.device):
             raise
-        on_event(Notice(code="anew", message=f"{error.found}, which nothing can finish any more; begun anew"))
+        on_event(Notice(code="anew", message=f"{error.found}, which cannot be finished here; begun anew"))
     return clean(source, target, options=replace(options, fresh=True), on_event=on_event)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from vidrain import __version__
+from vidrain.device import Device
 from vidrain.identity import Identity
 from vidrain.job import CleanOptions, Job, Output
 from vidrain.types import Decomposer
@@ -99,9 +100,13 @@ def facts_of(jobs: Sequence[Job], source: Identity, options: CleanOptions) -> di
     return found
 
 
-def could_be_finished(other: Collection[str]) -> bool:
-    """Whether segments whose facts differ in `other` are those of other settings, not of what is here no more."""
-    return "source" not in other and not set(other) <= {"version of vidrain", "device"}
+def could_be_finished(other: Collection[str], device: Device) -> bool:
+    """Whether segments whose facts differ in `other` are those of other settings, not of what is here no more.
+
+    device: as it was asked for. One that is named may be a mistake, what `auto` finds is all there is.
+    """
+    gone = {"version of vidrain"} | ({"device"} if device == "auto" else set())
+    return "source" not in other and not set(other) <= gone
 
 
 def _coded(output: Output) -> list[object]:

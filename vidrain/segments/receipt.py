@@ -42,7 +42,9 @@ class Receipt:
             return None
         if any(fingerprint(targets[role]) != due for role, (due, _) in self._names.items()):
             return None
-        return from_json(self._report, {role: targets[role] for role in self._names})
+        with suppress(LookupError, TypeError, ValueError):  # of a build that reported otherwise: made again
+            return from_json(self._report, {role: targets[role] for role in self._names})
+        return None
 
     def put(self, targets: Targets, finished: Mapping[str, Claim], report: CleanReport) -> None:
         """Put down that what is `finished` gets its name. targets: of all that was asked for."""
