@@ -334,7 +334,7 @@ def test_of_a_folder_that_stalls_few_are_asked(source: Path, out: Path) -> None:
 
 @leases
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("patience", ["0.5", "5"])
+@pytest.mark.parametrize("patience", ["0.5", pytest.param("5", marks=pytest.mark.slow)])
 def test_a_batch_that_looks_at_its_sources_waits_for_none_in_vain(
     patience: str, source: Path, out: Path, vidrain: Vidrain
 ) -> None:
