@@ -28,7 +28,7 @@ from vidrain.model.nlcl import Generator, Nlcl, NlclDecomposer, NlclOptions, Sta
 from vidrain.types import Decomposer
 
 # What each preset stands for; it chooses the model and nothing else.
-PRESETS = {"fast": "baseline", "balanced": "gate-s", "quality": "gate-l"}
+PRESETS = {"fast": "baseline", "balanced": "gate-m", "quality": "gate-l"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
 _SHIPPED = Path(__file__).with_name("shipped")

@@ -283,7 +283,6 @@ def test_what_is_refused(base: Path, street: Path, out: Path, vidrain: Vidrain) 
     for code, text, arguments in (
         (2, "--adapt: baseline does not learn; allowed: gate-s, gate-m, gate-l", ("--preset", "fast", *steps)),
         (2, "--adapt: nlcl does not learn", ("--model", "nlcl", *steps)),
-        (7, "model gate-m needs weights", ("--model", "gate-m", *steps)),
         (2, "seconds=5 steps=5: allowed: one of them", (*GATE, base, "--adapt=5", *steps)),
         (2, "steps=0: allowed: at least 1", (*GATE, base, "--adapt-steps", "0")),
         (2, "--keep-adapted", ("--keep-adapted", kept)),
@@ -295,7 +294,6 @@ def test_what_is_refused(base: Path, street: Path, out: Path, vidrain: Vidrain) 
     assert (ran.code, "street.mp4 is no number of seconds; write --adapt=30" in ran.err) == (2, True)
     for code, text, arguments in (
         (2, "no CLIP is named", ("adapt.rate=1",)),
-        (7, "needs weights", (street, "model=gate-m")),
         (2, "is the base weights", (street, "--weights", base, "-o", base)),
         (2, "is the source", (street, "--weights", base, "-o", street)),
         (3, "no such file", (street.with_name("none.mp4"), "--weights", base)),

@@ -176,7 +176,7 @@ def test_a_busy_machine_is_said_before_and_in_the_tables(vidrain: Vidrain, monke
     assert (ran.err, "busy" in ran.out) == ("", False)
 
 
-@pytest.mark.parametrize("model", ["gate-m", "nlcl"])
+@pytest.mark.parametrize("model", ["nlcl"])
 def test_drawn_weights_fit_their_models(tmp_path: Path, model: str) -> None:
     """Models whose weights do not ship can be measured all the same."""
     (method,) = load_bench_methods([model])

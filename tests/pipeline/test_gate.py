@@ -68,11 +68,3 @@ def test_a_shut_gate_changes_nothing(samples: Path, tmp_path: Path, vidrain: Vid
     source = samples / "odd.mp4"
     assert vidrain("clean", source, "--archive", "-o", out, "--model", "gate-s", "--weights", weights).code == 0
     assert same_pictures(out, source)
-
-
-def test_without_weights_it_says_how_to_get_some(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
-    ran = vidrain("clean", samples / "odd.mp4", "-o", tmp_path / "out.mp4", "--model", "gate-m")
-    assert ran.code == 7
-    assert ran.err == (
-        "vidrain: model gate-m needs weights; train some with vidrain train, then name them by --weights\n"
-    )

@@ -113,20 +113,26 @@ def ranked(values: Sequence[Tensor]) -> Ranked:
 
     torch.median and torch.sort over a stack of four 720p pictures are an order of magnitude slower on a CPU.
     """
-    if len(values) == 4:  # the common case in half the steps
-        a, b, c, d = values
-        (low, high), (dark, bright) = _exchanged(a, b), _exchanged(c, d)
-        inner, outer = torch.maximum(low, dark), torch.minimum(high, bright)  # the middle two, in any order
-        second, middle = torch.minimum(inner, outer), torch.add(inner, outer).div_(2)
-        return Ranked(torch.minimum(low, dark), second, middle, torch.maximum(high, bright))
-    ordered = list(values)
-    count = len(ordered)
-    for done in range(count - 1):
-        for i in range(count - 1 - done):
-            ordered[i], ordered[i + 1] = _exchanged(ordered[i], ordered[i + 1])
+    if len(values) in (4, 6):  # the common cases in half and two thirds of the steps
+        pairs = [_exchanged(*pair) for pair in zip(values[::2], values[1::2], strict=True)]
+        low, high = (_ordered(side) for side in zip(*pairs, strict=True))
+        second, inner = torch.minimum(low[1], high[0]), (low[1], high[0])  # the two rows are merged, but for their ends
+        if len(values) == 6:
+            inner = torch.maximum(*inner), torch.minimum(low[2], high[1])
+        return Ranked(low[0], second, torch.add(*inner).div_(2), high[-1])
+    ordered, count = _ordered(values), len(values)
     half = count // 2
     middle = ordered[half] if count % 2 else (ordered[half - 1] + ordered[half]) / 2
     return Ranked(ordered[0], ordered[1] if count > 2 else middle, middle, ordered[-1])
+
+
+def _ordered(values: Sequence[Tensor]) -> list[Tensor]:
+    """The darkest first, pixel by pixel."""
+    ordered = list(values)
+    for done in range(len(ordered) - 1):
+        for i in range(len(ordered) - 1 - done):
+            ordered[i], ordered[i + 1] = _exchanged(ordered[i], ordered[i + 1])
+    return ordered
 
 
 def _exchanged(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
