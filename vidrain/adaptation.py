@@ -33,10 +33,10 @@ from vidrain.train.adapt import Judged, Outcome, adapt
 from vidrain.train.stretches import Clip
 from vidrain.video.decode import Video, open_video
 from vidrain.watchdog import Watchdog
-from vidrain.weights import hash_of, load_model, packed_gate, read_header
+from vidrain.weights import PRESETS, hash_of, load_model, packed_gate, read_header
 
 SECONDS = 30.0  # where nothing is said
-_FIRST = "gate-s"  # the model that is meant, where neither it nor weights are named
+_FIRST = PRESETS["balanced"]  # the model that is meant, where neither it nor weights are named: as `clean` means it
 _LIMITS = ("seconds", "steps")  # how long a run may take; how long it took stands in its outcome
 
 

@@ -103,7 +103,7 @@ def test_settings_of_another_model_are_said_to_do_nothing(out: Path) -> None:
 
     other = BaselineOptions(radius=3)
     assert said(baseline=other) == [
-        "settings of baseline do nothing: the model is gate-s; add --model baseline, or leave them out"
+        "settings of baseline do nothing: the model is gate-m; add --model baseline, or leave them out"
     ]
     assert said(baseline=other, model="baseline") == said(preset="fast", baseline=other) == said() == []
 
