@@ -274,7 +274,7 @@ def test_times_below_zero_are_moved_up_to_it(
 def test_another_pixel_format_stays_a_difference(
     samples: Path, tmp_path: Path, vidrain: Vidrain, verify: Verify
 ) -> None:
-    source, output = samples / "vfr.mp4", tmp_path / "out.mp4"
+    source, output = samples / "street.mp4", tmp_path / "out.mp4"
     assert vidrain("clean", source, "-o", output, "--pix-fmt", "yuv444p", "--end", "5").code == 0
     found = verify(output, source, "--full", "--end", "5")
     assert (facts(found), found["exit_code"]) == (["pixel format"], 5)
