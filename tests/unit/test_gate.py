@@ -161,7 +161,7 @@ def test_no_witnesses_no_rain() -> None:
 
 
 def test_the_radius_is_that_of_the_config() -> None:
-    assert [GateDecomposer(gate(name), first=None).radius for name in CONFIGS] == [2, 3, 2]
+    assert [GateDecomposer(gate(name), first=None).radius for name in CONFIGS] == [2, 3, 3]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -306,7 +306,7 @@ def test_weights_that_do_not_fit(change: Change, said: str, file: Path, tmp_path
 
 def test_a_second_pass_works_behind_the_first_that_its_file_names(tmp_path: Path) -> None:
     """So that its own file stands for all that it does, wherever results are told apart by a hash of that."""
-    shipped = weights_of("gate-s", None)
+    shipped = weights_of("gate-m", None)
     assert shipped is not None
     first = load_model("gate-l").first
     assert isinstance(first, GateDecomposer)
@@ -319,7 +319,7 @@ def test_a_second_pass_works_behind_the_first_that_its_file_names(tmp_path: Path
     path.write_bytes(packed_gate("gate-l", gate("gate-l").state_dict()))
     assert read_header(path)["first"] == read_header(shipped)["hash"]
     save_file(load_file(path), other, read_header(path) | {"first": "0" * 64})
-    with pytest.raises(ModelError, match=r"behind another gate-s \(000000000000, here [0-9a-f]{12}\); train"):
+    with pytest.raises(ModelError, match=r"behind another gate-m \(000000000000, here [0-9a-f]{12}\); train"):
         load_model("gate-l", other)
 
 
