@@ -85,9 +85,9 @@ def run(
         names = ("engine", "workers", "address", "keep_going", "min_free_mb", "force")
         asked = {name: value for name in names if (value := given.pop(name)) is not None}
         options, page = BatchOptions(**asked), given.pop("page")
-        inputs, pairs = _told_apart(arguments)
         config, keys = given.pop("config"), keys_of(given)
-        items = items_in(inputs, output)
+        inputs, pairs = _told_apart(arguments)
+        items = items_in(inputs, output, load_clean(config, pairs, keys).stall_s)
         files = files_of(items, lambda own: load_clean(config, [*pairs, *own], keys), also)
         if dry_run:
             plan = plan_batch(files, output, options, Journal(output), measure=True)

@@ -11,7 +11,16 @@ from vidrain.watchdog import STALL_S
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A path that is taken as it is: click would look what lies there, and wait for ever for a share that hangs."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The same as a `Path`."""
+        return Path(value)
+
+
+FILE = _File(path_type=Path)
 STALL = click.option(
     "--stall-s", type=float, default=STALL_S, help=f"Give up after so many seconds without anything  [{STALL_S:g}]."
 )

@@ -69,9 +69,11 @@ def write_array_script(script: Path, source: Path, output: Path | None, options:
     from vidrain.segments.alone import plan_segments
     from vidrain.segments.folder import folder_of
     from vidrain.segments.script import array_script
+    from vidrain.watchdog import Watchdog
 
     asked: dict[str, Any] = {"source": str(source.absolute()), "settings": plain(options)}
-    refuse_clashes(source, [script, *([output] if output is not None else [])])
+    written = [script, *([output] if output is not None else [])]
+    Watchdog(source, options.stall_s).opened(lambda _: refuse_clashes(source, written))
     for target in default_outputs(source) if output is None else (output,):
         if folder_of(target).resolve() in (script.resolve(), *script.resolve().parents):
             raise UsageError(f"--slurm {script}: nothing but segments stays in {folder_of(target)}; name another place")

@@ -33,12 +33,12 @@ class Watchdog:
         if not 0 < self.patience_s <= _LONGEST_S:
             raise UsageError(f"stall_s={self.patience_s:g}: allowed are seconds above 0, up to {_LONGEST_S:g}")
 
-    def opened(self, work: Callable[[Pulse], T]) -> T:
-        """Result of `work`, which opens or indexes the source and beats the pulse while it moves on."""
+    def opened(self, work: Callable[[Pulse], T], where: str = "while it was opened") -> T:
+        """Result of `work`, which opens, lists or indexes the source and beats the pulse while it moves on."""
         try:
             return patiently(work, self.patience_s, "open")
         except TimeoutError as error:
-            raise self._stalled("while it was opened") from error
+            raise self._stalled(where) from error
 
     def ahead(
         self, items: Iterable[T], depth: int, name: str, where: Callable[[], str] = lambda: ""

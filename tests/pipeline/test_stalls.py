@@ -353,3 +353,18 @@ def test_a_batch_that_looks_at_its_sources_waits_for_none_in_vain(
         assert looked() == {"a.mp4": "done", "in.mp4": "to do", "other.mp4": "to do"}
     assert time.monotonic() - began < float(patience) + 4
     assert set(looked().values()) == {"done"}
+
+
+@leases
+@pytest.mark.proves("batch run --stall-s")
+def test_a_manifest_that_stalls_is_not_waited_for(source: Path, out: Path, vidrain: Vidrain) -> None:
+    """Nothing is begun; how a folder that hangs ends is in tests/slow/test_hung_share.py."""
+    jobs = source.with_name("jobs.csv")
+    jobs.write_text("input\nin.mp4\n")
+    run = ("batch", "run", jobs, "-o", out.parent, "--engine", "inline", *CHEAP, "--stall-s", "0.5")
+    with nobody_gets_in(jobs):
+        ran = vidrain(*run)
+    assert (ran.code, ran.err.count("\n")) == (3, 1)
+    assert ran.err.startswith(f"vidrain: {jobs}: gave nothing for 0.5 s while it was listed; copy it to a disk")
+    assert list(out.parent.iterdir()) == []
+    assert vidrain(*run).code == 0

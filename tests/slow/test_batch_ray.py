@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -62,17 +63,18 @@ cluster = Cluster(initialize_head=True, head_node_args=own)
 second = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
 cluster.wait_for_nodes()
 print("cluster", cluster.address, second.node_id, flush=True)
-sys.stdin.readline()
-cluster.remove_node(second, allow_graceful=False)
-print("lost", flush=True)
-sys.stdin.readline()
-cluster.shutdown()
+for line in sys.stdin:
+    if line == "over\\n":
+        cluster.shutdown()
+        break
+    cluster.remove_node(cluster.head_node if line == "head\\n" else second, allow_graceful=False)
+    print("lost", flush=True)
 """
 
 
 @pytest.fixture
 def cluster() -> Iterator[subprocess.Popen[str]]:
-    """Two nodes of one CPU each; a line of input kills the second, the end of it the cluster."""
+    """Two nodes of one CPU each; `second` and `head` kill them, `over` ends the cluster."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed here: pip install -c constraints.txt -e '.[ray]'")
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -90,7 +92,7 @@ def cluster() -> Iterator[subprocess.Popen[str]]:
         try:
             yield process
             children = psutil.Process(process.pid).children(recursive=True)
-            process.communicate("\n", timeout=60)
+            process.communicate("over\n", timeout=60)
         finally:
             for child in children:
                 if child.is_running():
@@ -106,31 +108,53 @@ def told(process: subprocess.Popen[str], word: str) -> list[str]:
     raise AssertionError(f"{word} never came")
 
 
-def lose_node(cluster: subprocess.Popen[str]) -> None:
+def lose_node(cluster: subprocess.Popen[str], which: str = "second") -> None:
     assert cluster.stdin is not None
-    cluster.stdin.write("\n")
+    cluster.stdin.write(f"{which}\n")
     cluster.stdin.flush()
+
+
+LONG = ("first.mp4", "second.mp4")
+
+
+@pytest.fixture(scope="module")
+def card(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips of several segments."""
+    folder = tmp_path_factory.mktemp("card")
+    for name in LONG:
+        ffmpeg_says.remux(samples / "full_range.mp4", folder / name, "-map", "0:v", first=("-stream_loop", "19"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def due(card: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What becomes of that card where nothing happens, by another engine."""
+    out = tmp_path_factory.mktemp("due")
+    assert ran(card, "-o", out, *CHEAP)[0] == 0
+    return contents(out)
+
+
+def until_each(job: subprocess.Popen[str], frames: int) -> list[dict[str, Any]]:
+    """Read along until both clips are behind so many frames; all that was told till then."""
+    assert job.stdout is not None
+    told, seen = list[dict[str, Any]](), dict.fromkeys(LONG, 0)
+    while min(seen.values()) <= frames:
+        told.append(event := json.loads(job.stdout.readline()))
+        assert event["event"] != "file_end", "too short to be stopped in the middle"
+        if event["event"] == "progress":
+            seen[event["file"]] = event["frames"]
+    return told
 
 
 @pytest.mark.fault(29)
 @pytest.mark.proves("batch run --address")
 def test_a_lost_node_costs_its_running_segments_alone(
-    samples: Path, cluster: subprocess.Popen[str], out: Path, tmp_path: Path
+    card: Path, due: dict[str, bytes], cluster: subprocess.Popen[str], out: Path
 ) -> None:
     """Two files on two nodes, one of which is killed: the other goes on with both, from their finished segments."""
-    card = tmp_path / "card"
-    card.mkdir()
-    for name in ("first.mp4", "second.mp4"):
-        ffmpeg_says.remux(samples / "full_range.mp4", card / name, "-map", "0:v", first=("-stream_loop", "19"))
     _, address, _ = told(cluster, "cluster")
     with started(card, "-o", out, *CHEAP, "--engine", "ray", "--address", address) as job:
-        assert job.stdout is not None
-        frames = dict.fromkeys(("first.mp4", "second.mp4"), 0)
-        while min(frames.values()) <= LONGEST:  # both have put a segment down, whichever node is lost
-            event = json.loads(job.stdout.readline())
-            assert event["event"] != "file_end", "too short to be stopped in the middle"
-            if event["event"] == "progress":
-                frames[event["file"]] = event["frames"]
+        until_each(job, LONGEST)  # both have put a segment down, whichever node is lost
         lose_node(cluster)
         end = until(job, "file_end", state="again")
         assert end["cause"].startswith(("its worker was lost", "its worker was ended by signal 9"))
@@ -139,8 +163,49 @@ def test_a_lost_node_costs_its_running_segments_alone(
         done = until(job, "batch_done")
         assert job.wait(60) == 0, done["troubles"]
     assert (done["done"], done["failed"]) == (2, 0)
-    assert ran(card, "-o", tmp_path / "here", *CHEAP)[0] == 0
-    assert contents(out) == contents(tmp_path / "here")
+    assert contents(out) == due
+
+
+@pytest.mark.fault(25, 29)
+@pytest.mark.proves("batch run --engine", "batch run --address")
+def test_a_driver_that_is_killed_and_then_a_head_that_is_lost(
+    card: Path, due: dict[str, bytes], samples: Path, cluster: subprocess.Popen[str], out: Path
+) -> None:
+    """Nobody computes for a driver that is gone; the same command goes on both times, and does nothing again."""
+    _, address, _ = told(cluster, "cluster")
+    command = (card, samples / "full_range.mp4", "-o", out, *CHEAP, "--engine", "ray", "--address", address)
+    assert ran(samples / "full_range.mp4", "-o", out, *CHEAP)[0] == 0
+    before = written(out)["full_range.mp4"]
+
+    def workers() -> list[psutil.Process]:
+        family = psutil.Process(cluster.pid).children(recursive=True)
+        return [each for each in family if "vidrain.batch.worker" in each.cmdline()]
+
+    with started(*command) as job:
+        until_each(job, LONGEST)
+        at_work = workers()
+        job.kill()
+    assert len(at_work) == 2
+    assert psutil.wait_procs(at_work, timeout=10)[1] == [], "workers on the same outputs as those of the next run"
+    with started(*command) as job:
+        seen = until_each(job, 0)
+        assert [event["done"] for event in seen if event["event"] == "batch_plan"] == [1]
+        resumed = {event["file"]: event["frames"] for event in seen if event["event"] == "resumed"}
+        assert (resumed.keys(), min(resumed.values()) >= LONGEST) == (set(LONG), True)
+        at_work = workers()
+        lose_node(cluster, "head")
+        _, said = job.communicate(timeout=55)
+    assert (job.returncode, said.count("\n")) == (2, 1), said
+    assert f"the head of the Ray cluster ({address}) gave no answer for 20 s" in said
+    assert "the same command goes on" in said
+    assert psutil.wait_procs(at_work, timeout=10)[1] == []
+    code, events = ran(*command[:-2])
+    kept = [event["frames"] for event in events if event["event"] == "resumed"]
+    assert (code, events[-1]["before"] + events[-1]["done"], bool(kept)) == (0, 3, True)
+    assert min(kept) >= min(resumed.values())
+    assert written(out)["full_range.mp4"] == before
+    assert contents(out).items() >= due.items()
+    assert written(out).keys() == {*LONG, "full_range.mp4"}, "no rests"
 
 
 @pytest.mark.fault(29)

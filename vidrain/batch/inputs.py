@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vidrain.errors import InputError, UsageError
+from vidrain.stream import Pulse
 from vidrain.tables import read_parquet
+from vidrain.watchdog import STALL_S, Watchdog
 
 # What cameras, phones and recorders write; a file that is named itself may be called anything.
 SUFFIXES = frozenset(
@@ -35,13 +37,14 @@ class Item(NamedTuple):
     pairs: tuple[str, ...] = ()
 
 
-def items_in(texts: Sequence[str], out: Path) -> list[Item]:
+def items_in(texts: Sequence[str], out: Path, patience_s: float = STALL_S) -> list[Item]:
     """All that `texts` name, each source once, in their order, folders sorted.
 
     A folder that cannot be read is a source as well: its task says so, and the others go on. Raises UsageError for
-    what names nothing, and where two sources would share an output or an output lies outside.
+    what names nothing, and where two sources would share an output or an output lies outside; StallError for what gives
+    nothing for `patience_s`: to go on with a part of a folder would pass for all of it.
     """
-    found = [item for text in texts for item in _items(text, out)]
+    found = [item for text in texts for item in _in_time(text, out, patience_s)]
     if not found:
         raise UsageError(f"{', '.join(texts)}: no video is named; name files, folders, a glob or a manifest")
     seen: dict[str, Item] = {}
@@ -55,7 +58,19 @@ def items_in(texts: Sequence[str], out: Path) -> list[Item]:
     return list(seen.values())
 
 
-def _items(text: str, out: Path) -> Iterator[Item]:
+def _in_time(text: str, out: Path, patience_s: float) -> list[Item]:
+    def listed(pulse: Pulse) -> list[Item]:
+        found = []
+        for item in _items(text, out, pulse.beat):
+            pulse.beat()
+            found.append(item)
+        return found
+
+    return Watchdog(Path(text), patience_s).opened(listed, "while it was listed")
+
+
+def _items(text: str, out: Path, beat: Callable[[], None]) -> Iterator[Item]:
+    """beat: called for every folder, for there may be many without a video."""
     path = Path(text)
     try:
         is_folder = path.is_dir()
@@ -63,7 +78,7 @@ def _items(text: str, out: Path) -> Iterator[Item]:
         yield Item(path, place_of(Path(path.name)))
         return
     if is_folder:
-        yield from _in_folder(path, out)
+        yield from _in_folder(path, out, beat)
     elif path.suffix.lower() in MANIFESTS and path.is_file():
         yield from _listed(path)
     elif path.exists():
@@ -83,18 +98,19 @@ def place_of(path: Path) -> str:
     return name if path.suffix.lower() in _KEPT else f"{name}.mp4"
 
 
-def _in_folder(folder: Path, out: Path) -> Iterator[Item]:
+def _in_folder(folder: Path, out: Path, beat: Callable[[], None]) -> Iterator[Item]:
     """Videos below a folder, sorted; neither hidden ones nor those in OUT, which are ours. Then what cannot be read."""
     unread: list[Path] = []
-    for file in _videos_in(folder, out, lambda error: unread.append(Path(error.filename))):
+    for file in _videos_in(folder, out, beat, lambda error: unread.append(Path(error.filename))):
         yield Item(file, place_of(file.relative_to(folder)))
     for each in unread:
         inside = each.relative_to(folder) if each != folder else Path(folder.absolute().name)
         yield Item(each, place_of(inside / _ALL))
 
 
-def _videos_in(folder: Path, out: Path, missed: Callable[[OSError], None]) -> Iterator[Path]:
+def _videos_in(folder: Path, out: Path, beat: Callable[[], None], missed: Callable[[OSError], None]) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, onerror=missed):
+        beat()
         here = Path(place)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not _same(here / name, out))
         if _same(here, out):

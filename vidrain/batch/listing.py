@@ -9,7 +9,9 @@ from vidrain.batch.plan import File
 from vidrain.batch.run import Plan
 from vidrain.batch.states import end_of, ends_of, exit_code_of, states_of
 from vidrain.batch_lines import readable
+from vidrain.stream import Pulse, patiently
 
+_HARDLY_S = 2.0
 _STATES = ("done", "partial", "failed", "waiting")
 
 
@@ -67,9 +69,26 @@ def _left(files: Sequence[File], ends: Mapping[str, Record], workers: int) -> fl
     if not read:
         return None
     waiting = [file.source for file in files if file.output not in ends]
-    size = sum(map(_size, waiting))
+    if (size := _size_of(waiting)) is None:
+        return None
     spent = sum(record["seconds"] for record in done)
     return round(float(size * spent / read / workers), 1)
+
+
+def _size_of(sources: Sequence[Path]) -> int | None:
+    """Bytes of all of them; None where a share that they lie on hangs."""
+
+    def sized(pulse: Pulse) -> int:
+        total = 0
+        for source in sources:
+            total += _size(source)
+            pulse.beat()
+        return total
+
+    try:
+        return patiently(sized, _HARDLY_S, "sizes")
+    except TimeoutError:
+        return None
 
 
 def _size(source: Path) -> int:

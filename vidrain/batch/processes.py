@@ -54,10 +54,11 @@ class Processes:
                 result = message["result"]
             else:
                 self._told.put((number, message))
-        status = worker.wait()
         if result is None:
+            result = lost(worker.wait(), has_begun)
             end_group(worker)  # what it started, such as a program that renders
-        self._told.put((number, Ended(number, result or lost(status, has_begun))))
+        self._told.put((number, Ended(number, result)))
+        worker.wait()  # here, where nobody waits for it: a thread of its own may hang in the system
 
     def poll(self, timeout_s: float) -> list[Ended]:
         """Tell what workers told, until one ends or the time is over."""
@@ -89,7 +90,8 @@ class Processes:
     def _reap(self, number: str) -> None:
         worker = self._running.pop(number)
         _let_go(worker)
-        worker.wait()
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(_PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -136,12 +138,17 @@ def log_of(number: str, logs: Path) -> Path:
 
 
 def messages(worker: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
-    """What a worker tells, until it ends; a line that a kill cut off is none."""
+    """What a worker tells, its result last, or until it ends without one; a line that a kill cut off is none.
+
+    Who waited for a share that hangs may have a result, and still not end, whatever kills it.
+    """
     assert worker.stdout is not None
     with worker.stdout:
         for line in worker.stdout:
             if line.endswith(b"\n"):
-                yield json.loads(line)
+                yield (message := json.loads(line))
+                if "result" in message:
+                    return
 
 
 def unstarted(error: OSError | RuntimeError) -> Result:

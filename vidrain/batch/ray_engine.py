@@ -7,6 +7,7 @@ there, as on one machine; second tries are the schedule's, never Ray's, so that 
 import json
 import logging
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, redirect_stdout, suppress
@@ -35,6 +36,8 @@ _LOOK_S = 0.5  # between two looks at whether the node lives
 _PATIENCE_S = 0.8  # for workers that are to stop; a stop takes two seconds in all
 _LISTEN_S = 0.3  # to those that have something to tell still: they may be finished
 _WITHOUT_S = 10.0  # a node that was restarted is back by then
+_HEAD_S = 20.0  # without an answer of the head, after which it counts as lost: after 60 Ray ends our process, with 1
+_ASK_S = 2.0  # patience with it when it is asked
 _NO_GPU = "--device cuda: the Ray cluster has no GPU; add a node that has one, or use --device auto or cpu"
 _LOG = "ray.log"
 _STORE = 100_000_000  # bytes of the object store of a cluster that we start; it holds a few lines of text
@@ -50,6 +53,7 @@ class RayEngine:
     def __init__(self, address: str | None, workers: int | None, logs: Path, tell: Tell, *, on_gpus: bool) -> None:
         self._address, self._workers, self._logs, self._tell = address, workers, logs.absolute(), tell
         self._on_gpus, self._had_gpus = on_gpus, monotonic()
+        self._head, self._had_head = "", monotonic()  # HOST:PORT
         self._waiting: set[Any] = set()  # those that take a GPU, and told nothing yet
         self._running: dict[Any, str] = {}  # what a task yields -> its id
         self._work: Any = ray.remote(num_cpus=_THREADS, max_retries=0)(_work)
@@ -58,9 +62,25 @@ class RayEngine:
     @property
     def slots(self) -> int:
         """One for every CPU, or GPU, that the cluster has just now: nodes come and go."""
-        there = ray.cluster_resources()
+        there = self._resources()
         most = self._workers or int(there.get("CPU", 1))
         return min(most, max(int(there.get("GPU", 0)), 1)) if self._on_gpus else most
+
+    def _resources(self) -> dict[str, float]:
+        """What the cluster has; a head that is gone is waited for. UsageError where it stays away."""
+        while not _answers(self._head):
+            if monotonic() - self._had_head > _HEAD_S:
+                gone = f"the head of the Ray cluster ({self._head}) gave no answer for {_HEAD_S:g} s"
+                raise UsageError(f"{self._asked}: {gone}; with a cluster that has one the same command goes on")
+            sleep(_LOOK_S)
+        self._had_head = monotonic()
+        found: dict[str, float] = ray.cluster_resources()
+        return found
+
+    @property
+    def _asked(self) -> str:
+        """What the user asked for."""
+        return f"--address {self._address}" if self._address else "--engine ray"
 
     def start(self, task: Task) -> None:
         """Hand a task to the cluster; one that is to compute on a GPU gets one to itself."""
@@ -76,7 +96,7 @@ class RayEngine:
 
     def _in_vain(self) -> list[Ended]:
         """Those that wait for a GPU where the cluster has had none for a while."""
-        if self._on_gpus and ray.cluster_resources().get("GPU", 0) >= 1:
+        if self._on_gpus and self._resources().get("GPU", 0) >= 1:
             self._had_gpus = monotonic()
         if monotonic() - self._had_gpus < _WITHOUT_S:
             return []
@@ -148,8 +168,8 @@ class RayEngine:
         except Exception as error:  # none answers, one of another version, no room for one of our own: all in its words
             self._open.close()
             why = " ".join(str(error).split())
-            where = f"--address {self._address}" if self._address else "--engine ray"
-            raise UsageError(f"{where}: no Ray cluster can be used ({why}); see ray start --head") from error
+            raise UsageError(f"{self._asked}: no Ray cluster can be used ({why}); see ray start --head") from error
+        self._head, self._had_head = ray.get_runtime_context().gcs_address, monotonic()
         return self
 
     def __exit__(
@@ -161,6 +181,16 @@ class RayEngine:
         with suppress(OSError):
             if not (self._logs / _LOG).stat().st_size:
                 (self._logs / _LOG).unlink()
+
+
+def _answers(head: str) -> bool:
+    """Whether anybody listens at HOST:PORT: Ray itself waits for its head, and then ends the process that asked."""
+    host, _, port = head.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ASK_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _work(task: str, logs: str) -> Iterator[str]:
@@ -185,7 +215,8 @@ def _work(task: str, logs: str) -> Iterator[str]:
             yield json.dumps({"result": lost(worker.wait(), has_begun)})
     finally:
         dismiss(worker)
-        worker.wait()
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(_PATIENCE_S)
 
 
 def _end_with_node(worker: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,8 @@ write_batch_report(Path("clean"), Path("clean.report.html"), force=False)
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,12 +18,14 @@ from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
 from vidrain.naming import beside
 from vidrain.outputs import claimed, refuse_clashes
+from vidrain.stream import patiently
 from vidrain.video.decode import open_video
 from vidrain.viewer.overview import Made, Row, overview_of
 from vidrain.viewer.page import VIDEO_BYTES, is_page_of, name_of, settings_text
 from vidrain.viewer.thumbnail import thumbnail
 
 _RAIN = "Rain: mean of what it added to luma, as a share of its range; the curves over time have one scale in common."
+_HARDLY_S = 2.0
 _MOST_MADE = 20  # lines, and settings: a manifest may give each file its own
 
 
@@ -66,8 +69,8 @@ def refuse_batch_page(page: Path, files: Sequence[File], out: Path, *, force: bo
         raise UsageError(f"{page}: lies where the batch keeps its journal; choose another page")
     if page.resolve() in {(out / path).resolve() for file in files for path in file.targets.values()}:
         raise UsageError(f"{page}: is where a clean video goes; choose another page")
-    for file in files:
-        refuse_clashes(file.source, [page])
+    with suppress(TimeoutError):  # a share that hangs holds no page, and costs its own files alone
+        patiently(lambda pulse: _refuse_sources(page, files, pulse.beat), _HARDLY_S, "page")
     if not out.exists() and page.resolve().parent == out.resolve():
         return  # the batch makes that folder
     is_ours = is_page_of(page, out)
@@ -75,6 +78,12 @@ def refuse_batch_page(page: Path, files: Sequence[File], out: Path, *, force: bo
         raise OutputError(f"{page}: exists already, and is no page of this batch; choose another page")
     with claimed(page, force=force or is_ours):
         pass
+
+
+def _refuse_sources(page: Path, files: Sequence[File], beat: Callable[[], None]) -> None:
+    for file in files:
+        refuse_clashes(file.source, [page])
+        beat()
 
 
 def _made(files: Sequence[File], records: Iterable[Record]) -> Made:

@@ -75,8 +75,8 @@ def write_report(
     path = Path(source) if source is not None else _beside(made)
     target = Path(page) if page is not None else beside(made, ".report.html")
     _refuse_several(options)
-    refuse_clashes(path, [target])
-    refuse_clashes(made, [target])
+    for read in (path, made):
+        _refuse_clashes(read, [target], options)
     with claimed(target, force=options.force) as claim:
         before, after = _opened(path, int(options.video), options), _opened(made, _place(options), options)
         if size_of(before.info) != size_of(after.info) and not is_padded(before.info, after.info):
@@ -101,12 +101,17 @@ def write_report(
     return target
 
 
+def _refuse_clashes(source: Path, targets: Sequence[Path], options: CleanOptions) -> None:
+    """`refuse_clashes` with patience: a share that hangs does so as soon as it is asked what lies there."""
+    Watchdog(source, options.stall_s).opened(lambda _: refuse_clashes(source, targets))
+
+
 def refuse_page(page: Path, source: Path, output: Path | None, options: CleanOptions) -> None:
     """Refuse beforehand a page that could not be written once the video is clean. Raises VidrainError."""
     _refuse_several(options)
     clean = (output,) if output is not None else set(default_outputs(source))
     others = (*clean, options.rain, options.rain_preview, options.compare, options.keep_adapted)
-    refuse_clashes(source, [page, *(path for path in others if path is not None)])
+    _refuse_clashes(source, [page, *(path for path in others if path is not None)], options)
     with claimed(page, force=options.force):
         pass
 
