@@ -18,6 +18,7 @@ from tests.batches import written
 from tests.pipeline.conftest import in_time
 from tests.slow.test_real_clips import CHEAP
 from vidrain.batch.journal import FOLDER, Journal
+from vidrain.segments.plan import LONGEST
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.fault(29)
 def test_a_worker_that_is_killed_costs_its_own_file_a_try(two: Path, out: Path) -> None:
-    """Two files at a time, each in a process; the one that is killed is done by another."""
+    """Two files at a time, each in a process; another goes on behind the segments that the one that is killed left."""
     with started(two, "-o", out, *CHEAP, "--workers", "2", "--engine", "processes") as job:
         assert until(job, "batch_plan")["workers"] == 2
         until(job, "file_start", file="first.mp4")
@@ -34,9 +35,12 @@ def test_a_worker_that_is_killed_costs_its_own_file_a_try(two: Path, out: Path) 
         until(job, "progress", file="second.mp4")
         facts = json.loads(status(out))
         assert (facts["running"]["pid"], facts["files"], facts["failed"]) == (job.pid, 2, 0)
+        while until(job, "progress", file="second.mp4")["frames"] <= LONGEST:
+            pass
         max(workers_of(job), key=lambda worker: worker.create_time()).kill()
-        end = until(job, "file_end", state="again")
+        end = until(job, "file_end", file="second.mp4", state="again")
         assert (end["code"], "ended by signal 9 (SIGKILL)" in end["cause"]) == (137, True)
+        assert until(job, "resumed", file="second.mp4")["frames"] >= LONGEST
         done = until(job, "batch_done")
         assert job.wait(60) == 0
     assert (done["done"], done["failed"], sorted(written(out))) == (2, 0, ["first.mp4", "second.mp4"])
