@@ -73,6 +73,20 @@ def test_padding_is_explained_by_its_tag(
     assert all(flaw.startswith("picture") for flaw in flaws)
 
 
+@pytest.mark.proves("verify --full")
+@pytest.mark.parametrize(("start", "end"), [("0", "6"), ("8", "9")])
+def test_rain_that_takes_contrast_is_no_other_tone(
+    start: str, end: str, samples: Path, out: Path, vidrain: Vidrain, verify: Verify
+) -> None:
+    """Of every frame, where a range holds none but those that lose most: up to 10 %."""
+    part = ("--start", start, "--end", end)
+    assert vidrain("clean", samples / "vfr.mp4", "-o", out, *part).code == 0
+    found = verify(out, samples / "vfr.mp4", "--full", *part)
+    assert (facts(found), found["exit_code"]) == ([], 0)
+    pale = copied(out, out.with_name("pale.mp4"), *REPAINTED, "-vf", "lutyuv=y=val*219/255+16")
+    assert "picture tone" in facts(verify(pale, samples / "vfr.mp4", "--full", *part))
+
+
 def test_a_cover_leaves_no_place_for_the_size(samples: Path, tmp_path: Path, vidrain: Vidrain, verify: Verify) -> None:
     source, padded = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg_says.quietly("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", tmp_path / "cover.png")

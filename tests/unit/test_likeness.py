@@ -72,7 +72,7 @@ def test_what_belongs_to_a_whole_video_must_show_in_a_tenth_of_it() -> None:
     clean = [scene(place) for place in range(40)]
     pale = [(16 + picture * (219 / 255)).astype(np.uint8) for picture in clean]
     assert {flaw for _, flaw in flaws(clean, pale)} == {"tone"}
-    faded = [(picture * 0.9).astype(np.uint8) for picture in clean]
+    faded = [(picture * 0.88).astype(np.uint8) for picture in clean]
     assert {flaw for _, flaw in flaws(clean, faded)} == {"tone"}
     assert flaws(clean, [*clean[:7], *faded[7:9], *clean[9:]]) == []
     aside = [np.roll(picture, 2, axis=0) for picture in clean]
@@ -129,6 +129,9 @@ def test_neighbours_that_are_alike_tell_nothing() -> None:
     assert tone_between(own, own + 3) is None
     assert tone_between(own, own + 9) == "brightness +9.0 codes"
     assert tone_between(own, own * 1.2) == "contrast x 1.20"
+    assert tone_between(own, own * 1.1) == "contrast x 1.10"
+    assert tone_between(own, own * 0.88) == "contrast x 0.88"
+    assert tone_between(own, own * 0.9) is None, "as much as rain that is taken out"
     assert tone_between(own, own[::-1, ::-1] * 1.2) is None  # another scene
 
 
