@@ -26,6 +26,7 @@ from vidrain.running import run_command
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
+    from vidrain.report import CleanReport
 
 _EXITS = (
     "\b\nExit codes: 0 done, 2 wrong usage, 3 input unusable, 4 done but parts of the source were lost,\n"
@@ -105,15 +106,18 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, *, as_json:
             return OK
         if page is not None:
             refuse_page(page, source, output, options)
+
+        def write_page(report: "CleanReport") -> None:
+            if page is not None:
+                settings = settings_text(asdict(options))
+                write_report(report.outputs["clean"], source, page, options=options, settings=settings, on_event=sink)
+
         try:
-            report = run(source, output, options=options, on_event=sink)
+            report = run(source, output, options=options, on_event=sink, then=write_page)
         except DeviceError as error:
             if error.device == "cpu":
                 raise
             raise DeviceError(f"{error} (--device cpu --fresh)", error.device) from error
-        if page is not None:
-            settings = settings_text(asdict(options))
-            write_report(report.outputs["clean"], source, page, options=options, settings=settings, on_event=sink)
         return PARTIAL if report.status == "partial" else OK
 
     run_command(work, as_json)

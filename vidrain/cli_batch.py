@@ -12,6 +12,7 @@ import click
 from vidrain.cli_options import FILE, clean_settings, keys_of
 from vidrain.errors import OK, PARTIAL, UsageError
 from vidrain.running import run_command
+from vidrain.watchdog import STALL_S, Watchdog
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
@@ -86,7 +87,7 @@ def run(
         asked = {name: value for name in names if (value := given.pop(name)) is not None}
         options, page = BatchOptions(**asked), given.pop("page")
         config, keys = given.pop("config"), keys_of(given)
-        inputs, pairs = _told_apart(arguments)
+        inputs, pairs = _told_apart(arguments, keys["stall_s"] or STALL_S)
         items = items_in(inputs, output, load_clean(config, pairs, keys).stall_s)
         files = files_of(items, lambda own: load_clean(config, [*pairs, *own], keys), also)
         if dry_run:
@@ -161,12 +162,19 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
     run_command(work, as_json, bar=progress, stopped=_STOPPED)
 
 
-def _told_apart(arguments: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def _told_apart(arguments: tuple[str, ...], patience_s: float) -> tuple[list[str], list[str]]:
     """Inputs and key=value pairs; a file may have = in its name."""
-    inputs = [text for text in arguments if "=" not in text or Path(text).exists()]
+    inputs = [text for text in arguments if "=" not in text or _is_there(Path(text), patience_s)]
     if not inputs:
         raise UsageError("no IN is named; name files, folders, a glob or a manifest")
     return inputs, [text for text in arguments if text not in inputs]
+
+
+def _is_there(path: Path, patience_s: float) -> bool:
+    try:
+        return Watchdog(path, patience_s).opened(lambda _: path.exists(), "while it was looked for")
+    except OSError:  # no file could have such a name
+        return False
 
 
 def _planned(journal: Any, output: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from vidrain import leftovers
 from vidrain.errors import BusyError, OutputError, UsageError
+from vidrain.fingerprint import fingerprint, named_in
 from vidrain.naming import LONGEST_NAME, partial_of
 
 _LOCK = ".lock"  # of a folder that fills; holds the mark of its kind
@@ -71,7 +72,13 @@ def publish_all(claims: Collection[Claim], note: Callable[[], None] = lambda: No
         claim.make_ready()
     _past_return.update(claim.target for claim in claims)
     if _receipts:
-        put(_receipts[-1], json.dumps({str(claim.target): fingerprint(claim.partial) for claim in claims}).encode())
+        before = named_in(_receipts[-1])  # by a try that was killed, as this one may be before its own have names
+        names = {str(each.target): (each, before.get(str(each.target), ())) for each in claims}
+        found = {
+            name: [fingerprint(each.partial), *(there for there in ours if there == fingerprint(each.target))]
+            for name, (each, ours) in names.items()
+        }
+        put(_receipts[-1], json.dumps(found).encode())
     note()
     done: list[str] = []
     for claim in claims:
@@ -86,7 +93,7 @@ def publish_all(claims: Collection[Claim], note: Callable[[], None] = lambda: No
 
 @contextmanager
 def receipt(path: Path) -> Iterator[None]:
-    """Put down at `path` what outputs get their names within, just before: target -> `fingerprint`, as JSON."""
+    """Put down at `path` what outputs get their names within, just before: for `named_in`."""
     with written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     _receipts.append(path)
@@ -94,15 +101,6 @@ def receipt(path: Path) -> Iterator[None]:
         yield
     finally:
         _receipts.remove(path)
-
-
-def fingerprint(path: Path) -> list[int] | None:
-    """What tells a file from one that was put in its place: inode, bytes, time of change; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return [found.st_ino, found.st_size, found.st_mtime_ns]
 
 
 def is_past_return() -> bool:

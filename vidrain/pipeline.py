@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import Any, NamedTuple
 
 import torch
 
+from vidrain import leftovers
 from vidrain.adaptation import Adapted, adapted_for
 from vidrain.conceal import refuse_damaged, refuse_missing
 from vidrain.device import computing_with
@@ -52,11 +54,13 @@ def clean(
     *,
     options: CleanOptions | None = None,
     on_event: OnEvent = ignore,
+    then: Callable[[CleanReport], None] = lambda _: None,
 ) -> CleanReport:
     """Take the rain out of one file and keep everything else.
 
     source: a video file, never touched; output: the clean video, by default `IN.clean.mp4` beside the source. All
-    outputs appear under their names together, finished and verified, or not at all. Raises VidrainError.
+    outputs appear under their names together, finished and verified, or not at all. then: what is made of them, such as
+    a page: a run that is broken off in it goes on with it, and computes nothing again. Raises VidrainError.
     """
     began = monotonic()
     options, path = options or CleanOptions(), Path(source)
@@ -67,9 +71,32 @@ def clean(
     ]
     Unfinished(jobs[0].clean.target).refuse_busy()
     drop_rests(jobs[0].clean.target)
-    facts, total = facts_of(jobs, before, options), sum(job.frames for job in jobs)
+    run = _Run(path, jobs, decomposers, before, facts_of(jobs, before, options), options, on_event, began)
+    with receipt_for(jobs[0].clean.target, run.facts) as receipt:
+        report = _outputs(run, receipt)
+        leftovers.leave(receipt.path, f"{jobs[0].clean.target} is finished, and the same command goes on with the rest")
+        then(report)
+    return report
+
+
+class _Run(NamedTuple):
+    """One run of `clean` as it is planned. before: what the source looked like then; began: when, monotonic."""
+
+    path: Path
+    jobs: list[Job]
+    decomposers: list[Decomposer]
+    before: Identity
+    facts: dict[str, Any]
+    options: CleanOptions
+    on_event: OnEvent
+    began: float
+
+
+def _outputs(run: _Run, receipt: Receipt) -> CleanReport:
+    """Make all outputs and give them their names, or find that a run has which was killed then."""
+    path, jobs, decomposers, before, facts, options, on_event, began = run
+    total = sum(job.frames for job in jobs)
     with ExitStack() as stack:
-        receipt = stack.enter_context(receipt_for(jobs[0].clean.target, facts))
         claims, partials = _claims(jobs, receipt, options, stack)
         work = stack.enter_context(unfinished(claims["clean"].target))
         if not options.fresh and (kept := receipt.report(jobs[0].targets)) is not None:

@@ -66,9 +66,9 @@ def hash_of_file(weights: Path | None) -> str | None:
     """SHA-256 of a file of weights in full; None for none. Raises ModelError if it cannot be read."""
     if weights is None:
         return None
-    if not weights.is_file():
-        raise ModelError(f"{weights}: no such weights file; check the path")
     try:
+        if not weights.is_file():
+            raise ModelError(f"{weights}: no such weights file; check the path")
         return sha256_of(weights)
     except OSError as error:
         raise ModelError(f"{weights}: cannot be read ({error.strerror}); check its permissions") from error

@@ -243,9 +243,9 @@ def _blank() -> Generator:
 
 def _read(weights: Path, *, tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata of a safetensors file and, if asked for, what is in it."""
-    if not weights.is_file():
-        raise ModelError(f"{weights}: no such weights file; check the path")
     try:
+        if not weights.is_file():
+            raise ModelError(f"{weights}: no such weights file; check the path")
         with safe_open(str(weights), framework="pt") as file:
             names = file.keys() if tensors else ()
             return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}

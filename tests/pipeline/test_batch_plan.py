@@ -99,3 +99,12 @@ def test_settings_of_clean_reach_every_file(
         for key in keys:
             value = value[key]
         assert value == (str(tmp_path / str(due)) if option == "weights" else due)
+
+
+def test_weights_that_no_file_could_be_are_one_line(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """Their name is too long for any, as a pair of the command line too, which might be a file with = in its name."""
+    weights = f"/{300 * 'x'}.safetensors"
+    for named in (("--weights", weights), (f"weights={weights}",)):
+        ran = vidrain("batch", "run", card, "-o", out, *INLINE, "--model", "gate-s", *named)
+        assert (ran.code, ran.err.count("\n")) == (7, 1)
+        assert "cannot be read (File name too long)" in ran.err

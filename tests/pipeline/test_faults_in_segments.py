@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests import ffmpeg_says
-from tests.broken import boxes, cut, index_in_front, zeroed
+from tests.broken import cut, index_in_front, zeroed
 from tests.killed import LENGTH
 from tests.pipeline.conftest import Ran, Vidrain
 from tests.stopped import outputs, resumed

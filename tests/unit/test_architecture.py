@@ -29,6 +29,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "span",
                 "pace",
                 "naming",
+                "fingerprint",
                 "outputs",
                 "leftovers",
                 "lease",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,30 @@ def test_ours_is_what_a_batch_left_or_may_have_left(tmp_path: Path) -> None:
     assert not Journal(tmp_path).is_ours("b.mp4")
 
 
-def given_name(out: Path, name: str) -> None:
-    """Publish a file as the task of a batch does, of which the journal then hears nothing."""
+def given_name(out: Path, name: str, killed: Callable[[], None] = lambda: None) -> None:
+    """Publish a file as the task of a batch does, of which the journal then hears nothing. killed: just before."""
     with receipt(receipt_of(out, name)), claimed(out.absolute() / name, force=True) as claim:
         claim.write(b"abc")
-        publish_all([claim])
+        publish_all([claim], killed)
+
+
+def test_what_a_try_named_that_was_killed_stays_ours_when_the_next_is_killed_before_it_names_any(
+    tmp_path: Path,
+) -> None:
+    journal = filled(tmp_path, record("a.mp4", "begun"))
+    given_name(tmp_path, "a.mp4")
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            given_name(tmp_path, "a.mp4", killed)
+        assert journal.is_ours("a.mp4")
+    (tmp_path / "a.mp4").write_bytes(b"of somebody else")
+    with pytest.raises(KeyboardInterrupt):
+        given_name(tmp_path, "a.mp4", killed)
+    assert not journal.is_ours("a.mp4")
 
 
 def test_forgetting_keeps_what_is_ours(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vidrain.errors import OutputError
+from vidrain.fingerprint import fingerprint, named_in
 from vidrain.lease import Owner, holder_of, leased, refuse_lost
-from vidrain.outputs import fingerprint, put, sync, written
+from vidrain.outputs import put, sync, written
 
 Record = dict[str, Any]  # state: begun, done, partial, failed or kept; output: relative to OUT
 
@@ -121,12 +122,8 @@ class Journal:
 
     def _has_receipt(self, output: str, path: str) -> bool:
         """Whether a run that was killed gave this very file its name, but did not come to note it."""
-        target = self._out / path
-        try:
-            due = json.loads(receipt_of(self._out, output).read_bytes()).get(str(target.absolute()))
-        except (OSError, ValueError, AttributeError):
-            return False
-        return due is not None and due == fingerprint(target)
+        target = (self._out / path).absolute()
+        return fingerprint(target) in named_in(receipt_of(self._out, output)).get(str(target), ())
 
     def is_done(self, output: str, key: str) -> bool:
         """Whether `output` was made under this key, and all its files still lie there."""

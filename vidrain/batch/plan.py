@@ -16,9 +16,9 @@ from vidrain.batch.task import clean_task
 from vidrain.batch.wire import Task
 from vidrain.config import plain
 from vidrain.errors import InputError, StallError, UsageError
+from vidrain.fingerprint import fingerprint
 from vidrain.identity import identity_of
 from vidrain.job import CleanOptions
-from vidrain.outputs import fingerprint
 from vidrain.provenance import hash_of_file
 from vidrain.watchdog import Watchdog
 from vidrain.weights import PRESETS, weights_of
@@ -191,14 +191,14 @@ def _path(weights: str | None) -> Path | None:
 
 
 def _hash(weights: Path | None) -> str | None:
-    if weights is None or not weights.is_file():
-        return hash_of_file(weights)
-    stat = weights.stat()
-    return _hash_of(weights, stat.st_size, stat.st_mtime_ns)
+    found = None if weights is None else fingerprint(weights)
+    if weights is None or found is None:
+        return hash_of_file(weights)  # says what is wrong with it
+    return _hash_of(weights, *found)
 
 
 @cache
-def _hash_of(weights: Path, size: int, changed: int) -> str | None:
+def _hash_of(weights: Path, inode: int, size: int, changed: int) -> str | None:
     """Read once for thousands of files, and again when it is another file."""
     return hash_of_file(weights)
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from vidrain.fingerprint import fingerprint
 from vidrain.naming import receipt_beside
-from vidrain.outputs import Claim, fingerprint, put
+from vidrain.outputs import Claim, put
 from vidrain.report import CleanReport, from_json, to_json
 
 Targets = Mapping[str, Path]  # role -> final path
