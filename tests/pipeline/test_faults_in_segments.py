@@ -9,7 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +20,13 @@ from tests import ffmpeg_says
 from tests.broken import cut, index_in_front, zeroed
 from tests.killed import LENGTH
 from tests.pipeline.conftest import Ran, Vidrain
-from tests.stopped import outputs, resumed
+from tests.spoiled import Spoiled
+from tests.stopped import outputs, resumed, stopped_at
+from vidrain import pipeline
 from vidrain.config import plain
 from vidrain.job import CleanOptions
 from vidrain.segments.folder import folder_of
+from vidrain.video.decode import Video
 
 pytestmark = pytest.mark.usefixtures("short_segments")
 
@@ -192,3 +196,49 @@ def test_what_is_whole_goes_on(name: str, killed: dict[str, tuple[Path, Path]], 
 def test_a_picture_that_changes(name: str, killed: dict[str, tuple[Path, Path]], vidrain: Vidrain) -> None:
     """Refused where it changes, as by an unbroken run; what comes before goes on."""
     goes_on(name, killed, vidrain)
+
+
+@pytest.mark.fault(33)
+def test_a_decoder_that_stalls_costs_no_finished_segment(
+    clip: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is awake the same command goes on."""
+    frames, release = Video.frames, threading.Event()
+
+    def stuck(video: Video, first: int = 0) -> Iterator[object]:
+        for frame in frames(video, first):
+            if frame.index == KILLED + 4:
+                release.wait(60)
+            yield frame
+
+    command = ("clean", clip, "-o", out, "--model", "baseline", "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr(Video, "frames", stuck)
+        ran = vidrain(*command, "--stall-s", "1")
+    release.set()
+    assert (ran.code, "12 of 28 frames are kept" in ran.events[-1]["message"]) == (3, True)
+    again = vidrain(*command)
+    assert (again.code, resumed(again)) == (0, [2 * LENGTH])
+    assert list(outputs(out.parent)) == [out.name]
+
+
+@pytest.mark.fault(30)
+def test_frames_without_numbers_stay_known(
+    out: Path, tmp_path: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the run that goes on behind them, with a model that fails no more."""
+    source = tmp_path / "source.mp4"
+    made = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25", "-frames:v", "120", "-pix_fmt", "yuv420p")
+    ffmpeg_says.quietly(*made, "-c:v", "libx264", source)
+
+    def spoilt(*calls: int) -> None:
+        model = Spoiled(frozenset(calls), lambda rain: rain * float("nan"))
+        monkeypatch.setattr(pipeline, "load_decomposer", lambda *_, **__: model)
+
+    spoilt(3)
+    stopped_at(KILLED, source, out, CleanOptions(model="baseline"))
+    spoilt()
+    ran = vidrain("clean", source, "-o", out, "--model", "baseline", "--json")
+    assert (ran.code, resumed(ran)) == (0, [2 * LENGTH])
+    said = "the model gave NaN or infinity for 1 frames (3): they keep their rain"
+    assert said in [event["message"] for event in ran.events if event["event"] == "warning"]

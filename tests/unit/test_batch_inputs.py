@@ -109,7 +109,8 @@ def test_a_source_that_is_named_twice_counts_once(tmp_path: Path) -> None:
         (["in/*.mkv"], "matches no file"),
         (["empty"], "no video is named"),
         (["in/1.mp4", "other/1.mp4"], "would both become 1.mp4; name the folder above both"),
-        (["no_input.csv"], r"row 1: has no input; allowed: columns input\[, output\]"),
+        (["no_input.csv"], r"row 1: has no input that is a text; allowed: columns input\[, output\]"),
+        (["several.jsonl"], "row 1: has no input that is a text"),
         (["outside.csv"], r"output \.\./x.mp4 does not lie in OUT"),
         (["absolute.csv"], "output /x.mp4 does not lie in OUT"),
         (["broken.jsonl"], "is no table"),
@@ -127,6 +128,7 @@ def test_what_names_nothing_is_refused_in_one_line(
         "outside.csv": "input,output\n1.mp4,../x.mp4\n",
         "absolute.csv": "input,output\n1.mp4,/x.mp4\n",
         "broken.jsonl": '{"input": "1.mp4"\n',
+        "several.jsonl": '{"input": ["a.mp4", "b.mp4"]}',
         "list.jsonl": '["1.mp4"]\n',
     }.items():
         (tmp_path / name).write_text(text)

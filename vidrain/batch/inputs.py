@@ -150,9 +150,11 @@ def _listed(manifest: Path) -> Iterator[Item]:
     """Rows of a manifest: `input`, relative to its folder, perhaps `output`; other columns are keys of clean.yaml."""
     for number, row in enumerate(_rows(manifest), 1):
         where = f"{manifest}: row {number}"
-        if not row.get("input"):
-            raise UsageError(f"{where}: has no input; allowed: columns input[, output] and keys such as encode.crf")
-        named = Path(str(row["input"]))
+        if not row.get("input") or not isinstance(row["input"], str):
+            raise UsageError(
+                f"{where}: has no input that is a text; allowed: columns input[, output] and keys such as encode.crf"
+            )
+        named = Path(row["input"])
         output = place_of(Path(named.name) if named.is_absolute() else named)
         if row.get("output"):
             output = _inside(str(row["output"]), where)
