@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from vidrain.batch import inputs
 from vidrain.batch.inputs import Item, items_in
 from vidrain.errors import InputError, UsageError
 from vidrain.tables import write_parquet
@@ -165,3 +168,20 @@ def test_a_folder_that_cannot_be_read_is_a_source_of_its_own_and_stops_no_other(
         "locked/*.mp4": "locked",
         "x.mp4": "locked/x.mp4",
     }
+
+
+@pytest.mark.parametrize("named", ["in", "in/**/*.mp4"])
+def test_a_long_list_is_no_stall(named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of folders, of which most hold no video, and of files; every one takes its time."""
+    tree(tmp_path, *(f"in/{number}/x.txt" for number in range(12)), *(f"in/last/{number}.mp4" for number in range(12)))
+
+    def slowly(at_once: Callable[..., bool]) -> Callable[..., bool]:
+        def call(*arguments: Path) -> bool:
+            time.sleep(0.05)
+            return at_once(*arguments)
+
+        return call
+
+    for name in ("_same", "_is_hidden"):
+        monkeypatch.setattr(inputs, name, slowly(getattr(inputs, name)))
+    assert len(items_in([str(tmp_path / named)], tmp_path / "out", patience_s=0.4)) == 12

@@ -6,7 +6,7 @@ Decides nothing about work; reads no video.
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ def _items(text: str, out: Path, beat: Callable[[], None]) -> Iterator[Item]:
     elif path.exists():
         yield Item(path, place_of(Path(path.name)))
     elif any(sign in text for sign in _WILD):
-        yield from _matches(text, out)
+        yield from _matches(text, out, beat)
     else:
         raise UsageError(
             f"{text}: is not there; allowed: files, folders, globs in quotes, manifests {' '.join(MANIFESTS)}"
@@ -112,7 +112,8 @@ def _videos_in(folder: Path, out: Path, beat: Callable[[], None], missed: Callab
     for place, folders, names in os.walk(folder, onerror=missed):
         beat()
         here = Path(place)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _same(here / name, out))
+        inside = _beating((here / name for name in folders if not name.startswith(".")), beat)
+        folders[:] = sorted(path.name for path in inside if not _same(path, out))
         if _same(here, out):
             raise UsageError(f"{folder}: is the folder of the outputs as well; choose another -o")
         for name in sorted(names):
@@ -127,19 +128,27 @@ def _same(folder: Path, out: Path) -> bool:
         return False
 
 
-def _matches(pattern: str, out: Path) -> Iterator[Item]:
+def _matches(pattern: str, out: Path, beat: Callable[[], None]) -> Iterator[Item]:
     """What a glob names; outputs keep their paths from the last folder on that is written without a wildcard."""
     parts = Path(pattern).parts
     fixed = next((number for number, part in enumerate(parts) if any(sign in part for sign in _WILD)), len(parts))
     root = Path(*parts[:fixed]) if fixed else Path()
     try:
-        found = sorted(root.glob("/".join(parts[fixed:])))
+        found = sorted(_beating(root.glob("/".join(parts[fixed:])), beat))
     except ValueError as error:
         raise UsageError(f"{pattern}: is no glob ({error}); * and ? stand for letters, ** for folders") from error
-    files = [path for path in found if path.is_file() and not _is_hidden(path.relative_to(root), path, out)]
+    files = [
+        path for path in _beating(found, beat) if path.is_file() and not _is_hidden(path.relative_to(root), path, out)
+    ]
     if not files:
         raise UsageError(f"{pattern}: matches no file; ** stands for folders at any depth")
     yield from (Item(path, place_of(path.relative_to(root))) for path in files)
+
+
+def _beating(paths: Iterable[Path], beat: Callable[[], None]) -> Iterator[Path]:
+    for path in paths:
+        beat()
+        yield path
 
 
 def _is_hidden(inside: Path, path: Path, out: Path) -> bool:
