@@ -80,11 +80,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Missing footage or a missing dependency must not look like a green CI; a missing GPU may."""
+    """Missing footage or a missing dependency must not look like a green CI; a missing GPU may, or a kernel without FUSE."""
     if not report.skipped or os.environ.get("CI") != "true":
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     reason = reason.removeprefix("Skipped: ")
-    if not reason.startswith("GPU"):
+    if not reason.startswith(("GPU", "FUSE")):
         report.outcome = "failed"
         report.longrepr = f"skipped, which is a failure in CI: {reason}"
