@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 from vidrain.errors import UsageError
+from vidrain.fixed import floats
 from vidrain.types import Aligned
 
 Guide = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.float32]
-Samples = TypeVar("Samples", npt.NDArray[np.uint8], npt.NDArray[np.float32])
+Samples = TypeVar("Samples", npt.NDArray[np.uint8], npt.NDArray[np.uint16], npt.NDArray[np.float32])
 
 FlowPreset = Literal["ultrafast", "fast", "fine", "medium"]
 
@@ -76,7 +77,8 @@ class AlignOptions:
 class Picture:
     """One frame ready for alignment: its number, its pixels, `guide_of` it.
 
-    pixels: [1, H, W] luma or [3, H, W] RGB, as the model sees them; float32, nominally in [0, 1].
+    pixels: [1, H, W] luma in fixed point (`fixed`), or [3, H, W] RGB, float32, nominally in [0, 1], as the model sees
+    them.
     """
 
     index: int
@@ -106,8 +108,8 @@ class _Motion(NamedTuple):
 def guide_of(observed: Tensor, options: AlignOptions) -> Guide:
     """The luma picture that motion is measured on.
 
-    observed: [1, H, W] luma or [3, H, W] RGB, float32, nominally in [0, 1]. Returns [h, w] uint8, reduced by the
-    options' scale.
+    observed: [1, H, W] luma or [3, H, W] RGB, as a `Picture` has them. Returns [h, w] uint8, reduced by the options'
+    scale.
     """
     luma = _luma(observed.numpy())
     height, width = luma.shape
@@ -115,7 +117,8 @@ def guide_of(observed: Tensor, options: AlignOptions) -> Guide:
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
-    return cast(Guide, np.clip(np.rint(luma * 255), 0, 255).astype(np.uint8))
+    levels = floats(torch.from_numpy(luma)).mul(255).round_().clamp_(0, 255)
+    return cast(Guide, levels.to(torch.uint8).numpy())
 
 
 def _luma(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -268,7 +271,7 @@ def fetched_along(picture: Samples, flow: Flow) -> Samples:
 def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Picture]) -> Aligned:
     """Every witness warped onto `center` along its way; with no witnesses the result has K = 0."""
     channels, height, width = center.pixels.shape
-    warped = torch.empty((len(witnesses), channels, height, width), dtype=torch.float32)
+    warped = torch.empty((len(witnesses), channels, height, width), dtype=center.pixels.dtype)
     error = torch.zeros(()).expand(len(witnesses), height, width)  # no memory, where nobody asked for it
     if any(way.error is not None for way in ways):
         error = error.contiguous()
@@ -282,22 +285,28 @@ def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor, error: 
 
     Writes the warped picture into `picture` [C, H, W], which is the observed one where the flow leaves the picture, and
     the error in full-size pixels into `error` [H, W], +inf there; nothing into `error` where the way has none. All are
-    contiguous float32.
+    contiguous, pictures of one type, as a `Picture` has them.
     """
     height, width = pixels.shape[1:]
     across, down = offsets_along(way, width, height)
-    for channel, warped in zip(pixels.numpy(), picture.numpy(), strict=True):  # cheaper than to interleave and back
+    for channel, warped in zip(_readable(pixels), _readable(picture), strict=True):  # cheaper than interleaved
         _fetched(channel, across, down, warped)
     outside = None
     if way.outside is not None:
         outside = cv2.resize(way.outside, (width, height), interpolation=cv2.INTER_NEAREST)
-        for channel, warped in zip(observed.numpy(), picture.numpy(), strict=True):
+        for channel, warped in zip(_readable(observed), _readable(picture), strict=True):
             cv2.copyTo(channel, outside, warped)
     if way.error is not None:
         distrust, coarser = error.numpy(), max(width / way.flow.shape[1], height / way.flow.shape[0])
         cv2.resize(way.error * np.float32(coarser), (width, height), dst=distrust, interpolation=cv2.INTER_LINEAR)
         if outside is not None:
             np.copyto(distrust, np.inf, where=outside.astype(np.bool_))  # a quarter of the time of np.putmask
+
+
+def _readable(pixels: Tensor) -> npt.NDArray[Any]:
+    """Memory of a picture as OpenCV reads it: unsigned it takes a third of the time, and luma is never negative."""
+    array = pixels.numpy()
+    return array if pixels.is_floating_point() else array.view(np.uint16)
 
 
 def offsets_along(way: Way, width: int, height: int) -> tuple[Grey, Grey]:

@@ -22,6 +22,7 @@ from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
 from vidrain.dimension import levina_bickel, two_nearest
 from vidrain.errors import InputError
+from vidrain.fixed import floats
 from vidrain.model.planes import ranked
 from vidrain.shots import ShotOptions, as_judged, is_repeat
 from vidrain.types import Aligned, Sight
@@ -137,8 +138,8 @@ class _Sampler:
         return before is not None and is_repeat(before, self._before, ShotOptions())
 
     def _keep(self, aligned: Aligned, removed: Tensor) -> None:
-        observed = aligned.observed[0] * _LEVELS
-        middle = ranked(list(aligned.witnesses[:, 0])).middle * _LEVELS
+        observed = floats(aligned.observed[0]) * _LEVELS
+        middle = floats(ranked(list(aligned.witnesses[:, 0])).middle) * _LEVELS
         excess = observed - middle
         noise = float(excess.abs().median()) * _MAD
         denoised = (excess - _DEVIATIONS * noise).clamp(min=0)

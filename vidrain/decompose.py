@@ -24,11 +24,12 @@ from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
+from vidrain.fixed import fixed, floats
 from vidrain.layers import subtract
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
-from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
+from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_fixed, to_rgb, upright
 
 _MOST_FAILED = Fraction(1, 100)  # of all frames
 _MOST_SHOWN = 8
@@ -195,7 +196,7 @@ def dry(
     picture = window.center.picture
     with torch.inference_mode():
         taken = taken_from(aligned_of(follow(window, first, aligner)), first, options.device)
-        pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
+        pixels = fixed(floats(picture.pixels) - taken.rain) if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
     return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
 
@@ -212,7 +213,7 @@ def pictures_of(
 
 def picture_of(frame: Frame, info: VideoInfo, options: DecomposeOptions, sight: Sight) -> Picture:
     """A frame ready for alignment, as a decomposer of that sight sees it."""
-    seen = to_luma if sight == "luma" else to_rgb
+    seen = to_fixed if sight == "luma" else to_rgb
     pixels = upright(seen(frame.planes, conversion_for(info)), info.display_matrix)
     return Picture(frame.index, pixels, guide_of(pixels, options.align))
 

@@ -13,6 +13,7 @@ from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice, ignore
+from vidrain.fixed import floats
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.footage import _InOrder, clips_at, open_footage
@@ -154,11 +155,11 @@ def test_a_window_is_what_a_model_is_shown_where_a_video_is_cleaned(first: str |
 
         def __call__(self, aligned: Aligned) -> torch.Tensor:
             shown.append(aligned)
-            return torch.zeros_like(aligned.observed)
+            return torch.zeros(aligned.observed.shape)
 
     list(decompose(video.frames(), video.info, Looking(BaselineOptions())))
-    due = next(aligned for aligned in shown if torch.equal(aligned.observed, observed))
-    assert torch.equal(witnesses, due.witnesses)
+    due = next(aligned for aligned in shown if torch.equal(floats(aligned.observed), observed))
+    assert torch.equal(witnesses, floats(due.witnesses))
     assert torch.equal(error, due.error)
 
 

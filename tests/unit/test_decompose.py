@@ -21,9 +21,10 @@ from tests.round_trip import NAMES, SAMPLES, decoded, opened
 from vidrain.align import Aligner, AlignOptions, FlowPreset, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import DecomposeOptions, aligner_after, context_of, decompose, reach_of
+from vidrain.fixed import fixed, floats
 from vidrain.separate import separated
 from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, Sight, VideoInfo
-from vidrain.video.color import conversion_for, to_luma
+from vidrain.video.color import conversion_for, to_fixed
 from vidrain.watchdog import Watchdog
 
 WIDTH, HEIGHT = 128, 96  # what is cut out of a sample: enough to move, quick to compute
@@ -44,7 +45,7 @@ class Recorder:
 
     def __call__(self, aligned: Aligned) -> Tensor:
         self.shown.append(aligned)
-        return torch.full_like(aligned.observed, self.amount)
+        return torch.full(aligned.observed.shape, self.amount)
 
     @property
     def witnesses(self) -> list[int]:
@@ -149,7 +150,7 @@ def test_the_second_pass_by_hand() -> None:
     """Every frame dried alone, then each compared with the others: motion and witnesses are those of dried frames."""
     info, frames = small("vfr.mp4")
     frames, conversion, options = frames[:7], conversion_for(info), AlignOptions()
-    observed = [to_luma(frame.planes, conversion) for frame in frames]
+    observed = [to_fixed(frame.planes, conversion) for frame in frames]
 
     def seen(center: int, pictures: list[Tensor], guides: list[Tensor], preset: FlowPreset) -> Aligned:
         items = [
@@ -161,7 +162,7 @@ def test_the_second_pass_by_hand() -> None:
         return Aligner(replace(options, preset=preset)).align(at, [items[i] for i in around])
 
     baseline = Baseline(BaselineOptions())
-    left = [luma - baseline(seen(i, observed, observed, "fast")) for i, luma in enumerate(observed)]
+    left = [fixed(floats(luma) - baseline(seen(i, observed, observed, "fast"))) for i, luma in enumerate(observed)]
     recorder = Recorder(radius=2, first=baseline)
     run(frames, info, recorder)
     for center, found in enumerate(recorder.shown):

@@ -172,7 +172,7 @@ class GateDecomposer:
         """
         observed = aligned.observed
         if not len(aligned.witnesses):
-            return torch.zeros_like(observed)
+            return torch.zeros(observed.shape)
         net = self.net.to(observed.device)  # costs nothing where it is there already
         parts = (observed[None], aligned.witnesses[None], aligned.error[None])
         shrink = shrink_of(observed.shape)
