@@ -28,7 +28,7 @@ from vidrain.config import load_methods
 from vidrain.decompose import (
     DecomposeOptions,
     aligned_of,
-    aligner_after,
+    aligner_for,
     context_of,
     dried,
     follow,
@@ -81,7 +81,7 @@ def taken_at(clip: Footage, place: int, decomposer: Decomposer, options: Decompo
     seen = judged(pictures, options.shots)
     if decomposer.first is not None:
         seen = dried(seen, decomposer.first, options)
-    aligner = aligner_after(decomposer.first, options.align)
+    aligner = aligner_for(decomposer, options.align)
     windows = sliding_windows(seen, reach_of(decomposer.radius))
     window = next(window for window in windows if window.center.source == place)
     with torch.inference_mode():

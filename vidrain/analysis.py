@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidrain.align import AlignOptions, Guide, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import decompose
+from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.dimension import levina_bickel, two_nearest
 from vidrain.errors import InputError
 from vidrain.fixed import floats
@@ -37,6 +37,7 @@ _LEAST = 100  # patches, below which a figure would say nothing
 _LEVELS = 255.0
 _TIMES = 3  # that a place may give a patch: what glares in every frame is a label, not rain, and always the same patch
 _DEVIATIONS = 3.0  # of the noise, up to which an excess is noise
+_FOLLOWED = DecomposeOptions(AlignOptions(preset="fast"))
 _MAD = 1.4826  # median absolute deviation to standard deviation, of a Gaussian
 
 Patches = npt.NDArray[np.float32]
@@ -88,7 +89,7 @@ def dimensions(path: str | Path, *, stall_s: float = STALL_S) -> Dimensions:
     wanted = range(0, count, max(1, -(-count // _FRAMES)))
     sampler = _Sampler(-(-_PATCHES // len(wanted)))
     with closing(watchdog.ahead(video.frames(), _DECODED_AHEAD, "decode", video.decoded.place)) as frames:
-        for _ in decompose(frames, video.info, sampler, wanted=wanted):
+        for _ in decompose(frames, video.info, sampler, options=_FOLLOWED, wanted=wanted):
             pass
     if not sampler.noises:
         raise InputError(f"{video.info.path}: no frame has a neighbour that differs; take a clip that moves on")

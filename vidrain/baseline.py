@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vidrain.errors import UsageError
 from vidrain.fixed import lengths
-from vidrain.model.planes import Ranked, ranked
+from vidrain.model.planes import Ranked, error_at, ranked
 from vidrain.model.streaks import Doubts, share_of_rain, shrink_of
 from vidrain.types import Aligned, Sight
 
@@ -90,6 +90,6 @@ def _witnessed(aligned: Aligned, largest_error: float | None) -> Ranked:
     """The votes of the witnesses, [H, W] each. Where its flow does not lead back one votes for the observation."""
     votes = list(aligned.witnesses[:, 0])
     if largest_error is not None:
-        near = zip(aligned.error < largest_error, votes, strict=True)
+        near = zip(error_at(aligned, aligned.observed.shape) < largest_error, votes, strict=True)
         votes = [torch.where(is_near, vote, aligned.observed[0]) for is_near, vote in near]
     return ranked(votes)

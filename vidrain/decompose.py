@@ -19,7 +19,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
+from vidrain.align import Aligner, AlignOptions, FlowPreset, Picture, Way, aligned_along, guide_of
 from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
@@ -85,14 +85,20 @@ def reach_of(radius: int) -> int:
     return 2 * radius
 
 
-def aligner_after(first: Decomposer | None, options: AlignOptions) -> Aligner:
-    """What follows the motion of pictures that `first`, if any, has taken the rain off.
+def aligner_for(decomposer: Decomposer, options: AlignOptions) -> Aligner:
+    """What follows the motion of pictures for `decomposer`."""
+    return aligner_after(decomposer.first, options, wants_error=decomposer.wants_error)
 
-    Finely, there: 0.6 dB more gain where the camera moves and 0.2 dB less where it is still, by two passes of the
-    baseline (docs/quality.md). On rain as filmed that would be 0.4 dB more and 0.8 dB less.
+
+def aligner_after(first: Decomposer | None, options: AlignOptions, *, wants_error: bool = True) -> Aligner:
+    """The same for a model behind `first`, if any, that asks or does not ask how far the flow can be trusted.
+
+    Finely, where the rain is taken off: 0.6 dB more gain where the camera moves and 0.2 dB less where it is still, by
+    two passes of the baseline (docs/quality.md). On rain as filmed that would be 0.4 dB more and 0.8 dB less.
+    Quickly for the one who does not ask: of rendered rain the baseline takes as much on the mean.
     """
-    is_dried = first is not None and options.preset is None
-    return Aligner(replace(options, preset="fine") if is_dried else options)
+    usual: FlowPreset = "fine" if first is not None else "fast" if wants_error else "quick"
+    return Aligner(replace(options, preset=options.preset or usual))
 
 
 def context_of(decomposer: Decomposer) -> int:
@@ -138,7 +144,7 @@ def followed(
     wanted: Container[int] | None = None,
 ) -> Iterator[Followed[Frame]]:
     """The wanted ones with their witnesses, and how these have moved."""
-    aligner = aligner_after(decomposer.first, options.align)
+    aligner = aligner_for(decomposer, options.align)
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
         if wanted is None or window.center.source.index in wanted:
             with _enough_memory(window.center.picture.pixels.shape):
@@ -182,7 +188,7 @@ def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeO
     """
     if first.first is not None:
         seen = dried(seen, first.first, options)
-    aligner = aligner_after(first.first, options.align)
+    aligner = aligner_for(first, options.align)
     for window in sliding_windows(seen, reach_of(first.radius)):
         with _enough_memory(window.center.picture.pixels.shape):
             left = dry(window, first, aligner, options)

@@ -195,8 +195,8 @@ class Aligned:
         nominally in [0, 1].
     witnesses: [K, C, H, W] likewise, K from 0 to twice the radius, nearest first on each side; the
         observation itself where the warp left the picture.
-    error: [K, H, W] float32 forward-backward flow error in pixels, +inf where the warp left the picture; 0 where nobody
-        asked for it.
+    error: [K, h, w] float32 forward-backward flow error, as large as the picture that motion was measured on, in pixels
+        of the observed one; +inf where the warp left the picture; 0 where nobody asked for it.
     shot: how many cuts lie between the first frame that was read and this one.
     """
 

@@ -12,7 +12,7 @@ from vidrain.align import AlignOptions, Picture, Way, aligned_along, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.fixed import STEPS, fixed, floats, lengths
 from vidrain.model.filters import averaged, contrast, dilated, eroded, shrunk
-from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
+from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, GateOptions
 from vidrain.model.planes import ranked
 from vidrain.model.streaks import along_lines
 from vidrain.types import Aligned, Family
@@ -105,7 +105,7 @@ def test_rain_is_that_of_floats(seed: int, witnesses: int, size: tuple[int, int]
     net = Gate(CONFIGS["gate-m"])
     with torch.no_grad():
         net.tail.weight.normal_(0, 0.02)
-    for decomposer in (baseline, GateDecomposer(net, first=None)):
+    for decomposer in (baseline, GateDecomposer(net, first=None, options=GateOptions("float32"))):
         found, due = decomposer(kept), decomposer(plain)
         assert found.dtype == torch.float32
         # where a share jumps, from the line of one slant to that of another, a step may count for more

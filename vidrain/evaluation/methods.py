@@ -48,7 +48,7 @@ class Method:
         if self.options is None:
             return None
         options = self.options
-        return load_decomposer(self.model, weights or options.weights, baseline=options.baseline, nlcl=options.nlcl)
+        return load_decomposer(self.model, weights or options.weights, options.of_models)
 
     @property
     def facts(self) -> dict[str, str | None]:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from vidrain.fixed import floats, lengths
+from vidrain.model.filters import resized
 from vidrain.model.streaks import Doubts, share_of_rain
+from vidrain.types import Aligned
 
 # Less is taken on trust than by the baseline: which of the rest is rain, a gate learns.
 _DOUBTS = Doubts(trust=0.5)
@@ -80,6 +82,13 @@ def look(observed: Tensor, witnesses: Tensor, error: Tensor, share: Tensor | Non
         _share(observed, found.middle, spread, 1) if share is None else share,
     )
     return Seen(difference.clamp(min=0), *_below(observed, found), torch.cat(planes, 1))
+
+
+def error_at(aligned: Aligned, size: Sequence[int]) -> Tensor:
+    """The error of a window for pictures of (..., rows, columns), in pixels of the observed one. [K, rows, columns]"""
+    rows, columns = size[-2:]
+    errors = [resized(error, (rows, columns)) for error in aligned.error]
+    return torch.stack(errors) if errors else aligned.error.new_zeros((0, rows, columns))
 
 
 def judge(observed: Tensor, witnesses: Tensor, *, shrink: int) -> Removable:

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, Judged, aligner_after, context_of, dry, judged, reach_of
+from vidrain.decompose import DecomposeOptions, Judged, aligner_after, aligner_for, context_of, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
 from vidrain.fixed import fixed, floats
 from vidrain.model.filters import shrunk
+from vidrain.model.planes import error_at
 from vidrain.model.streaks import shrink_of
 from vidrain.shots import choose_witnesses
 from vidrain.stream import sliding_windows
@@ -277,7 +278,7 @@ class Windows:
         if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + wants_beside:
             return ()
         if before is not None:
-            aligner = aligner_after(before.first, options.align)
+            aligner = aligner_for(before, options.align)
             windows = list(sliding_windows(seen, reach_of(before.radius)))
             for i in sorted({*centers, *chosen[0], *chosen[-1]}):
                 seen[i] = dry(windows[i], before, aligner, options)
@@ -304,12 +305,12 @@ class Windows:
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(own)
         observed = floats(own.observed)
         told = truth or Truth(observed, torch.zeros_like(observed))
-        pictures = [observed, floats(own.witnesses), own.error, rain, *told]
+        pictures = [observed, floats(own.witnesses), error_at(own, observed.shape), rain, *told]
         if filmed:
             pictures += [floats(aligned.witnesses[count]), floats(center.witness.pixels)]
         for frame, *further in beside:
             at = aligner_after(self._first, options).align(frame.picture, [each.witness for each in further])
-            pictures += [floats(at.observed), floats(at.witnesses), at.error]
+            pictures += [floats(at.observed), floats(at.witnesses), error_at(at, at.observed.shape)]
         return tuple(pictures)
 
     def _seed_of(self, number: int) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidrain.fixed import floats
+from vidrain.model.planes import error_at
 from vidrain.model.streaks import along_lines
 from vidrain.types import Aligned
 
@@ -39,7 +40,7 @@ def settled(aligned: Aligned) -> Truth:
 
     The deviation is the median one, which a streak in one of the votes does not move.
     """
-    observed, votes = floats(aligned.observed), aligned.error < _FARTHEST
+    observed, votes = floats(aligned.observed), error_at(aligned, aligned.observed.shape) < _FARTHEST
     if not len(votes):
         return Truth(observed, torch.zeros_like(observed))
     nothing = torch.full((), torch.nan)
