@@ -18,6 +18,7 @@ factor on the shares that goes with the weights, leans to one side.
     rain = GateDecomposer(net)(aligned)         # [1, H, W], for `decompose`
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -170,6 +171,7 @@ class GateDecomposer:
 
     def __init__(self, net: Gate, *, first: Decomposer | None, options: GateOptions | None = None) -> None:
         self.net = net.eval().requires_grad_(False)
+        self._rough = deepcopy(self.net).to(torch.bfloat16)
         self.first = first
         self.options = options or GateOptions()
 
@@ -202,12 +204,11 @@ class GateDecomposer:
         return taken((with_looks(whole, found.share) * net.strength).clamp_(0, 1), found)[0]
 
     def _correction(self, planes: Tensor) -> Tensor:
-        """That of the net, which lies where the planes do, in the precision that is asked for. float32"""
+        """That of the net, in the precision that is asked for. float32"""
         asked = self.options.precision
         is_rough = asked == "bfloat16" or (asked == "auto" and _computes_bfloat16(planes.device))
-        with torch.autocast(planes.device.type, torch.bfloat16, enabled=is_rough):
-            correction = self.net.correction(planes)
-        return correction.float()
+        net = (self._rough if is_rough else self.net).to(planes.device)  # costs nothing where it is there already
+        return net.correction(planes.to(net.tail.weight.dtype)).float()
 
 
 def _computes_bfloat16(device: torch.device) -> bool:
