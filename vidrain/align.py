@@ -59,7 +59,8 @@ class AlignOptions:
         three times the time. None: `fine` where a first pass has taken the rain off the pictures, which else leads it
         astray, `quick` for a model that does not ask how far the flow can be trusted, and `fast` for all others.
     scale: side of the guide picture over side of the frame.
-    smallest_side: the scale is raised (at most to 1) until the shorter side of the guide has this many pixels.
+    smallest_side, largest_side: the scale is raised (at most to 1) until the shorter side of the guide has this many
+        pixels, and lowered until it has no more than that: what is filmed larger is not sharper by as much.
     still_tolerance: grey levels; a place that differs by no more than this from EVERY neighbour at the same
         place stands still (a logo, a still camera) and is not moved along with its surroundings. 0 = only equal.
     still_lead: grey levels; so does a place that is more like EVERY neighbour at the same place than along the
@@ -69,12 +70,16 @@ class AlignOptions:
     preset: FlowPreset | None = None
     scale: float = 0.5
     smallest_side: int = 360
+    largest_side: int = 540
     still_tolerance: int = 3
     still_lead: int = 4
 
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 1:
             raise UsageError(f"align.scale={self.scale}: allowed: above 0, up to 1")
+        if self.largest_side < max(self.smallest_side, 1):
+            found = f"align.largest_side={self.largest_side}"
+            raise UsageError(f"{found}: allowed: from align.smallest_side={self.smallest_side} on")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +122,8 @@ def guide_of(observed: Tensor, options: AlignOptions) -> Guide:
     """
     luma = _luma(observed.numpy())
     height, width = luma.shape
-    scale = min(1.0, max(options.scale, options.smallest_side / min(height, width)))
+    side = min(height, width)
+    scale = min(1.0, max(min(options.scale, options.largest_side / side), options.smallest_side / side))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)

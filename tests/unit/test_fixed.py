@@ -14,7 +14,7 @@ from vidrain.fixed import STEPS, fixed, floats, lengths
 from vidrain.model.filters import averaged, contrast, dilated, eroded, shrunk
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, GateOptions
 from vidrain.model.planes import ranked
-from vidrain.model.streaks import along_lines
+from vidrain.model.streaks import Doubts, along_lines, share_of_rain
 from vidrain.types import Aligned, Family
 from vidrain.video.color import conversion_for, to_fixed, to_luma
 
@@ -110,6 +110,22 @@ def test_rain_is_that_of_floats(seed: int, witnesses: int, size: tuple[int, int]
         assert found.dtype == torch.float32
         # where a share jumps, from the line of one slant to that of another, a step may count for more
         assert float((found - due).abs().mean()) < CODE / 20
+
+
+def test_bands_are_the_whole() -> None:
+    kept, _ = window(7, 4, 3 * 120 + 7, 31)
+    spread = (kept.witnesses.amax(0) - kept.witnesses.amin(0))[0]
+    seen = (kept.observed[0], kept.witnesses[0, 0], spread)
+    whole = share_of_rain(*seen, doubts=Doubts(), shrink=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vidrain.model.streaks._BAND", 1 << 20)
+        assert torch.equal(share_of_rain(*seen, doubts=Doubts(), shrink=1), whole)
+    assert float(whole.std()) > 0
+
+
+@pytest.mark.parametrize(("lines", "due"), [(360, 360), (480, 360), (720, 360), (1080, 540), (2160, 540)])
+def test_motion_is_measured_on_pictures_of_bounded_size(lines: int, due: int) -> None:
+    assert guide_of(torch.zeros((1, lines, 16 * lines // 9), dtype=torch.int16), AlignOptions()).shape[0] == due
 
 
 def test_what_is_warped_is_the_same_to_a_step() -> None:

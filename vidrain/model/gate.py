@@ -26,9 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vidrain.fixed import lengths
 from vidrain.model.filters import enlarged, shrunk
 from vidrain.model.planes import PLANES, Removable, Seen, error_at, judge, look
-from vidrain.model.streaks import shrink_of
+from vidrain.model.streaks import in_bands, shrink_of
 from vidrain.types import Aligned, Decomposer, Sight
 
 _SHARES = 3
@@ -104,10 +105,26 @@ def with_looks(correction: Tensor, looks: Tensor) -> Tensor:
     return torch.cat([correction[:, :1] + looks, correction[:, 1:]], 1)
 
 
-def taken(shares: Tensor, seen: Seen | Removable) -> Tensor:
+def taken(shares: Tensor, seen: Seen) -> Tensor:
     """Rain by the shares [N, 3, H, W] of what may be removed. [N, 1, H, W]"""
     of_excess, of_below, of_deeper = shares.chunk(_SHARES, 1)
     return of_excess * seen.excess + of_below * seen.below + of_deeper * seen.deeper
+
+
+def taken_large(correction: Tensor, found: Removable, shrink: int, strength: float) -> Tensor:
+    """Rain of a picture by the correction [3, h, w] of it so many times smaller. [H, W]
+
+    By bands: of a large picture every plane more is memory, and time to fetch it.
+    """
+    height, width = found.share.shape
+    parts = (found.excess, found.below, found.deeper)
+    rain = torch.zeros_like(found.share)
+    for change, part in zip(correction, parts, strict=True):
+        shares = enlarged(change, shrink, (height, width))
+        for rows in in_bands(height):
+            share = shares[rows] + found.share[rows] if part is found.excess else shares[rows]
+            rain[rows] += share.mul_(strength).clamp_(0, 1).mul_(lengths(part[rows]))
+    return rain
 
 
 class OverCells(nn.Conv2d):
@@ -189,19 +206,16 @@ class GateDecomposer:
         if not len(aligned.witnesses):
             return torch.zeros(observed.shape)
         net = self.net.to(observed.device)  # costs nothing where it is there already
-        parts, shrink = (observed[None], aligned.witnesses[None]), shrink_of(observed.shape)
+        shrink = shrink_of(observed.shape)
         if shrink == 1:
-            seen = look(*parts, error_at(aligned, observed.shape)[None])
+            seen = look(observed[None], aligned.witnesses[None], error_at(aligned, observed.shape)[None])
             shares = with_looks(self._correction(seen.planes), seen.planes[:, -1:])
             return taken((shares * net.strength).clamp_(0, 1), seen)[0]
-        found = judge(*parts, shrink=shrink)
+        found = judge(observed[0], aligned.witnesses[:, 0], shrink=shrink)
         small = _smaller(aligned, shrink)
-        share = shrunk(found.share[0, 0], (shrink, shrink))[None, None]
+        share = shrunk(found.share, (shrink, shrink))[None, None]
         change = self._correction(look(small.observed[None], small.witnesses[None], small.error[None], share).planes)
-        whole = torch.stack([enlarged(part, shrink, (observed.shape[1], observed.shape[2])) for part in change[0]])[
-            None
-        ]
-        return taken((with_looks(whole, found.share) * net.strength).clamp_(0, 1), found)[0]
+        return taken_large(change[0], found, shrink, float(net.strength))[None]
 
     def _correction(self, planes: Tensor) -> Tensor:
         """That of the net, in the precision that is asked for. float32"""

@@ -2,7 +2,7 @@
 
 seen = look(observed, witnesses, error)
 seen.planes, seen.excess, seen.below, seen.deeper
-found = judge(observed, witnesses, shrink=3)   # of a large picture, what is judged at its own size
+found = judge(observed[0, 0], witnesses[0, :, 0], shrink=3)   # of a large picture, what is judged at its own size
 found.excess, found.below, found.deeper, found.share
 """
 
@@ -42,7 +42,10 @@ class Seen(NamedTuple):
 
 
 class Removable(NamedTuple):
-    """What may be removed, in three parts as in `Seen`, and the share of the first that looks like rain."""
+    """What may be removed, in three parts as in `Seen`, and the share of the first that looks like rain. [H, W] each
+
+    The parts are in fixed point if that is what they are of.
+    """
 
     excess: Tensor
     below: Tensor
@@ -79,9 +82,10 @@ def look(observed: Tensor, witnesses: Tensor, error: Tensor, share: Tensor | Non
         lengths(spread) * _DIFFERENCE,
         *(lengths(observed - each) * _DIFFERENCE for each in (found.least, found.second, found.most)),
         trust,
-        _share(observed, found.middle, spread, 1) if share is None else share,
+        _share(observed, found.middle, spread) if share is None else share,
     )
-    return Seen(difference.clamp(min=0), *_below(observed, found), torch.cat(planes, 1))
+    below, deeper = (lengths(part) for part in _below(observed, found))
+    return Seen(difference.clamp(min=0), below, deeper, torch.cat(planes, 1))
 
 
 def error_at(aligned: Aligned, size: Sequence[int]) -> Tensor:
@@ -92,10 +96,13 @@ def error_at(aligned: Aligned, size: Sequence[int]) -> Tensor:
 
 
 def judge(observed: Tensor, witnesses: Tensor, *, shrink: int) -> Removable:
-    """The same windows at any size, without the planes. shrink: `streaks.shrink_of` the whole pictures."""
-    found = ranked(list(witnesses.unbind(1)))
-    share = _share(observed, found.middle, found.most - found.least, shrink)
-    return Removable(lengths((observed - found.middle).clamp_(min=0)), *_below(observed, found), share)
+    """A window at any size, without the planes. shrink: `streaks.shrink_of` the whole picture.
+
+    observed: [H, W]; witnesses: [K, H, W], as in `look`.
+    """
+    found = ranked(list(witnesses))
+    share = share_of_rain(observed, found.middle, found.most - found.least, doubts=_DOUBTS, shrink=shrink)
+    return Removable((observed - found.middle).clamp_(min=0), *_below(observed, found), share)
 
 
 def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> Ranked:
@@ -105,16 +112,16 @@ def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> Ranked:
 
 
 def _below(observed: Tensor, found: Ranked) -> tuple[Tensor, Tensor]:
-    """`Seen.below` and `Seen.deeper`. [N, 1, H, W]"""
+    """`Seen.below` and `Seen.deeper`, in fixed point if that is what they are of."""
     below = torch.minimum(observed, found.middle).sub_(found.second).clamp_(min=0)
-    return lengths(below), lengths(torch.minimum(observed, found.second).sub_(found.least).clamp_(min=0))
+    return below, torch.minimum(observed, found.second).sub_(found.least).clamp_(min=0)
 
 
 @torch.no_grad()  # a measure of the picture, nothing to learn through
-def _share(observed: Tensor, middle: Tensor, spread: Tensor, shrink: int) -> Tensor:
+def _share(observed: Tensor, middle: Tensor, spread: Tensor) -> Tensor:
     """`share_of_rain` of N windows. [N, 1, H, W]"""
     windows = zip(observed[:, 0], middle[:, 0], spread[:, 0], strict=True)
-    return torch.stack([share_of_rain(*seen, doubts=_DOUBTS, shrink=shrink) for seen in windows])[:, None]
+    return torch.stack([share_of_rain(*seen, doubts=_DOUBTS, shrink=1) for seen in windows])[:, None]
 
 
 def ranked(values: Sequence[Tensor]) -> Ranked:
