@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vidrain.errors import UsageError
-from vidrain.fixed import floats, lengths
+from vidrain.fixed import STEPS, floats, lengths
 from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarged, eroded, shrunk
 
 _LINES = 360  # rows, or columns of an upright picture, of the size at which lengths below are given
@@ -24,7 +24,6 @@ _AROUND = 11  # pixels; side of the box in which darkening is averaged
 _RIGHT = ((0, 0, 0), (0, 1, 1), (0, 1, 2), (1, 1, 3), (1, 2, 4))
 _SLANTS = (*_RIGHT, *((-first, -second, -third) for first, second, third in _RIGHT[1:]))
 _BAND = 120  # rows; of 1280 pixels in float32 they are 600 KB
-_SPARED = 2  # bits; eight times the most that luma in fixed point differs by then fits
 _SMALLEST = 1e-4  # of luma in [0, 1]: far below one code of any depth, keeps shares finite
 
 
@@ -119,12 +118,12 @@ def along_lines(picture: Tensor) -> Tensor:
         if sum(slant) < 0:
             left = total.shape[1] - width - left
         torch.maximum(best, total[4 : 4 + height, left : left + width], out=best)
-    return best.div_(8) if best.is_floating_point() else best.bitwise_right_shift_(3 - _SPARED)
+    return best.div_(8) if best.is_floating_point() else best.bitwise_right_shift_(2)
 
 
 def _summable(picture: Tensor) -> Tensor:
-    """The picture such that eight pixels of it add up: integers by two bits less, a tenth of a code of 8 bits."""
-    return picture if picture.is_floating_point() else picture.bitwise_right_shift(_SPARED)
+    """The picture such that eight pixels of it add up: integers in half as many steps, and no more than white."""
+    return picture if picture.is_floating_point() else picture.clamp(max=STEPS - 2).add_(1).bitwise_right_shift_(1)
 
 
 def _added(picture: Tensor, down: int, right: int) -> Tensor:
