@@ -49,11 +49,11 @@ def enlarged(picture: Array, times: int, size: tuple[int, int]) -> Array:
 
 
 def contrast(picture: Array) -> Array:
-    """Half the larger of the differences of the two neighbours across and of those above and below."""
+    """The larger of the differences of the two neighbours across and of those above and below."""
     padded = np.pad(picture, 1, mode="edge")
     found = np.empty_like(picture)
     for y, x in np.ndindex(*picture.shape):
         across = abs(padded[y + 1, x + 2] - padded[y + 1, x])
         down = abs(padded[y + 2, x + 1] - padded[y, x + 1])
-        found[y, x] = max(across, down) / 2
+        found[y, x] = max(across, down)
     return found

@@ -24,12 +24,11 @@ from torch import Tensor
 
 from tools.ends import with_exit_code
 from tools.make_weights import RAINY
-from vidrain.align import Picture, guide_of
 from vidrain.config import load_methods
 from vidrain.decompose import (
     DecomposeOptions,
     aligned_of,
-    aligner_after,
+    aligner_for,
     context_of,
     dried,
     follow,
@@ -40,7 +39,7 @@ from vidrain.decompose import (
 from vidrain.errors import InputError, UsageError
 from vidrain.evaluation.methods import Method
 from vidrain.stream import sliding_windows
-from vidrain.train.data import at_size, settled_at
+from vidrain.train.data import at_size, picture_of_luma, settled_at
 from vidrain.train.footage import Footage, open_footage
 from vidrain.train.settled import Truth
 from vidrain.types import Decomposer
@@ -78,11 +77,11 @@ def taken_at(clip: Footage, place: int, decomposer: Decomposer, options: Decompo
     context = context_of(decomposer)
     indices = range(max(place - context, 0), min(place + context + 1, len(clip)))
     read = zip(indices, map(at_size, clip.read(list(indices))), strict=True)
-    pictures = [(index, Picture(index, luma, guide_of(luma, options.align))) for index, luma in read]
+    pictures = [(index, picture_of_luma(index, luma, options.align)) for index, luma in read]
     seen = judged(pictures, options.shots)
     if decomposer.first is not None:
         seen = dried(seen, decomposer.first, options)
-    aligner = aligner_after(decomposer.first, options.align)
+    aligner = aligner_for(decomposer, options.align)
     windows = sliding_windows(seen, reach_of(decomposer.radius))
     window = next(window for window in windows if window.center.source == place)
     with torch.inference_mode():

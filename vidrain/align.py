@@ -20,21 +20,24 @@ import torch
 from torch import Tensor
 
 from vidrain.errors import UsageError
+from vidrain.fixed import floats
 from vidrain.types import Aligned
 
 Guide = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.float32]
-Samples = TypeVar("Samples", npt.NDArray[np.uint8], npt.NDArray[np.float32])
+Samples = TypeVar("Samples", npt.NDArray[np.uint8], npt.NDArray[np.uint16], npt.NDArray[np.float32])
 
-FlowPreset = Literal["ultrafast", "fast", "fine", "medium"]
+FlowPreset = Literal["ultrafast", "quick", "fast", "fine", "medium"]
 
 _PRESETS: dict[FlowPreset, int] = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "quick": cv2.DISOPTICAL_FLOW_PRESET_FAST,  # and what `_dis_of` takes away
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "fine": cv2.DISOPTICAL_FLOW_PRESET_FAST,  # and what `_dis_of` adds
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
+_QUICK_STEPS, _QUICK_REFINEMENTS = 8, 2  # of each search, where `fast` takes 16 and 5
 _FINE_STEPS = 8  # of each search, where `fast` takes 16: within 0.1 dB on three clips of rendered rain
 # DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
 _SMALLEST_FLOW_SIDE = 16
@@ -51,10 +54,13 @@ _LUMA = (0.299, 0.587, 0.114)  # BT.601; the guide only has to look alike in all
 class AlignOptions:
     """How motion is measured.
 
-    preset: DIS preset, or `fine`: `fast` on a grid twice as close, in three times the time. None: `fine` where a first
-        pass has taken the rain off the pictures, which else leads it astray, and `fast` where there is none.
+    preset: DIS preset; or `quick`: `fast` with half the care, and what lies two frames away and more is followed from
+        frame to frame, without a search of its own, in half the time; or `fine`: `fast` on a grid twice as close, in
+        three times the time. None: `fine` where a first pass has taken the rain off the pictures, which else leads it
+        astray, `quick` for a model that does not ask how far the flow can be trusted, and `fast` for all others.
     scale: side of the guide picture over side of the frame.
-    smallest_side: the scale is raised (at most to 1) until the shorter side of the guide has this many pixels.
+    smallest_side, largest_side: the scale is raised (at most to 1) until the shorter side of the guide has this many
+        pixels, and lowered until it has no more than that: what is filmed larger is not sharper by as much.
     still_tolerance: grey levels; a place that differs by no more than this from EVERY neighbour at the same
         place stands still (a logo, a still camera) and is not moved along with its surroundings. 0 = only equal.
     still_lead: grey levels; so does a place that is more like EVERY neighbour at the same place than along the
@@ -64,19 +70,24 @@ class AlignOptions:
     preset: FlowPreset | None = None
     scale: float = 0.5
     smallest_side: int = 360
+    largest_side: int = 540
     still_tolerance: int = 3
     still_lead: int = 4
 
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 1:
             raise UsageError(f"align.scale={self.scale}: allowed: above 0, up to 1")
+        if self.largest_side < max(self.smallest_side, 1):
+            found = f"align.largest_side={self.largest_side}"
+            raise UsageError(f"{found}: allowed: from align.smallest_side={self.smallest_side} on")
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One frame ready for alignment: its number, its pixels, `guide_of` it.
 
-    pixels: [1, H, W] luma or [3, H, W] RGB, as the model sees them; float32, nominally in [0, 1].
+    pixels: [1, H, W] luma in fixed point (`fixed`), or [3, H, W] RGB, float32, nominally in [0, 1], as the model sees
+    them.
     """
 
     index: int
@@ -106,16 +117,18 @@ class _Motion(NamedTuple):
 def guide_of(observed: Tensor, options: AlignOptions) -> Guide:
     """The luma picture that motion is measured on.
 
-    observed: [1, H, W] luma or [3, H, W] RGB, float32, nominally in [0, 1]. Returns [h, w] uint8, reduced by the
-    options' scale.
+    observed: [1, H, W] luma or [3, H, W] RGB, as a `Picture` has them. Returns [h, w] uint8, reduced by the options'
+    scale.
     """
     luma = _luma(observed.numpy())
     height, width = luma.shape
-    scale = min(1.0, max(options.scale, options.smallest_side / min(height, width)))
+    side = min(height, width)
+    scale = min(1.0, max(min(options.scale, options.largest_side / side), options.smallest_side / side))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
-    return cast(Guide, np.clip(np.rint(luma * 255), 0, 255).astype(np.uint8))
+    levels = floats(torch.from_numpy(luma)).mul(255).round_().clamp_(0, 255)
+    return cast(Guide, levels.to(torch.uint8).numpy())
 
 
 def _luma(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -139,6 +152,7 @@ class Aligner:
     def __init__(self, options: AlignOptions) -> None:
         self.options = options
         self._dis = _dis_of(options.preset or "fast")
+        self._follows = options.preset == "quick"  # on from frame to frame, without a search for what lies farther away
         self._motions: dict[tuple[int, ...], _Motion] = {}  # by the indices of a chain of pictures
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
@@ -196,8 +210,9 @@ class Aligner:
             if len(chain) > 2:
                 near, rest = self._motion(chain[:-1]), self._motion(chain[-2:])
                 forth, back = _composed(near.forth, rest.forth), _composed(rest.back, near.back)
-            motion = _Motion(self._flow(first.guide, last.guide, forth), self._flow(last.guide, first.guide, back))
-            self._motions[key] = motion
+            if forth is None or back is None or not self._follows:
+                forth, back = self._flow(first.guide, last.guide, forth), self._flow(last.guide, first.guide, back)
+            motion = self._motions[key] = _Motion(forth, back)
         return motion
 
     def _flow(self, start: Guide, end: Guide, guess: Flow | None) -> Flow:
@@ -237,6 +252,9 @@ def flow_between(start: Guide, end: Guide) -> Flow:
 
 def _dis_of(preset: FlowPreset) -> cv2.DISOpticalFlow:
     dis = cv2.DISOpticalFlow.create(_PRESETS[preset])
+    if preset == "quick":
+        dis.setGradientDescentIterations(_QUICK_STEPS)
+        dis.setVariationalRefinementIterations(_QUICK_REFINEMENTS)
     if preset == "fine":
         dis.setFinestScale(1)
         dis.setGradientDescentIterations(_FINE_STEPS)
@@ -268,36 +286,45 @@ def fetched_along(picture: Samples, flow: Flow) -> Samples:
 def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Picture]) -> Aligned:
     """Every witness warped onto `center` along its way; with no witnesses the result has K = 0."""
     channels, height, width = center.pixels.shape
-    warped = torch.empty((len(witnesses), channels, height, width), dtype=torch.float32)
-    error = torch.zeros(()).expand(len(witnesses), height, width)  # no memory, where nobody asked for it
-    if any(way.error is not None for way in ways):
-        error = error.contiguous()
+    warped = torch.empty((len(witnesses), channels, height, width), dtype=center.pixels.dtype)
     for k, (witness, way) in enumerate(zip(witnesses, ways, strict=True)):
-        warp(witness.pixels, way, center.pixels, picture=warped[k], error=error[k])
+        warp(witness.pixels, way, center.pixels, picture=warped[k])
+    errors = [torch.from_numpy(_error_of(way, (height, width))) for way in ways]
+    error = torch.stack(errors) if errors else torch.zeros((0, *center.guide.shape))
     return Aligned(observed=center.pixels, witnesses=warped, error=error)
 
 
-def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor, error: Tensor) -> None:
+def _error_of(way: Way, size: tuple[int, int]) -> Grey:
+    """The error of a way in pixels of a picture of `size`, (rows, columns), +inf where it leads out of it. [h, w]"""
+    height, width = way.flow.shape[:2]
+    if way.error is None:
+        return np.zeros((height, width), np.float32)
+    error = way.error * np.float32(max(size[0] / height, size[1] / width))
+    if way.outside is not None:
+        np.copyto(error, np.inf, where=way.outside.astype(np.bool_))  # a quarter of the time of np.putmask
+    return error
+
+
+def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor) -> None:
     """Fetch `pixels` [C, H, W] along a way of any scale, for the picture `observed` [C, H, W].
 
-    Writes the warped picture into `picture` [C, H, W], which is the observed one where the flow leaves the picture, and
-    the error in full-size pixels into `error` [H, W], +inf there; nothing into `error` where the way has none. All are
-    contiguous float32.
+    Writes the warped picture into `picture` [C, H, W], which is the observed one where the flow leaves the picture. All
+    are contiguous, of one type, as a `Picture` has them.
     """
     height, width = pixels.shape[1:]
     across, down = offsets_along(way, width, height)
-    for channel, warped in zip(pixels.numpy(), picture.numpy(), strict=True):  # cheaper than to interleave and back
+    for channel, warped in zip(_readable(pixels), _readable(picture), strict=True):  # cheaper than interleaved
         _fetched(channel, across, down, warped)
-    outside = None
     if way.outside is not None:
         outside = cv2.resize(way.outside, (width, height), interpolation=cv2.INTER_NEAREST)
-        for channel, warped in zip(observed.numpy(), picture.numpy(), strict=True):
+        for channel, warped in zip(_readable(observed), _readable(picture), strict=True):
             cv2.copyTo(channel, outside, warped)
-    if way.error is not None:
-        distrust, coarser = error.numpy(), max(width / way.flow.shape[1], height / way.flow.shape[0])
-        cv2.resize(way.error * np.float32(coarser), (width, height), dst=distrust, interpolation=cv2.INTER_LINEAR)
-        if outside is not None:
-            np.copyto(distrust, np.inf, where=outside.astype(np.bool_))  # a quarter of the time of np.putmask
+
+
+def _readable(pixels: Tensor) -> npt.NDArray[Any]:
+    """Memory of a picture as OpenCV reads it: unsigned it takes a third of the time, and luma is never negative."""
+    array = pixels.numpy()
+    return array if pixels.is_floating_point() else array.view(np.uint16)
 
 
 def offsets_along(way: Way, width: int, height: int) -> tuple[Grey, Grey]:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from vidrain.align import AlignOptions, Guide, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import decompose
+from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.dimension import levina_bickel, two_nearest
 from vidrain.errors import InputError
+from vidrain.fixed import floats
 from vidrain.model.planes import ranked
 from vidrain.shots import ShotOptions, as_judged, is_repeat
 from vidrain.types import Aligned, Sight
@@ -36,6 +37,7 @@ _LEAST = 100  # patches, below which a figure would say nothing
 _LEVELS = 255.0
 _TIMES = 3  # that a place may give a patch: what glares in every frame is a label, not rain, and always the same patch
 _DEVIATIONS = 3.0  # of the noise, up to which an excess is noise
+_FOLLOWED = DecomposeOptions(AlignOptions(preset="fast"))
 _MAD = 1.4826  # median absolute deviation to standard deviation, of a Gaussian
 
 Patches = npt.NDArray[np.float32]
@@ -87,7 +89,7 @@ def dimensions(path: str | Path, *, stall_s: float = STALL_S) -> Dimensions:
     wanted = range(0, count, max(1, -(-count // _FRAMES)))
     sampler = _Sampler(-(-_PATCHES // len(wanted)))
     with closing(watchdog.ahead(video.frames(), _DECODED_AHEAD, "decode", video.decoded.place)) as frames:
-        for _ in decompose(frames, video.info, sampler, wanted=wanted):
+        for _ in decompose(frames, video.info, sampler, options=_FOLLOWED, wanted=wanted):
             pass
     if not sampler.noises:
         raise InputError(f"{video.info.path}: no frame has a neighbour that differs; take a clip that moves on")
@@ -137,8 +139,8 @@ class _Sampler:
         return before is not None and is_repeat(before, self._before, ShotOptions())
 
     def _keep(self, aligned: Aligned, removed: Tensor) -> None:
-        observed = aligned.observed[0] * _LEVELS
-        middle = ranked(list(aligned.witnesses[:, 0])).middle * _LEVELS
+        observed = floats(aligned.observed[0]) * _LEVELS
+        middle = floats(ranked(list(aligned.witnesses[:, 0])).middle) * _LEVELS
         excess = observed - middle
         noise = float(excess.abs().median()) * _MAD
         denoised = (excess - _DEVIATIONS * noise).clamp(min=0)

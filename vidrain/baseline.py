@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from vidrain.errors import UsageError
-from vidrain.model.planes import Ranked, ranked
+from vidrain.fixed import lengths
+from vidrain.model.planes import Ranked, error_at, ranked
 from vidrain.model.streaks import Doubts, share_of_rain, shrink_of
 from vidrain.types import Aligned, Sight
 
@@ -77,18 +78,18 @@ class Baseline:
     def __call__(self, aligned: Aligned) -> Tensor:
         """Rain to subtract from the observation. [1, H, W] float32 >= 0"""
         if not len(aligned.witnesses):
-            return torch.zeros_like(aligned.observed)
+            return torch.zeros(aligned.observed.shape)
         found = _witnessed(aligned, self.options.largest_error)
         observed, background, spread = aligned.observed[0], found.middle, found.most - found.least
         shrink = shrink_of(observed.shape)
         share = share_of_rain(observed, background, spread, doubts=self.options.doubts, shrink=shrink)
-        return (observed - background).clamp_(min=0).mul_(share)[None]
+        return share.mul_(lengths((observed - background).clamp_(min=0)))[None]
 
 
 def _witnessed(aligned: Aligned, largest_error: float | None) -> Ranked:
     """The votes of the witnesses, [H, W] each. Where its flow does not lead back one votes for the observation."""
     votes = list(aligned.witnesses[:, 0])
     if largest_error is not None:
-        near = zip(aligned.error < largest_error, votes, strict=True)
+        near = zip(error_at(aligned, aligned.observed.shape) < largest_error, votes, strict=True)
         votes = [torch.where(is_near, vote, aligned.observed[0]) for is_near, vote in near]
     return ranked(votes)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vidrain.align import Way, pixels_along
+from vidrain.fixed import lengths
 from vidrain.model.filters import shrunk
 from vidrain.model.planes import ranked
 from vidrain.types import Aligned, Planes
@@ -54,7 +55,7 @@ def chroma_removal(
     luma, amount, *others = (
         shrunk(picture, (height, width)) for picture in (aligned.observed[0], rain, *aligned.witnesses[:, 0])
     )
-    share = (amount / (luma - ranked(others).middle).clamp_(min=_LEAST)).clamp_(0, 1)
+    share = (amount / lengths(luma - ranked(others).middle).clamp_(min=_LEAST)).clamp_(0, 1)
     there = ranked([pixels_along(colours, way) for colours, way in zip(witnesses, ways, strict=True)]).middle
     most = amount * scale.codes
     return (observed - there).mul_(share).clamp_((scale.grey - _MOST) * most, (scale.grey + _MOST) * most)

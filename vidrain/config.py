@@ -22,6 +22,7 @@ from vidrain.errors import UsageError
 from vidrain.evaluation.methods import INPUT, RESULTS, Method
 from vidrain.evaluation.plan import EvalOptions
 from vidrain.job import CleanOptions
+from vidrain.model.gate import CONFIGS
 from vidrain.rain.plan import RainOptions
 from vidrain.train.loop import TrainConfig
 from vidrain.weights import MODELS, PRESETS
@@ -168,7 +169,8 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
         if value is not None:
             config = _set(config, key, value)
     for key, written in own.items():
-        config = _set(config, f"{config.model or PRESETS[config.preset]}.{key}", written)
+        model = config.model or PRESETS[config.preset]
+        config = _set(config, f"{'gate' if model in CONFIGS else model}.{key}", written)
     try:
         return cast(object, OmegaConf.to_object(config))
     except OmegaConfBaseException as error:

@@ -19,16 +19,17 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
+from vidrain.align import Aligner, AlignOptions, FlowPreset, Picture, Way, aligned_along, guide_of
 from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
+from vidrain.fixed import fixed, floats
 from vidrain.layers import subtract
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
-from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
+from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_fixed, to_rgb, upright
 
 _MOST_FAILED = Fraction(1, 100)  # of all frames
 _MOST_SHOWN = 8
@@ -84,14 +85,20 @@ def reach_of(radius: int) -> int:
     return 2 * radius
 
 
-def aligner_after(first: Decomposer | None, options: AlignOptions) -> Aligner:
-    """What follows the motion of pictures that `first`, if any, has taken the rain off.
+def aligner_for(decomposer: Decomposer, options: AlignOptions) -> Aligner:
+    """What follows the motion of pictures for `decomposer`."""
+    return aligner_after(decomposer.first, options, wants_error=decomposer.wants_error)
 
-    Finely, there: 0.6 dB more gain where the camera moves and 0.2 dB less where it is still, by two passes of the
-    baseline (docs/quality.md). On rain as filmed that would be 0.4 dB more and 0.8 dB less.
+
+def aligner_after(first: Decomposer | None, options: AlignOptions, *, wants_error: bool = True) -> Aligner:
+    """The same for a model behind `first`, if any, that asks or does not ask how far the flow can be trusted.
+
+    Finely, where the rain is taken off: 0.6 dB more gain where the camera moves and 0.2 dB less where it is still, by
+    two passes of the baseline (docs/quality.md). On rain as filmed that would be 0.4 dB more and 0.8 dB less.
+    Quickly for the one who does not ask: of rendered rain the baseline takes as much on the mean.
     """
-    is_dried = first is not None and options.preset is None
-    return Aligner(replace(options, preset="fine") if is_dried else options)
+    usual: FlowPreset = "fine" if first is not None else "fast" if wants_error else "quick"
+    return Aligner(replace(options, preset=options.preset or usual))
 
 
 def context_of(decomposer: Decomposer) -> int:
@@ -137,7 +144,7 @@ def followed(
     wanted: Container[int] | None = None,
 ) -> Iterator[Followed[Frame]]:
     """The wanted ones with their witnesses, and how these have moved."""
-    aligner = aligner_after(decomposer.first, options.align)
+    aligner = aligner_for(decomposer, options.align)
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
         if wanted is None or window.center.source.index in wanted:
             with _enough_memory(window.center.picture.pixels.shape):
@@ -181,7 +188,7 @@ def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeO
     """
     if first.first is not None:
         seen = dried(seen, first.first, options)
-    aligner = aligner_after(first.first, options.align)
+    aligner = aligner_for(first, options.align)
     for window in sliding_windows(seen, reach_of(first.radius)):
         with _enough_memory(window.center.picture.pixels.shape):
             left = dry(window, first, aligner, options)
@@ -195,7 +202,7 @@ def dry(
     picture = window.center.picture
     with torch.inference_mode():
         taken = taken_from(aligned_of(follow(window, first, aligner)), first, options.device)
-        pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
+        pixels = fixed(floats(picture.pixels) - taken.rain) if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
     return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
 
@@ -212,7 +219,7 @@ def pictures_of(
 
 def picture_of(frame: Frame, info: VideoInfo, options: DecomposeOptions, sight: Sight) -> Picture:
     """A frame ready for alignment, as a decomposer of that sight sees it."""
-    seen = to_luma if sight == "luma" else to_rgb
+    seen = to_fixed if sight == "luma" else to_rgb
     pixels = upright(seen(frame.planes, conversion_for(info)), info.display_matrix)
     return Picture(frame.index, pixels, guide_of(pixels, options.align))
 

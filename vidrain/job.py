@@ -17,7 +17,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.foreseen import left_out, notices_for
 from vidrain.layer_videos import Picked, background, padded, rain_archive, rain_preview
-from vidrain.model.gate import CONFIGS
+from vidrain.model.gate import CONFIGS, GateOptions
 from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import refuse_clashes
 from vidrain.pace import Pace, pace_for, rate_of
@@ -34,7 +34,7 @@ from vidrain.video.encoder import EncodeOptions, EncoderPlan, container_of, plan
 from vidrain.video.hdr import refuse_unwatchable
 from vidrain.video.mux import Span
 from vidrain.watchdog import STALL_S, Watchdog
-from vidrain.weights import PRESETS, weights_of
+from vidrain.weights import PRESETS, ModelOptions, weights_of
 
 ALL = "all"
 _DEEPEST = 14  # bits; R takes two more, and 16 is the most that FFV1 stores
@@ -69,10 +69,16 @@ class CleanOptions:
     stall_s: float = STALL_S
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     baseline: BaselineOptions = field(default_factory=BaselineOptions)
+    gate: GateOptions = field(default_factory=GateOptions)
     nlcl: NlclOptions = field(default_factory=NlclOptions)
     align: AlignOptions = field(default_factory=AlignOptions)
     shots: ShotOptions = field(default_factory=ShotOptions)
     adapt: AdaptOptions = field(default_factory=AdaptOptions)
+
+    @property
+    def of_models(self) -> ModelOptions:
+        """Settings of every kind of model."""
+        return ModelOptions(self.baseline, self.gate, self.nlcl)
 
 
 @dataclass(frozen=True)
@@ -237,12 +243,15 @@ def settings_of(options: CleanOptions, model: str, kept: range) -> dict[str, Any
 
 def _unused(model: str, options: CleanOptions) -> Iterator[Notice]:
     """Said of settings of a model that is not the one chosen: nobody would see that they do nothing."""
+    own = "gate" if model in CONFIGS else model
     for name, chosen, usual in (
         ("baseline", options.baseline, BaselineOptions()),
+        ("gate", options.gate, GateOptions()),
         ("nlcl", options.nlcl, NlclOptions()),
     ):
-        if model != name and chosen != usual:
-            said = f"settings of {name} do nothing: the model is {model}; add --model {name}, or leave them out"
+        if own != name and chosen != usual:
+            wanted = "gate-m" if name == "gate" else name
+            said = f"settings of {name} do nothing: the model is {model}; add --model {wanted}, or leave them out"
             yield Notice(code="unused", message=said)
 
 

@@ -33,8 +33,9 @@ def subtract(observed: Planes, removal: RainPlanes, depth: int) -> Planes:
     the sample of B is O's own, bit for bit.
     """
     top = (1 << depth) - 1
+    # what goes is cut off to the codes first, and nothing overflows: int32 would take twice the time
     return tuple(
-        np.clip(np.subtract(o, r, dtype=np.int32, casting="unsafe"), 0, top).astype(o.dtype)
+        np.clip(np.subtract(o, np.clip(r, -top, top), dtype=np.int16, casting="unsafe"), 0, top).astype(o.dtype)
         for o, r in zip(observed, removal, strict=True)
     )
 

@@ -16,6 +16,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions
 from vidrain.missing import Missing, missing_in
+from vidrain.model.gate import CONFIGS
 from vidrain.provenance import made_by
 from vidrain.separate import separated
 from vidrain.span import kept_frames
@@ -104,7 +105,7 @@ def plan_part(
     video = watchdog.opened(lambda pulse: open_video(path, track=track, beat=pulse.beat))
     kept = kept_frames(options.start, options.end, video.index, video.info.time_base, named)
     model = options.model or PRESETS[options.preset]
-    own = ("align", "shots", "video", *([model] if model in ("baseline", "nlcl") else []))
+    own = ("align", "shots", "video", "gate" if model in CONFIGS else model)
     config = {name: value for name, value in asdict(options).items() if name in own} | {"model": model}
     return Part(
         before=before,
@@ -112,7 +113,7 @@ def plan_part(
         kept=kept,
         options=options,
         model=model,
-        decomposer=load_decomposer(model, options.weights, baseline=options.baseline, nlcl=options.nlcl),
+        decomposer=load_decomposer(model, options.weights, options.of_models),
         device=device_of(options.device),
         config=config,
         watchdog=watchdog,

@@ -66,9 +66,7 @@ def clean(
     options, path = options or CleanOptions(), Path(source)
     jobs, before = jobs_for(path, Path(output) if output is not None else None, options)
     # one for each video: what a model remembers of one is nothing to the next
-    decomposers: list[Decomposer] = [
-        load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl) for job in jobs
-    ]
+    decomposers: list[Decomposer] = [load_decomposer(job.model, options.weights, options.of_models) for job in jobs]
     Unfinished(jobs[0].clean.target).refuse_busy()
     drop_rests(jobs[0].clean.target)
     run = _Run(path, jobs, decomposers, before, facts_of(jobs, before, options), options, on_event, began)
@@ -209,7 +207,9 @@ def _fitted(
     jobs: list[Job], decomposers: list[Decomposer], adapted: Adapted, options: CleanOptions
 ) -> tuple[list[Job], list[Decomposer]]:
     """Jobs and decomposers with weights that were fitted to the footage."""
-    fitted: list[Decomposer] = [GateDecomposer(adapted.net, first=each.first) for each in decomposers]
+    fitted: list[Decomposer] = [
+        GateDecomposer(adapted.net, first=each.first, options=options.gate) for each in decomposers
+    ]
     return [with_adapted(job, options, adapted.hash) for job in jobs], fitted
 
 

@@ -191,11 +191,12 @@ class Frame:
 class Aligned:
     """An observed frame and its neighbours warped onto it: all a decomposer gets to see.
 
-    observed: [C, H, W] float32, upright, nominally in [0, 1], not clipped: luma or RGB, as the decomposer sees.
+    observed: [C, H, W], upright, not clipped, as the decomposer sees: luma in fixed point (`fixed`), or RGB, float32,
+        nominally in [0, 1].
     witnesses: [K, C, H, W] likewise, K from 0 to twice the radius, nearest first on each side; the
         observation itself where the warp left the picture.
-    error: [K, H, W] float32 forward-backward flow error in pixels, +inf where the warp left the picture; 0 where nobody
-        asked for it.
+    error: [K, h, w] float32 forward-backward flow error, as large as the picture that motion was measured on, in pixels
+        of the observed one; +inf where the warp left the picture; 0 where nobody asked for it.
     shot: how many cuts lie between the first frame that was read and this one.
     """
 
@@ -229,7 +230,7 @@ class Decomposer(Protocol):
         """Whether a frame's rain depends on more frames of its shot than `radius` says, by what was seen before."""
 
     def __call__(self, aligned: Aligned) -> Tensor:
-        """What to subtract from the observation. [C, H, W] float32, in its units"""
+        """What to subtract from the observation. [C, H, W] float32, 1 from black to white"""
 
 
 @dataclass(frozen=True)

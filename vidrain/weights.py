@@ -12,7 +12,7 @@ that were fitted to footage say besides how, under `adapted` (JSON).
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, overload
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
-from vidrain.model.gate import CONFIGS, Gate, GateDecomposer
+from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, GateOptions
 from vidrain.model.nlcl import Generator, Nlcl, NlclDecomposer, NlclOptions, Statistics
 from vidrain.types import Decomposer
 
@@ -32,7 +32,17 @@ PRESETS = {"fast": "baseline", "balanced": "gate-m", "quality": "gate-l"}
 MODELS = ("baseline", "nlcl", *CONFIGS)
 
 _SHIPPED = Path(__file__).with_name("shipped")
+_USUAL = GateOptions()
 _VERSION = "6"  # of `model.planes.look` and `Gate` together: other planes make other weights
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Settings of every kind of model; those of the one that is chosen count."""
+
+    baseline: BaselineOptions = field(default_factory=BaselineOptions)
+    gate: GateOptions = field(default_factory=GateOptions)
+    nlcl: NlclOptions = field(default_factory=NlclOptions)
 
 
 @overload
@@ -71,11 +81,11 @@ def load_model(
     return Baseline(baseline or BaselineOptions())
 
 
-def _decomposer(net: Gate) -> GateDecomposer:
-    return GateDecomposer(net, first=pass_before(net.config.first))
+def _decomposer(net: Gate, options: GateOptions = _USUAL) -> GateDecomposer:
+    return GateDecomposer(net, first=pass_before(net.config.first, options), options=options)
 
 
-def pass_before(name: str | None) -> Decomposer | None:
+def pass_before(name: str | None, options: GateOptions = _USUAL) -> Decomposer | None:
     """The model called `name` as it comes with vidrain, to take the rain off neighbours; None for None.
 
     A gate leans to no side there, whatever its `strength`: 0.3 dB more gain on a clip of a moving camera than at 1.15.
@@ -89,7 +99,7 @@ def pass_before(name: str | None) -> Decomposer | None:
     if net.config.first is not None:
         raise ValueError(f"{name} has a pass before itself, and cannot be one")
     net.strength.fill_(1)
-    return _decomposer(net)
+    return _decomposer(net, options)
 
 
 def first_hash(name: str) -> str | None:
@@ -99,14 +109,16 @@ def first_hash(name: str) -> str | None:
     return None if path is None else read_header(path)["hash"]
 
 
-def load_decomposer(name: str, weights: Path | None, *, baseline: BaselineOptions, nlcl: NlclOptions) -> Decomposer:
+def load_decomposer(name: str, weights: Path | None, options: ModelOptions) -> Decomposer:
     """The model called `name`, ready for `decompose`; ModelError as `load_model`."""
-    model = load_model(name, weights, baseline)
+    if name in CONFIGS:
+        return _decomposer(_load_gate(name, weights), options.gate)
+    model = load_model(name, weights, options.baseline)
     if not isinstance(model, Nlcl):
         return model
-    if nlcl.output == "residual" and model.rain is None:
+    if options.nlcl.output == "residual" and model.rain is None:
         raise ModelError(f"{weights}: holds no rain network; import it with --rain, or use model.output=back")
-    return NlclDecomposer(model, nlcl)
+    return NlclDecomposer(model, options.nlcl)
 
 
 def weights_of(name: str, weights: Path | None) -> Path | None:

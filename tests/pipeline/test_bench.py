@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from tests.pipeline.conftest import Ran, Vidrain
-from vidrain.baseline import BaselineOptions
 from vidrain.bench import launch
 from vidrain.bench.clip import write_clip
 from vidrain.bench.jobs import JobFailed, command_for, run_job
@@ -26,10 +25,9 @@ from vidrain.bench.plan import Method
 from vidrain.bench.run import drawn_weights
 from vidrain.config import load_bench_methods, methods_in
 from vidrain.errors import OutputError
-from vidrain.model.nlcl import NlclOptions
 from vidrain.provenance import hash_of_file
 from vidrain.types import Aligned
-from vidrain.weights import load_decomposer
+from vidrain.weights import ModelOptions, load_decomposer
 
 FRAMES = 12
 DONE = 'import json; print(json.dumps({"v": 1, "event": "file_done", "frames_out": 7}))'
@@ -183,7 +181,7 @@ def test_drawn_weights_fit_their_model(tmp_path: Path) -> None:
     assert method.draws_weights
     path = tmp_path / "weights.safetensors"
     path.write_bytes(drawn_weights(model, 1))
-    decomposer = load_decomposer(model, path, baseline=BaselineOptions(), nlcl=NlclOptions())
+    decomposer = load_decomposer(model, path, ModelOptions())
     observed = torch.rand(3, 24, 32)
     aligned = Aligned(observed, observed.expand(4, -1, -1, -1), torch.zeros(4, 24, 32))
     assert decomposer(aligned).isfinite().all()

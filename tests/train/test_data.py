@@ -13,7 +13,9 @@ from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice, ignore
+from vidrain.fixed import floats
 from vidrain.model.gate import CONFIGS, Gate
+from vidrain.model.planes import error_at
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.footage import _InOrder, clips_at, open_footage
 from vidrain.train.window import error_of, layers_of, seen_from
@@ -154,12 +156,12 @@ def test_a_window_is_what_a_model_is_shown_where_a_video_is_cleaned(first: str |
 
         def __call__(self, aligned: Aligned) -> torch.Tensor:
             shown.append(aligned)
-            return torch.zeros_like(aligned.observed)
+            return torch.zeros(aligned.observed.shape)
 
     list(decompose(video.frames(), video.info, Looking(BaselineOptions())))
-    due = next(aligned for aligned in shown if torch.equal(aligned.observed, observed))
-    assert torch.equal(witnesses, due.witnesses)
-    assert torch.equal(error, due.error)
+    due = next(aligned for aligned in shown if torch.equal(floats(aligned.observed), observed))
+    assert torch.equal(witnesses, floats(due.witnesses))
+    assert torch.equal(error, error_at(due, observed.shape))
 
 
 def test_the_window_beside_is_of_the_frame_before_at_the_same_place(tmp_path: Path) -> None:

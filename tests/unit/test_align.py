@@ -1,6 +1,8 @@
 """Alignment: witnesses land on the centre, what cannot be trusted is marked, marks that stand still are not moved."""
 
+from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from vidrain import align
 from vidrain.align import (
     Aligner,
     AlignOptions,
+    FlowPreset,
     Picture,
     Way,
     aligned_along,
@@ -22,8 +25,8 @@ from vidrain.align import (
     forward_backward_error,
     guide_of,
     pixels_along,
-    warp,
 )
+from vidrain.model.planes import error_at
 from vidrain.types import Aligned
 
 HEIGHT, WIDTH = 200, 260
@@ -110,6 +113,28 @@ def test_a_fine_flow_follows_what_is_narrow() -> None:
         aligned = Aligner(options).align(first, [second])
         missed[preset] = float((aligned.witnesses[0] - first.pixels)[:, :, 100:108].abs().mean())
     assert missed["fine"] < 0.8 * missed["fast"], missed
+
+
+def test_quickly_what_lies_farther_away_is_followed_from_frame_to_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two searches for each step between frames, both ways, and none for more; it finds the same."""
+    searches: list[int] = []
+    measured = align._measured
+
+    def counted(*given: Any) -> Any:
+        searches.append(1)
+        return measured(*given)
+
+    monkeypatch.setattr(align, "_measured", counted)
+    frames, missed = panned(5, step=3), {}
+    presets: tuple[FlowPreset, ...] = ("fast", "quick")
+    for preset in presets:
+        searches.clear()
+        options = replace(OPTIONS, preset=preset)
+        aligned = Aligner(options).align(frames[2], [frames[k] for k in (1, 0, 3, 4)])
+        assert len(searches) == (2 * (4 + 2) if preset == "fast" else 2 * 4)
+        off = (aligned.witnesses - frames[2].pixels).abs()[..., 16:-16, 16:-16]
+        missed[preset] = float(off[[1, 3]].mean())
+    assert missed["quick"] < 1.2 * missed["fast"] + 1e-3, missed
 
 
 def test_what_left_the_picture_is_marked() -> None:
@@ -329,9 +354,9 @@ def test_warp_agrees_with_its_slow_twin(seed: int, channels: int, height: int, w
     mismatch = rng.random((height, width), np.float32)
     expected, outside = slow_warp(pixels, flow)
     leaves = outside.astype(np.uint8) * 255 if outside.any() else None
-    warped, error = torch.empty(channels, height, width), torch.empty(height, width)
-    way = Way(flow, mismatch, leaves)
-    warp(torch.from_numpy(pixels), way, torch.from_numpy(observed), picture=warped, error=error)
+    way, center = Way(flow, mismatch, leaves), picture(0, torch.from_numpy(observed))
+    aligned = aligned_along([way], center, [picture(1, torch.from_numpy(pixels))])
+    warped, error = aligned.witnesses[0], aligned.error[0]
     # OpenCV may round positions to 1/32 of a pixel; two of them differ by no more than 1.
     np.testing.assert_allclose(pixels_along(torch.from_numpy(pixels), way).numpy(), expected, atol=2 / 32 + 1e-3)
     np.testing.assert_allclose(warped.numpy(), np.where(outside, observed, expected), atol=2 / 32 + 1e-3)
@@ -349,14 +374,13 @@ def _outside_by(flow: Grey) -> npt.NDArray[np.bool_]:
 def test_a_flow_of_half_the_size_is_scaled_with_its_error() -> None:
     rgb = view(landscape())
     flow = np.full((HEIGHT // 2, WIDTH // 2, 2), (2.0, -1.5), np.float32)
-    warped, error = torch.empty_like(rgb), torch.empty_like(rgb[0])
     way = Way(flow, np.full(flow.shape[:2], 0.25, np.float32), align._outside(flow))
-    warp(rgb, way, torch.zeros_like(rgb), picture=warped, error=error)
-    inside = error.isfinite()
-    assert bool(inside[4:, :-4].all()) and not bool(inside[:3].any()) and not bool(inside[:, -4:].any())
+    aligned = aligned_along([way], picture(0, torch.zeros_like(rgb)), [picture(1, rgb)])
+    warped, inside = aligned.witnesses[0], error_at(aligned, rgb.shape)[0].isfinite()
+    assert bool(inside[6:, :-6].all()) and not bool(inside[:3].any()) and not bool(inside[:, -4:].any())
     torch.testing.assert_close(warped[:, 4:, :-4], rgb[:, 1:-3, 4:], atol=1e-5, rtol=0)
-    assert error[inside].unique().tolist() == [0.5]
-    assert not warped[:, ~inside].any()
+    assert aligned.error[aligned.error.isfinite()].unique().tolist() == [0.5]
+    assert not warped[:, :3].any() and not warped[..., -4:].any()
 
 
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (HEIGHT // 2, WIDTH // 2), (HEIGHT, WIDTH // 2), (67, 65)])

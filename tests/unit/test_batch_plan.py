@@ -44,6 +44,7 @@ OTHERS: dict[str, tuple[Any, bool]] = {
     "encode.crf": (30, True),
     "baseline.radius": (4, False),  # of models that are not used
     "nlcl.statistics": ("live", False),
+    "gate.precision": ("float32", True),
     "align.scale": (0.25, True),
     "shots.repeat_mean": (0.9, True),
     "adapt.seed": (3, False),  # nothing is adapted
@@ -74,6 +75,11 @@ def test_settings_of_the_model_that_is_used_count(model: str, name: str, tmp_pat
     (weights := tmp_path / "w.safetensors").write_bytes(b"weights")
     chosen = {"model": model, "weights": weights if model == "nlcl" else None}
     assert key(load_clean(None, [], {name: OTHERS[name][0], **chosen})) != key(load_clean(None, [], chosen))
+
+
+def test_settings_of_gates_do_not_count_for_others() -> None:
+    chosen = {"model": "baseline"}
+    assert key(load_clean(None, ["gate.precision=float32"], chosen)) == key(load_clean(None, [], chosen))
 
 
 def test_what_is_left_does_not_ask_sources_that_cannot_be_asked(tmp_path: Path) -> None:

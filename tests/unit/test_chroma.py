@@ -20,6 +20,7 @@ from vidrain.align import AlignOptions, Way
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.decompose import DecomposeOptions, decompose
+from vidrain.fixed import floats
 from vidrain.types import Aligned, Decomposer, Family, Frame, Layers, PixelLayout, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, stored, to_luma, upright
 
@@ -217,8 +218,8 @@ class Told:
     wants_error: bool = False
 
     def __call__(self, aligned: Aligned) -> Tensor:
-        rain = torch.zeros_like(aligned.observed)
-        excess = (aligned.observed - self.dry.pop(0)).clamp(min=0) * self.share
+        rain = torch.zeros(aligned.observed.shape)
+        excess = (floats(aligned.observed) - self.dry.pop(0)).clamp(min=0) * self.share
         rain[:, *self.place] = excess[:, *self.place]
         return rain
 

@@ -211,6 +211,7 @@ def test_model_stands_for_the_one_that_is_chosen(file: Path) -> None:
     assert load_clean(file, ["model.statistics=live"], {}).nlcl.output == "residual"
     assert load_clean(file, ["model.output=back"], {}).nlcl.output == "back"
     assert "Did you mean: 'radius" in refused(None, "model.radios=1", preset="fast")
+    assert load_clean(None, ["model.precision=float32"], {"model": "gate-s"}).gate.precision == "float32"
     assert refused(None, "model.output=both", model="nlcl").startswith("nlcl.output=both: ")
     assert "baseline.output=back: no such key; there are: " in refused(None, "model.output=back", model="baseline")
 

@@ -20,10 +20,11 @@ from torch import Tensor
 from tests.round_trip import NAMES, SAMPLES, decoded, opened
 from vidrain.align import Aligner, AlignOptions, FlowPreset, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, aligner_after, context_of, decompose, reach_of
+from vidrain.decompose import DecomposeOptions, aligner_after, aligner_for, context_of, decompose, reach_of
+from vidrain.fixed import fixed, floats
 from vidrain.separate import separated
 from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, Sight, VideoInfo
-from vidrain.video.color import conversion_for, to_luma
+from vidrain.video.color import conversion_for, to_fixed
 from vidrain.watchdog import Watchdog
 
 WIDTH, HEIGHT = 128, 96  # what is cut out of a sample: enough to move, quick to compute
@@ -44,7 +45,7 @@ class Recorder:
 
     def __call__(self, aligned: Aligned) -> Tensor:
         self.shown.append(aligned)
-        return torch.full_like(aligned.observed, self.amount)
+        return torch.full(aligned.observed.shape, self.amount)
 
     @property
     def witnesses(self) -> list[int]:
@@ -141,15 +142,24 @@ def test_range_equals_the_whole_in_two_passes(wanted: range) -> None:
 @pytest.mark.parametrize(("asked", "due"), [(None, "fine"), ("medium", "medium")])
 def test_motion_is_followed_finely_once_the_rain_is_gone(asked: FlowPreset | None, due: FlowPreset) -> None:
     options = AlignOptions(preset=asked, scale=0.4)
-    assert aligner_after(None, options).options == options
-    assert aligner_after(Baseline(BaselineOptions()), options).options == replace(options, preset=due)
+    behind = Recorder(radius=1, first=Baseline(BaselineOptions()))
+    assert aligner_for(behind, options).options == replace(options, preset=due)
+    assert aligner_after(behind.first, options).options == replace(options, preset=due)
+
+
+@pytest.mark.parametrize("asked", [None, "medium"])
+def test_motion_is_followed_quickly_for_who_does_not_ask_how_well(asked: FlowPreset | None) -> None:
+    options = AlignOptions(preset=asked)
+    for decomposer, due in ((Baseline(BaselineOptions()), "quick"), (Recorder(radius=1), "fast")):
+        assert aligner_for(decomposer, options).options.preset == (asked or due)
+    assert aligner_after(None, options).options.preset == (asked or "fast")
 
 
 def test_the_second_pass_by_hand() -> None:
     """Every frame dried alone, then each compared with the others: motion and witnesses are those of dried frames."""
     info, frames = small("vfr.mp4")
     frames, conversion, options = frames[:7], conversion_for(info), AlignOptions()
-    observed = [to_luma(frame.planes, conversion) for frame in frames]
+    observed = [to_fixed(frame.planes, conversion) for frame in frames]
 
     def seen(center: int, pictures: list[Tensor], guides: list[Tensor], preset: FlowPreset) -> Aligned:
         items = [
@@ -161,7 +171,7 @@ def test_the_second_pass_by_hand() -> None:
         return Aligner(replace(options, preset=preset)).align(at, [items[i] for i in around])
 
     baseline = Baseline(BaselineOptions())
-    left = [luma - baseline(seen(i, observed, observed, "fast")) for i, luma in enumerate(observed)]
+    left = [fixed(floats(luma) - baseline(seen(i, observed, observed, "quick"))) for i, luma in enumerate(observed)]
     recorder = Recorder(radius=2, first=baseline)
     run(frames, info, recorder)
     for center, found in enumerate(recorder.shown):

@@ -97,7 +97,7 @@ class Corner:
     wants_error: bool = False
 
     def __call__(self, aligned: Aligned) -> Tensor:
-        rain = torch.zeros_like(aligned.observed)
+        rain = torch.zeros(aligned.observed.shape)
         rain[:, :20, :10] = 0.05
         return rain
 

@@ -88,7 +88,7 @@ def threads_of_opencv(threads: int) -> Iterator[None]:
 def prepared(source: Path, options: CleanOptions, longest: int, folder: str) -> tuple[Filling, Watched]:
     job: Job = plan_job(open_video(source), Path(folder) / "out.mp4", options)
     work = Unfinished(Path(folder) / "out.mp4")
-    model = load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl)
+    model = load_decomposer(job.model, options.weights, options.of_models)
     work.begin({}, total=1, threads=1, fresh=False)
     return Filling(work, 0, job, planned(job.kept, longest), True, say=print, tick=lambda: None), Watched(model)
 

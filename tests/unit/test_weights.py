@@ -16,7 +16,7 @@ from tests.checkpoints import checkpoint, weights_file
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.errors import ModelError
 from vidrain.model.nlcl import Generator, Nlcl, NlclDecomposer, NlclOptions
-from vidrain.weights import MODELS, PRESETS, load_decomposer, load_model, read_header
+from vidrain.weights import MODELS, PRESETS, ModelOptions, load_decomposer, load_model, read_header
 
 
 class Trap:
@@ -48,7 +48,7 @@ def test_baseline_takes_its_options() -> None:
     model = load_model("baseline", None, options)
     assert isinstance(model, Baseline)
     assert model.options is options
-    assert load_decomposer("baseline", None, baseline=options, nlcl=NlclOptions()).radius == 3
+    assert load_decomposer("baseline", None, ModelOptions(options)).radius == 3
     assert load_model("baseline").options == BaselineOptions()
 
 
@@ -94,10 +94,10 @@ def test_nlcl_is_what_its_file_holds(weights: Path) -> None:
 
 
 def test_nlcl_runs_behind_the_seam(weights: Path) -> None:
-    every = {"baseline": BaselineOptions(), "nlcl": NlclOptions(output="residual")}
-    assert isinstance(load_decomposer("nlcl", weights_file(weights, rain=True), **every), NlclDecomposer)
+    options = ModelOptions(nlcl=NlclOptions(output="residual"))
+    assert isinstance(load_decomposer("nlcl", weights_file(weights, rain=True), options), NlclDecomposer)
     with pytest.raises(ModelError, match=r"holds no rain network; import it with --rain, or use model\.output=back"):
-        load_decomposer("nlcl", weights_file(weights), **every)
+        load_decomposer("nlcl", weights_file(weights), options)
 
 
 def test_nlcl_without_its_weights() -> None:

@@ -19,6 +19,7 @@ from vidrain.errors import InputError, StallError, UsageError
 from vidrain.fingerprint import fingerprint
 from vidrain.identity import identity_of
 from vidrain.job import CleanOptions
+from vidrain.model.gate import CONFIGS
 from vidrain.provenance import hash_of_file
 from vidrain.watchdog import Watchdog
 from vidrain.weights import PRESETS, weights_of
@@ -181,6 +182,8 @@ def counting(settings: Settings) -> Settings:
     for other in ("baseline", "nlcl"):
         if model != other:
             del counted[other]
+    if model not in CONFIGS:
+        del counted["gate"]
     if settings["adapt"]["seconds"] is None and settings["adapt"]["steps"] is None:
         del counted["adapt"]
     return counted | {"model": model, "weights": _hash(weights_of(model, _path(settings["weights"])))}

@@ -214,7 +214,7 @@ def _stages(method: Method, source: Path, target: Path, weights: Path | None) ->
         return codec_stages(source, target)
     options = replace(method.options, weights=weights)
     job = plan_job(open_video(source), target, replace(options, encode=ENCODE))
-    decomposer = load_decomposer(job.model, weights, baseline=options.baseline, nlcl=options.nlcl)
+    decomposer = load_decomposer(job.model, weights, options.of_models)
     return model_stages(source, decomposer, job.decompose)
 
 

@@ -23,7 +23,7 @@ from vidrain.decompose import (
     Followed,
     Judged,
     aligned_of,
-    aligner_after,
+    aligner_for,
     context_of,
     layers_of,
     picture_of,
@@ -176,7 +176,7 @@ def _levels(decomposer: Decomposer, options: DecomposeOptions) -> Iterator[_Leve
     if decomposer.first is not None:
         for level in _levels(decomposer.first, options):
             yield level._replace(before=FIRST)
-    yield _Level(decomposer, aligner_after(decomposer.first, options.align), "")
+    yield _Level(decomposer, aligner_for(decomposer, options.align), "")
 
 
 def _looked_at(

@@ -21,7 +21,7 @@ from vidrain.types import Decomposer, Planes, VideoInfo
 from vidrain.weights import load_decomposer, weights_of
 
 INPUT, RESULTS = "input", "results"
-_MEANT = {"preset", "model", "weights", "device", "baseline", "nlcl", "align", "shots", "adapt", "stall_s"}
+_MEANT = {"preset", "model", "weights", "device", "baseline", "gate", "nlcl", "align", "shots", "adapt", "stall_s"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Method:
         if self.options is None:
             return None
         options = self.options
-        return load_decomposer(self.model, weights or options.weights, baseline=options.baseline, nlcl=options.nlcl)
+        return load_decomposer(self.model, weights or options.weights, options.of_models)
 
     @property
     def facts(self) -> dict[str, str | None]:

@@ -1,7 +1,7 @@
 """Means, minima and maxima over windows of a picture: by OpenCV where it lies in memory, by PyTorch on other devices.
 
 PyTorch's own take several times as long on a CPU. Both give the same values, means to rounding; borders are repeated.
-All take and give float32 [H, W].
+All take and give [H, W], float32 or int16.
 
     eroded(picture, (1, 7))       # the least of seven pixels in a row
     shrunk(picture, (2, 2))       # half the size
@@ -68,9 +68,9 @@ def shrunk(picture: Tensor, factor: Window) -> Tensor:
         return picture
     below, right = (-side % times for side, times in zip(picture.shape, factor, strict=True))
     if not _lies_in_memory(picture):
-        padded = functional.pad(picture[None, None], (0, right, 0, below), mode="replicate")
-        pooled: Tensor = functional.avg_pool2d(padded, factor)
-        return pooled[0, 0]
+        padded = functional.pad(picture[None, None].float(), (0, right, 0, below), mode="replicate")
+        pooled: Tensor = functional.avg_pool2d(padded, factor)[0, 0]
+        return pooled if picture.is_floating_point() else pooled.round_().to(picture.dtype)
     array = _array(picture)
     if below or right:
         array = cv2.copyMakeBorder(array, 0, below, 0, right, cv2.BORDER_REPLICATE)
@@ -88,14 +88,32 @@ def enlarged(picture: Tensor, times: int, size: Window) -> Tensor:
     return grown[: size[0], : size[1]]
 
 
+def resized(picture: Tensor, size: Window) -> Tensor:
+    """A float32 picture of `size` (rows, columns): means of what each pixel covers, or linear in between.
+
+    Infinity stays, and takes in its neighbours. The picture itself where it has that size.
+    """
+    if tuple(picture.shape) == tuple(size):
+        return picture
+    is_smaller = size[0] <= picture.shape[0]
+    if _lies_in_memory(picture):
+        way = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+        found = _tensor(cv2.resize(_array(picture), size[::-1], interpolation=way))
+    elif is_smaller:
+        found = functional.adaptive_avg_pool2d(picture[None, None], size)[0, 0]
+    else:
+        found = functional.interpolate(picture[None, None], size, mode="bilinear")[0, 0]
+    return found.nan_to_num_(nan=torch.inf, posinf=torch.inf)  # nothing of infinity is no number
+
+
 def contrast(picture: Tensor) -> Tensor:
-    """The larger of the central differences across and down, half of it in each direction."""
+    """The larger of the differences between the pixels on both sides, across and down."""
     padded = bordered(picture, 1, 1)
     across, down = (padded[1:-1, 2:], padded[1:-1, :-2]), (padded[2:, 1:-1], padded[:-2, 1:-1])
     if not _lies_in_memory(picture):
-        return torch.maximum(*((first - second).abs_() for first, second in (across, down))).div_(2)
+        return torch.maximum(*((first - second).abs_() for first, second in (across, down)))
     differences = (cv2.absdiff(_array(first), _array(second)) for first, second in (across, down))
-    return _tensor(cv2.max(*differences)).div_(2)
+    return _tensor(cv2.max(*differences))
 
 
 def _lies_in_memory(picture: Tensor) -> bool:

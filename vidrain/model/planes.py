@@ -2,7 +2,7 @@
 
 seen = look(observed, witnesses, error)
 seen.planes, seen.excess, seen.below, seen.deeper
-found = judge(observed, witnesses, shrink=3)   # of a large picture, what is judged at its own size
+found = judge(observed[0, 0], witnesses[0, :, 0], shrink=3)   # of a large picture, what is judged at its own size
 found.excess, found.below, found.deeper, found.share
 """
 
@@ -12,7 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vidrain.fixed import floats, lengths
+from vidrain.model.filters import resized
 from vidrain.model.streaks import Doubts, share_of_rain
+from vidrain.types import Aligned
 
 # Less is taken on trust than by the baseline: which of the rest is rain, a gate learns.
 _DOUBTS = Doubts(trust=0.5)
@@ -39,7 +42,10 @@ class Seen(NamedTuple):
 
 
 class Removable(NamedTuple):
-    """What may be removed, in three parts as in `Seen`, and the share of the first that looks like rain."""
+    """What may be removed, in three parts as in `Seen`, and the share of the first that looks like rain. [H, W] each
+
+    The parts are in fixed point if that is what they are of.
+    """
 
     excess: Tensor
     below: Tensor
@@ -62,30 +68,40 @@ class Ranked(NamedTuple):
 def look(observed: Tensor, witnesses: Tensor, error: Tensor, share: Tensor | None = None) -> Seen:
     """Reduce windows to `PLANES` planes.
 
-    observed: [N, 1, H, W]; witnesses: [N, K, 1, H, W], K at least 1; error: [N, K, H, W], as `types.Aligned` has them;
-    all of the size that gates are trained on. share: [N, 1, H, W], the last plane, where it is known from a larger
-    picture. A witness whose warp left the picture votes for the observation, on which rain may have been pasted since.
+    observed: [N, 1, H, W]; witnesses: [N, K, 1, H, W], K at least 1; error: [N, K, H, W], as `types.Aligned` has them,
+    luma in fixed point or as float32, all of the size that gates are trained on. share: [N, 1, H, W], the last plane,
+    where it is known from a larger picture. A witness whose warp left the picture votes for the observation, on which
+    rain may have been pasted since.
     """
     found = _compared(observed, witnesses, error)
     trust = (1 + error).reciprocal_().mean(1, keepdim=True)  # 0 where the error is infinite
-    difference, spread = observed - found.middle, found.most - found.least
+    difference, spread = lengths(observed - found.middle), found.most - found.least
     planes = (
         difference * _DIFFERENCE,
-        found.middle - 0.5,
-        spread * _DIFFERENCE,
-        (observed - found.least) * _DIFFERENCE,
-        (observed - found.second) * _DIFFERENCE,
-        (observed - found.most) * _DIFFERENCE,
+        floats(found.middle) - 0.5,
+        lengths(spread) * _DIFFERENCE,
+        *(lengths(observed - each) * _DIFFERENCE for each in (found.least, found.second, found.most)),
         trust,
-        _share(observed, found.middle, spread, 1) if share is None else share,
+        _share(observed, found.middle, spread) if share is None else share,
     )
-    return Seen(difference.clamp(min=0), *_below(observed, found), torch.cat(planes, 1))
+    below, deeper = (lengths(part) for part in _below(observed, found))
+    return Seen(difference.clamp(min=0), below, deeper, torch.cat(planes, 1))
+
+
+def error_at(aligned: Aligned, size: Sequence[int]) -> Tensor:
+    """The error of a window for pictures of (..., rows, columns), in pixels of the observed one. [K, rows, columns]"""
+    rows, columns = size[-2:]
+    errors = [resized(error, (rows, columns)) for error in aligned.error]
+    return torch.stack(errors) if errors else aligned.error.new_zeros((0, rows, columns))
 
 
 def judge(observed: Tensor, witnesses: Tensor, *, shrink: int) -> Removable:
-    """The same windows at any size, without the planes. shrink: `streaks.shrink_of` the whole pictures."""
-    found = ranked(list(witnesses.unbind(1)))
-    share = _share(observed, found.middle, found.most - found.least, shrink)
+    """A window at any size, without the planes. shrink: `streaks.shrink_of` the whole picture.
+
+    observed: [H, W]; witnesses: [K, H, W], as in `look`.
+    """
+    found = ranked(list(witnesses))
+    share = share_of_rain(observed, found.middle, found.most - found.least, doubts=_DOUBTS, shrink=shrink)
     return Removable((observed - found.middle).clamp_(min=0), *_below(observed, found), share)
 
 
@@ -96,20 +112,20 @@ def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> Ranked:
 
 
 def _below(observed: Tensor, found: Ranked) -> tuple[Tensor, Tensor]:
-    """`Seen.below` and `Seen.deeper`. [N, 1, H, W]"""
+    """`Seen.below` and `Seen.deeper`, in fixed point if that is what they are of."""
     below = torch.minimum(observed, found.middle).sub_(found.second).clamp_(min=0)
     return below, torch.minimum(observed, found.second).sub_(found.least).clamp_(min=0)
 
 
 @torch.no_grad()  # a measure of the picture, nothing to learn through
-def _share(observed: Tensor, middle: Tensor, spread: Tensor, shrink: int) -> Tensor:
+def _share(observed: Tensor, middle: Tensor, spread: Tensor) -> Tensor:
     """`share_of_rain` of N windows. [N, 1, H, W]"""
     windows = zip(observed[:, 0], middle[:, 0], spread[:, 0], strict=True)
-    return torch.stack([share_of_rain(*seen, doubts=_DOUBTS, shrink=shrink) for seen in windows])[:, None]
+    return torch.stack([share_of_rain(*seen, doubts=_DOUBTS, shrink=1) for seen in windows])[:, None]
 
 
 def ranked(values: Sequence[Tensor]) -> Ranked:
-    """Rank pictures pixel by pixel, by exchanges of minimum and maximum. values: one or more of one shape
+    """Rank pictures pixel by pixel, by exchanges of minimum and maximum. values: one or more of one shape and dtype
 
     torch.median and torch.sort over a stack of four 720p pictures are an order of magnitude slower on a CPU.
     """
@@ -119,11 +135,17 @@ def ranked(values: Sequence[Tensor]) -> Ranked:
         second, inner = torch.minimum(low[1], high[0]), (low[1], high[0])  # the two rows are merged, but for their ends
         if len(values) == 6:
             inner = torch.maximum(*inner), torch.minimum(low[2], high[1])
-        return Ranked(low[0], second, torch.add(*inner).div_(2), high[-1])
+        return Ranked(low[0], second, _mean(*inner), high[-1])
     ordered, count = _ordered(values), len(values)
     half = count // 2
-    middle = ordered[half] if count % 2 else (ordered[half - 1] + ordered[half]) / 2
+    middle = ordered[half] if count % 2 else _mean(ordered[half - 1], ordered[half])
     return Ranked(ordered[0], ordered[1] if count > 2 else middle, middle, ordered[-1])
+
+
+def _mean(first: Tensor, second: Tensor) -> Tensor:
+    """Of floats, or of luma in fixed point, rounded down."""
+    total = first + second
+    return total.div_(2) if total.is_floating_point() else total.bitwise_right_shift_(1)
 
 
 def _ordered(values: Sequence[Tensor]) -> list[Tensor]:

@@ -5,7 +5,7 @@ On luma pictures alone. The baseline removes this share of the excess; a gate se
     share = share_of_rain(observed, background, spread, doubts=Doubts(), shrink=shrink_of(observed.shape))
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vidrain.errors import UsageError
+from vidrain.fixed import STEPS, floats, lengths
 from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarged, eroded, shrunk
 
 _LINES = 360  # rows, or columns of an upright picture, of the size at which lengths below are given
@@ -22,6 +23,7 @@ _AROUND = 11  # pixels; side of the box in which darkening is averaged
 # right and to the left.
 _RIGHT = ((0, 0, 0), (0, 1, 1), (0, 1, 2), (1, 1, 3), (1, 2, 4))
 _SLANTS = (*_RIGHT, *((-first, -second, -third) for first, second, third in _RIGHT[1:]))
+_BAND = 120  # rows; of 1280 pixels in float32 they are 600 KB
 _SMALLEST = 1e-4  # of luma in [0, 1]: far below one code of any depth, keeps shares finite
 
 
@@ -61,24 +63,35 @@ def shrink_of(size: Sequence[int]) -> int:
 def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubts: Doubts, shrink: int) -> Tensor:
     """The share of the excess O - M > 0 that is rain. [H, W] in [0, 1]
 
-    observed, background: luma of O and of M, [H, W]; spread: range of the luma of the witnesses, [H, W]. None is
-    written to. shrink: `shrink_of` the whole picture, of which these may be a part.
+    observed, background: luma of O and of M, [H, W], in fixed point or float32; spread: range of the luma of the
+    witnesses, [H, W], likewise. None is written to. shrink: `shrink_of` the whole picture, of which these may be a
+    part.
     """
     difference = observed - background
-    excess = difference.clamp(min=0)
-    share = _shape(excess, difference.neg_().clamp_(min=0), doubts, shrink)
-    share.addcdiv_(spread, _sum(spread, excess), value=-doubts.spread)
+    above = difference.clamp(min=0)
+    share = _shape(above, difference.neg_().clamp_(min=0), doubts, shrink)
     edge = dilated(contrast(background), (3, 3))
-    share.addcdiv_(edge, _sum(edge, excess), value=-doubts.edge)
-    return share.addcdiv_(excess, torch.sub(1, background).clamp_(min=_SMALLEST), value=-doubts.opacity).clamp_(0, 1)
+    for rows in in_bands(share.shape[0]):
+        excess, contradicted = lengths(above[rows]), lengths(spread[rows])
+        left, beside = torch.sub(1, floats(background[rows])).clamp_(min=_SMALLEST), lengths(edge[rows]) / 2
+        share[rows].addcdiv_(contradicted, _sum(contradicted, excess), value=-doubts.spread)
+        share[rows].addcdiv_(beside, _sum(beside, excess), value=-doubts.edge)
+        share[rows].addcdiv_(excess, left, value=-doubts.opacity).clamp_(0, 1)
+    return share
+
+
+def in_bands(height: int) -> Iterator[slice]:
+    """Rows of a picture, some of them at a time: what is computed from them pixel by pixel then stays in the cache."""
+    return (slice(first, first + _BAND) for first in range(0, height, _BAND))
 
 
 def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tensor:
     """The terms that look further around, at the size their lengths are given for. [H, W], not clamped"""
     size = (excess.shape[0], excess.shape[1])
     excess, deficit = (shrunk(part, (shrink, shrink)) for part in (excess, deficit))
-    darkening, line = averaged(deficit, (_AROUND, _AROUND)), along_lines(excess)
     thick = dilated(eroded(excess, (1, _THICK)), (1, _THICK))
+    measures = (averaged(deficit, (_AROUND, _AROUND)), along_lines(excess), thick, excess)
+    darkening, line, thick, excess = (lengths(measure) for measure in measures)
     terms = (line / _sum(line, excess)).mul_(doubts.line).add_(doubts.trust)
     terms.addcdiv_(darkening, _sum(darkening, excess), value=-doubts.darkening)
     terms.addcdiv_(thick, excess.clamp(min=_SMALLEST), value=-doubts.thickness)
@@ -95,7 +108,7 @@ def along_lines(picture: Tensor) -> Tensor:
     height, width = picture.shape
     best = torch.zeros_like(picture)
     # By the steps so far: lines that begin alike share what they add up to.
-    sums: dict[tuple[int, ...], Tensor] = {(): bordered(picture, 8, 8)}
+    sums: dict[tuple[int, ...], Tensor] = {(): bordered(_summable(picture), 8, 8)}
     for slant in _SLANTS:
         for done, right in enumerate(slant):
             if slant[: done + 1] not in sums:
@@ -105,7 +118,12 @@ def along_lines(picture: Tensor) -> Tensor:
         if sum(slant) < 0:
             left = total.shape[1] - width - left
         torch.maximum(best, total[4 : 4 + height, left : left + width], out=best)
-    return best.div_(8)
+    return best.div_(8) if best.is_floating_point() else best.bitwise_right_shift_(2)
+
+
+def _summable(picture: Tensor) -> Tensor:
+    """The picture such that eight pixels of it add up: integers in half as many steps, and no more than white."""
+    return picture if picture.is_floating_point() else picture.clamp(max=STEPS - 2).add_(1).bitwise_right_shift_(1)
 
 
 def _added(picture: Tensor, down: int, right: int) -> Tensor:

@@ -115,7 +115,7 @@ def _known(work: Unfinished, seen: Identity, source: Path) -> Video | None:
 
 
 def _model(job: Job, options: CleanOptions) -> Decomposer:
-    return load_decomposer(job.model, options.weights, baseline=options.baseline, nlcl=options.nlcl)
+    return load_decomposer(job.model, options.weights, options.of_models)
 
 
 def _codings(job: Job) -> dict[str, PartsExport]:

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, Judged, aligner_after, context_of, dry, judged, reach_of
+from vidrain.decompose import DecomposeOptions, Judged, aligner_after, aligner_for, context_of, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
+from vidrain.fixed import fixed, floats
 from vidrain.model.filters import shrunk
+from vidrain.model.planes import error_at
 from vidrain.model.streaks import shrink_of
 from vidrain.shots import choose_witnesses
 from vidrain.stream import sliding_windows
@@ -262,7 +264,7 @@ class Windows:
         first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
         read = zip(indices, map(at_size, clip.read(indices)), strict=True)
-        pictures = [(index, Picture(index, luma, guide_of(luma, options.align))) for index, luma in read]
+        pictures = [(index, picture_of_luma(index, luma, options.align)) for index, luma in read]
         if min(pictures[0][1].pixels.shape[1:]) < self._cut.patch:
             raise InputError(
                 f"{clip.path}: its pictures are smaller than the patch of {self._cut.patch} pixels; use a smaller patch"
@@ -276,7 +278,7 @@ class Windows:
         if min(len(found) for found in chosen) < 2 * radius or len(centers) != 1 + wants_beside:
             return ()
         if before is not None:
-            aligner = aligner_after(before.first, options.align)
+            aligner = aligner_for(before, options.align)
             windows = list(sliding_windows(seen, reach_of(before.radius)))
             for i in sorted({*centers, *chosen[0], *chosen[-1]}):
                 seen[i] = dry(windows[i], before, aligner, options)
@@ -301,13 +303,14 @@ class Windows:
         count = len(witnesses)
         own = replace(aligned, witnesses=aligned.witnesses[:count], error=aligned.error[:count])
         rain = Baseline(BaselineOptions(radius=self._cut.radius))(own)
-        told = truth or Truth(own.observed, torch.zeros_like(own.observed))
-        pictures = [own.observed, own.witnesses, own.error, rain, *told]
+        observed = floats(own.observed)
+        told = truth or Truth(observed, torch.zeros_like(observed))
+        pictures = [observed, floats(own.witnesses), error_at(own, observed.shape), rain, *told]
         if filmed:
-            pictures += [aligned.witnesses[count], center.witness.pixels]
+            pictures += [floats(aligned.witnesses[count]), floats(center.witness.pixels)]
         for frame, *further in beside:
             at = aligner_after(self._first, options).align(frame.picture, [each.witness for each in further])
-            pictures += [at.observed, at.witnesses, at.error]
+            pictures += [floats(at.observed), floats(at.witnesses), error_at(at, at.observed.shape)]
         return tuple(pictures)
 
     def _seed_of(self, number: int) -> int:
@@ -321,9 +324,15 @@ def settled_at(clip: Footage, place: int) -> Truth:
     first = max(place - reach, 0)
     indices = range(first, min(place + reach + 1, len(clip)))
     read = zip(indices, map(at_size, clip.read(list(indices))), strict=True)
-    seen = list(judged(((i, Picture(i, luma, guide_of(luma, options.align))) for i, luma in read), options.shots))
+    seen = list(judged(((i, picture_of_luma(i, luma, options.align)) for i, luma in read), options.shots))
     chosen = choose_witnesses([item.step for item in seen[1:]], place - first, NEIGHBOURS)
     return settled(Aligner(options.align).align(seen[place - first].picture, [seen[i].picture for i in chosen]))
+
+
+def picture_of_luma(index: int, luma: Tensor, options: AlignOptions) -> Picture:
+    """Luma [1, H, W], float32, as it is where a video is cleaned."""
+    pixels = fixed(luma)
+    return Picture(index, pixels, guide_of(pixels, options))
 
 
 def at_size(luma: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidrain.fixed import floats
+from vidrain.model.planes import error_at
 from vidrain.model.streaks import along_lines
 from vidrain.types import Aligned
 
@@ -38,11 +40,11 @@ def settled(aligned: Aligned) -> Truth:
 
     The deviation is the median one, which a streak in one of the votes does not move.
     """
-    observed, votes = aligned.observed, aligned.error < _FARTHEST
+    observed, votes = floats(aligned.observed), error_at(aligned, aligned.observed.shape) < _FARTHEST
     if not len(votes):
         return Truth(observed, torch.zeros_like(observed))
     nothing = torch.full((), torch.nan)
-    bright = torch.where(votes, aligned.witnesses[:, 0], nothing)
+    bright = torch.where(votes, floats(aligned.witnesses[:, 0]), nothing)
     middle = bright.nanmedian(0).values
     deviation = (bright - middle).abs().nanmedian(0).values
     excess = observed[0] - middle

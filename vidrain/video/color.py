@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidrain.fixed import BLACK, STEPS, fixed
 from vidrain.types import ColorTags, PixelLayout, Planes, RainPlanes, VideoInfo
 
 # H.273 matrix code -> (Kr, Kb)
@@ -123,6 +124,15 @@ def to_luma(planes: Planes, conversion: Conversion) -> Tensor:
         return luma[None]
     samples = torch.from_numpy(np.ascontiguousarray(planes[0])).float()
     return samples.sub_(conversion.offset[0]).div_(conversion.scale[0])[None]
+
+
+def to_fixed(planes: Planes, conversion: Conversion) -> Tensor:
+    """The same luma in fixed point (`fixed`). int16 [1, H, W]"""
+    if conversion.layout.family == "gbrp":
+        return fixed(to_luma(planes, conversion))
+    steps = STEPS / conversion.scale[0]
+    samples = torch.from_numpy(np.ascontiguousarray(planes[0])).float()
+    return samples.mul_(steps).add_(BLACK - conversion.offset[0] * steps).round_().to(torch.int16)[None]
 
 
 def to_codes(removal: Tensor, conversion: Conversion) -> RainPlanes:
