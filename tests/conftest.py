@@ -80,7 +80,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Missing footage or a missing dependency must not look like a green CI; a missing GPU may, or a kernel without FUSE."""
+    """Missing footage or a missing dependency must not look like a green CI; no GPU may, nor a kernel without FUSE."""
     if not report.skipped or os.environ.get("CI") != "true":
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
