@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests import reference_windows
 from vidrain.model import filters
-from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarged, eroded, shifted, shrunk
+from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarged, eroded, resized, shifted, shrunk
 
 Picture = npt.NDArray[np.float32]
 
@@ -139,3 +139,28 @@ def test_values_do_not_depend_on_where_pictures_lie(make: Callable[[Tensor], Ten
 def test_a_gpu_gives_the_same(make: Callable[[Tensor], Tensor]) -> None:
     picture = torch.randn(151, 201, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(make(picture.cuda()).cpu(), make(picture), atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("path")
+@per_path
+@given(seeds, sides, sides, sides, sides)
+def test_resized_lies_between_what_is_around(seed: int, height: int, width: int, rows: int, columns: int) -> None:
+    picture, values = pictures(seed, height, width)
+    found = resized(picture, (rows, columns)).numpy()
+    assert found.shape == (rows, columns)
+    assert values.min() - 1e-5 <= found.min() <= found.max() <= values.max() + 1e-5
+    if (rows, columns) == (height, width):
+        np.testing.assert_array_equal(found, values)
+    elif (rows, columns) == (2 * height, 2 * width):
+        larger = reference_windows.enlarged(values, 4, (4 * height, 4 * width))
+        np.testing.assert_allclose(found, reference_windows.shrunk(larger, (2, 2)), atol=2e-5)
+
+
+@pytest.mark.usefixtures("path")
+def test_what_is_infinite_stays_so_where_it_is_resized() -> None:
+    picture = torch.ones(12, 12)
+    picture[3:6, 3:6] = torch.inf
+    found = resized(picture, (9, 10))
+    assert not found.isnan().any()
+    assert found[3, 3].isinf() and found[-1].isfinite().all()
+    assert found[found.isfinite()].unique().tolist() == [1.0]

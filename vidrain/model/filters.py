@@ -89,21 +89,18 @@ def enlarged(picture: Tensor, times: int, size: Window) -> Tensor:
 
 
 def resized(picture: Tensor, size: Window) -> Tensor:
-    """A float32 picture of `size` (rows, columns): means of what each pixel covers, or linear in between.
+    """A float32 picture of `size` (rows, columns): means of four points between its pixels, linear in between.
 
     Infinity stays, and takes in its neighbours. The picture itself where it has that size.
     """
     if tuple(picture.shape) == tuple(size):
         return picture
-    is_smaller = size[0] <= picture.shape[0]
+    rows, columns = (2 * side for side in size)
     if _lies_in_memory(picture):
-        way = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
-        found = _tensor(cv2.resize(_array(picture), size[::-1], interpolation=way))
-    elif is_smaller:
-        found = functional.adaptive_avg_pool2d(picture[None, None], size)[0, 0]
+        points = _tensor(cv2.resize(_array(picture), (columns, rows), interpolation=cv2.INTER_LINEAR))
     else:
-        found = functional.interpolate(picture[None, None], size, mode="bilinear")[0, 0]
-    return found.nan_to_num_(nan=torch.inf, posinf=torch.inf)  # nothing of infinity is no number
+        points = functional.interpolate(picture[None, None], (rows, columns), mode="bilinear")[0, 0]
+    return shrunk(points.nan_to_num_(nan=torch.inf, posinf=torch.inf), (2, 2))  # nothing of infinity is no number
 
 
 def contrast(picture: Tensor) -> Tensor:
