@@ -30,15 +30,16 @@ Samples = TypeVar("Samples", npt.NDArray[np.uint8], npt.NDArray[np.uint16], npt.
 
 FlowPreset = Literal["ultrafast", "quick", "fast", "fine", "medium"]
 
+# What else `quick`, `fast` and `fine` are stands in `_dis_of`.
 _PRESETS: dict[FlowPreset, int] = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    "quick": cv2.DISOPTICAL_FLOW_PRESET_FAST,  # and what `_dis_of` takes away
+    "quick": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "fine": cv2.DISOPTICAL_FLOW_PRESET_FAST,  # and what `_dis_of` adds
+    "fine": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-_QUICK_STEPS, _QUICK_REFINEMENTS = 8, 2  # of each search, where `fast` takes 16 and 5
-_FINE_STEPS = 8  # of each search, where `fast` takes 16: within 0.1 dB on three clips of rendered rain
+# Of each search; OpenCV's own are 16 and 5, in half as much time again. Within 0.1 dB on clips of rendered rain.
+_STEPS, _REFINEMENTS = 8, 2
 # DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
 _SMALLEST_FLOW_SIDE = 16
 # Below 32 it also ends the process where the other side is three times as long or more (96 to 4096; from 32 on none
@@ -54,10 +55,10 @@ _LUMA = (0.299, 0.587, 0.114)  # BT.601; the guide only has to look alike in all
 class AlignOptions:
     """How motion is measured.
 
-    preset: DIS preset; or `quick`: `fast` with half the care, and what lies two frames away and more is followed from
-        frame to frame, without a search of its own, in half the time; or `fine`: `fast` on a grid twice as close, in
-        three times the time. None: `fine` where a first pass has taken the rain off the pictures, which else leads it
-        astray, `quick` for a model that does not ask how far the flow can be trusted, and `fast` for all others.
+    preset: of DIS, `fast` with half the care; or `quick`: `fast`, and what lies two frames away and more is followed
+        from frame to frame, without a search of its own; or `fine`: `fast` on a grid twice as close, in three times the
+        time. None: `fine` where a first pass has taken the rain off the pictures, which else leads it astray, `quick`
+        for a model that does not ask how far the flow can be trusted, and `fast` for all others.
     scale: side of the guide picture over side of the frame.
     smallest_side, largest_side: the scale is raised (at most to 1) until the shorter side of the guide has this many
         pixels, and lowered until it has no more than that: what is filmed larger is not sharper by as much.
@@ -252,12 +253,12 @@ def flow_between(start: Guide, end: Guide) -> Flow:
 
 def _dis_of(preset: FlowPreset) -> cv2.DISOpticalFlow:
     dis = cv2.DISOpticalFlow.create(_PRESETS[preset])
-    if preset == "quick":
-        dis.setGradientDescentIterations(_QUICK_STEPS)
-        dis.setVariationalRefinementIterations(_QUICK_REFINEMENTS)
+    if preset in ("quick", "fast", "fine"):
+        dis.setGradientDescentIterations(_STEPS)
+    if preset in ("quick", "fast"):
+        dis.setVariationalRefinementIterations(_REFINEMENTS)
     if preset == "fine":
         dis.setFinestScale(1)
-        dis.setGradientDescentIterations(_FINE_STEPS)
     return dis
 
 

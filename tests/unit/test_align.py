@@ -229,8 +229,8 @@ def test_a_burnt_in_mark_is_not_moved_with_the_scene(opacity: float) -> None:
         return float(lost[:, 60:110, strokes.flatten()].mean())
 
     moved_along = loss(still_tolerance=-1, still_lead=255)
-    assert moved_along > 0.05
-    assert loss() < 0.6 * moved_along
+    assert moved_along > 0.03
+    assert loss() < 0.7 * moved_along
     assert loss() < 0.8 * loss(still_lead=255), "marks that let the scene through"
     assert loss() < 0.8 * loss(still_tolerance=-1), "marks that stay just as they are"
 

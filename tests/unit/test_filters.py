@@ -152,15 +152,16 @@ def test_resized_lies_between_what_is_around(seed: int, height: int, width: int,
     if (rows, columns) == (height, width):
         np.testing.assert_array_equal(found, values)
     elif (rows, columns) == (2 * height, 2 * width):
-        larger = reference_windows.enlarged(values, 4, (4 * height, 4 * width))
-        np.testing.assert_allclose(found, reference_windows.shrunk(larger, (2, 2)), atol=2e-5)
+        np.testing.assert_allclose(found, reference_windows.enlarged(values, 2, (rows, columns)), atol=2e-5)
 
 
 @pytest.mark.usefixtures("path")
 def test_what_is_infinite_stays_so_where_it_is_resized() -> None:
     picture = torch.ones(12, 12)
     picture[3:6, 3:6] = torch.inf
-    found = resized(picture, (9, 10))
-    assert not found.isnan().any()
-    assert found[3, 3].isinf() and found[-1].isfinite().all()
-    assert found[found.isfinite()].unique().tolist() == [1.0]
+    for size in ((9, 10), (24, 24)):
+        found = resized(picture, size)
+        assert not found.isnan().any()
+        assert 0.03 < float(found.isinf().float().mean()) < 0.1, "a sixteenth"
+        assert found[4 * size[0] // 12, 4 * size[1] // 12].isinf()
+        assert float(found[found.isfinite()].max()) <= 1

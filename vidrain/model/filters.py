@@ -89,18 +89,25 @@ def enlarged(picture: Tensor, times: int, size: Window) -> Tensor:
 
 
 def resized(picture: Tensor, size: Window) -> Tensor:
-    """A float32 picture of `size` (rows, columns): means of four points between its pixels, linear in between.
+    """A float32 picture of `size` (rows, columns): linear between its pixels, means of four points where it shrinks.
 
-    Infinity stays, and takes in its neighbours. The picture itself where it has that size.
+    What is nearest to infinity is infinite, and counts as 0 for what is not. The picture itself where it has that size.
     """
     if tuple(picture.shape) == tuple(size):
         return picture
-    rows, columns = (2 * side for side in size)
+    times = 1 if size[0] >= picture.shape[0] else 2
+    rows, columns = (times * side for side in size)
+    known = picture.isfinite()
+    finite = picture if bool(known.all()) else picture.nan_to_num(posinf=0)
     if _lies_in_memory(picture):
-        points = _tensor(cv2.resize(_array(picture), (columns, rows), interpolation=cv2.INTER_LINEAR))
+        points = _tensor(cv2.resize(_array(finite), (columns, rows), interpolation=cv2.INTER_LINEAR))
     else:
-        points = functional.interpolate(picture[None, None], (rows, columns), mode="bilinear")[0, 0]
-    return shrunk(points.nan_to_num_(nan=torch.inf, posinf=torch.inf), (2, 2))  # nothing of infinity is no number
+        points = functional.interpolate(finite[None, None], (rows, columns), mode="bilinear")[0, 0]
+    found = shrunk(points, (times, times))
+    if finite is not picture:
+        nearest = functional.interpolate(known[None, None].float(), size, mode="nearest")[0, 0]
+        found.masked_fill_(nearest == 0, torch.inf)
+    return found
 
 
 def contrast(picture: Tensor) -> Tensor:
