@@ -4,7 +4,8 @@ picture -> judge the step from the frame before -> window -> witnesses -> align 
 luma alone: a streak is as bright in all colours, and what of the colour goes with it follows (`chroma`). A decomposer
 of two passes has the pictures dried by its first one before they become witnesses. A frame's layers depend on what
 lies within `context_of` it alone, so a part of a video gives the same layers as the whole; a decomposer that keeps
-something for the length of a shot (`nlcl` with frozen statistics) is the exception.
+something for the length of a shot (`nlcl` with frozen statistics) is the exception. Frames of a dry stretch (`meter`)
+are left as they are; the first pass, which sees the film as it was filmed, decides that for those behind it.
 
     for layers in decompose(video.frames(), video.info, Baseline(BaselineOptions())):
         layers.background, layers.rain
@@ -19,12 +20,13 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
+from vidrain.align import Aligner, AlignOptions, Guide, Picture, Way, aligned_along, fetched_along, guide_of
 from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.layers import subtract
+from vidrain.meter import MEMORY, Meter, MeterOptions
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
@@ -44,12 +46,14 @@ class DecomposeOptions:
     align: AlignOptions = field(default_factory=AlignOptions)
     shots: ShotOptions = field(default_factory=ShotOptions)
     device: str = "cpu"
+    meter: MeterOptions = field(default_factory=MeterOptions)
 
 
 class Judged(NamedTuple, Generic[Source]):
     """A picture among others: as it was observed and as it bears witness, and what lies before it.
 
-    source: what it was made of. step: what lies between it and the picture before; shot: cuts up to here.
+    source: what it was made of. step: what lies between it and the picture before; shot: cuts up to here. is_dry:
+    whether a pass before saw that it does not rain.
     """
 
     source: Source
@@ -57,14 +61,16 @@ class Judged(NamedTuple, Generic[Source]):
     witness: Picture
     step: Step
     shot: int
+    is_dry: bool = False
 
 
 class Followed(NamedTuple, Generic[Source]):
-    """A picture and its nearest different ones on each side, with the ways to them."""
+    """A picture and its nearest different ones on each side, with the ways to them. is_dry: nothing is to be taken."""
 
     center: Judged[Source]
     witnesses: list[Judged[Source]]
     ways: list[Way]
+    is_dry: bool = False
 
 
 class Taken(NamedTuple):
@@ -94,10 +100,15 @@ def aligner_after(first: Decomposer | None, options: AlignOptions) -> Aligner:
     return Aligner(replace(options, preset="fine") if is_dried else options)
 
 
-def context_of(decomposer: Decomposer) -> int:
-    """Frames of context on each side for `decomposer` and the passes before it."""
+def reach_through(decomposer: Decomposer) -> int:
+    """Frames on each side that `decomposer` and the passes before it look at."""
     before = decomposer.first
-    return reach_of(decomposer.radius) + (0 if before is None else context_of(before))
+    return reach_of(decomposer.radius) + (0 if before is None else reach_through(before))
+
+
+def context_of(decomposer: Decomposer) -> int:
+    """Frames of context on each side: what is looked at, of a frame and of those before it that say if it rains."""
+    return reach_through(decomposer) + (MEMORY if decomposer.radius else 0)
 
 
 def decompose(
@@ -131,17 +142,25 @@ def witnessed(
 
 
 def followed(
-    seen: Iterable[Judged[Frame]],
+    seen: Iterable[Judged[Source]],
     decomposer: Decomposer,
     options: DecomposeOptions,
     wanted: Container[int] | None = None,
-) -> Iterator[Followed[Frame]]:
-    """The wanted ones with their witnesses, and how these have moved."""
-    aligner = aligner_after(decomposer.first, options.align)
+) -> Iterator[Followed[Source]]:
+    """The wanted ones with their witnesses, how these have moved, and whether it rains; those known to be dry alone."""
+    aligner, meter = aligner_after(decomposer.first, options.align), Meter(options.meter)
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
-        if wanted is None or window.center.source.index in wanted:
-            with _enough_memory(window.center.picture.pixels.shape):
+        center = window.center
+        later = range(MEMORY + 1 if decomposer.first is None and options.meter.dry is not None else 1)
+        if wanted is not None and not any(center.picture.index + step in wanted for step in later):
+            continue
+        found = Followed(center, [], [], is_dry=True)
+        if not center.is_dry:
+            with _enough_memory(center.picture.pixels.shape):
                 found = follow(window, decomposer, aligner)
+                if decomposer.first is None:
+                    found = found._replace(is_dry=meter.is_dry(center.picture.index, center.shot, guides_along(found)))
+        if wanted is None or center.picture.index in wanted:
             yield found
 
 
@@ -150,6 +169,9 @@ def parted(
 ) -> Iterator[Layers]:
     """Their layers."""
     for item in seen:
+        if item.is_dry:
+            yield Layers(item.center.source, item.center.source.planes, is_dry=True)
+            continue
         # Not around the yield: they would hold for the consumer's code too.
         with torch.inference_mode(), _enough_memory(item.center.picture.pixels.shape):
             layers = layers_of(item, taken_from(aligned_of(item), decomposer, options.device), info, decomposer.sees)
@@ -181,10 +203,12 @@ def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeO
     """
     if first.first is not None:
         seen = dried(seen, first.first, options)
-    aligner = aligner_after(first.first, options.align)
-    for window in sliding_windows(seen, reach_of(first.radius)):
-        with _enough_memory(window.center.picture.pixels.shape):
-            left = dry(window, first, aligner, options)
+    for item in followed(seen, first, options):
+        if item.is_dry:
+            yield item.center._replace(is_dry=True)
+            continue
+        with _enough_memory(item.center.picture.pixels.shape):
+            left = left_by(item, first, options)
         yield left
 
 
@@ -192,12 +216,17 @@ def dry(
     window: Window[Judged[Source]], first: Decomposer, aligner: Aligner, options: DecomposeOptions
 ) -> Judged[Source]:
     """The centre of a window, to bear witness as `first` leaves it; as it was where that fails."""
-    picture = window.center.picture
+    return left_by(follow(window, first, aligner), first, options)
+
+
+def left_by(seen: Followed[Source], first: Decomposer, options: DecomposeOptions) -> Judged[Source]:
+    """The same, of a picture that is followed already."""
+    picture = seen.center.picture
     with torch.inference_mode():
-        taken = taken_from(aligned_of(follow(window, first, aligner)), first, options.device)
+        taken = taken_from(aligned_of(seen), first, options.device)
         pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
-    return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
+    return seen.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
 
 
 def pictures_of(
@@ -224,6 +253,12 @@ def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Alig
     center, witnesses = window.center, [window.items[place] for place in chosen]
     ways = aligner.ways(center.picture, [each.witness for each in witnesses], wants_error=decomposer.wants_error)
     return Followed(center, witnesses, ways)
+
+
+def guides_along(seen: Followed[Source]) -> list[Guide]:
+    """The guide of a picture, and those of its witnesses brought onto it. [h, w] each"""
+    along = zip(seen.witnesses, seen.ways, strict=True)
+    return [seen.center.picture.guide, *(fetched_along(each.witness.guide, way.flow) for each, way in along)]
 
 
 def aligned_of(seen: Followed[Source]) -> Aligned:

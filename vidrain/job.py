@@ -17,6 +17,7 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.foreseen import left_out, notices_for
 from vidrain.layer_videos import Picked, background, padded, rain_archive, rain_preview
+from vidrain.meter import MeterOptions
 from vidrain.model.gate import CONFIGS
 from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import refuse_clashes
@@ -72,6 +73,7 @@ class CleanOptions:
     nlcl: NlclOptions = field(default_factory=NlclOptions)
     align: AlignOptions = field(default_factory=AlignOptions)
     shots: ShotOptions = field(default_factory=ShotOptions)
+    meter: MeterOptions = field(default_factory=MeterOptions)
     adapt: AdaptOptions = field(default_factory=AdaptOptions)
 
 
@@ -210,7 +212,7 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
         video=video,
         model=model,
         made_by=line,
-        decompose=DecomposeOptions(options.align, options.shots, device_of(options.device)),
+        decompose=DecomposeOptions(options.align, options.shots, device_of(options.device), options.meter),
         clean=clean,
         others=others,
         compare=options.compare,

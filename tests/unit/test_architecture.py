@@ -37,7 +37,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "missing",
             ),
             *("conceal", "watchdog", "provenance", "identity", "device", "video"),
-            *("tables", "amount", "streak_shapes", "charts"),
+            *("tables", "amount", "streak_shapes", "meter", "charts"),
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
@@ -90,7 +90,7 @@ DOORS = {
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {
-        *("align.py", "shots.py", "streak_shapes.py", "model/filters.py"),
+        *("align.py", "shots.py", "streak_shapes.py", "meter.py", "model/filters.py"),
         *("export/png_store.py", "viewer/thumbnail.py"),
     },
     "omegaconf": {"config.py"},
