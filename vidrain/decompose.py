@@ -26,7 +26,7 @@ from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.layers import subtract
-from vidrain.meter import MEMORY, Meter, MeterOptions
+from vidrain.meter import MEMORY, SIDE, Meter, MeterOptions
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
@@ -256,9 +256,12 @@ def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Alig
 
 
 def guides_along(seen: Followed[Source]) -> list[Guide]:
-    """The guide of a picture, and those of its witnesses brought onto it. [h, w] each"""
-    along = zip(seen.witnesses, seen.ways, strict=True)
-    return [seen.center.picture.guide, *(fetched_along(each.witness.guide, way.flow) for each, way in along)]
+    """The guide of a picture, and those of its nearest witnesses, `SIDE` on each side, brought onto it. [h, w] each"""
+    center = seen.center.picture
+    along = list(zip(seen.witnesses, seen.ways, strict=True))
+    earlier = [pair for pair in along if pair[0].witness.index < center.index][:SIDE]
+    later = [pair for pair in along if pair[0].witness.index > center.index][:SIDE]
+    return [center.guide, *(fetched_along(each.witness.guide, way.flow) for each, way in (*earlier, *later))]
 
 
 def aligned_of(seen: Followed[Source]) -> Aligned:
