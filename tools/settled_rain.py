@@ -30,11 +30,11 @@ from vidrain.decompose import (
     DecomposeOptions,
     aligned_of,
     aligner_after,
+    context_of,
     dried,
     follow,
     judged,
     reach_of,
-    reach_through,
     taken_from,
 )
 from vidrain.errors import InputError, UsageError
@@ -75,7 +75,7 @@ def shares_of(observed: Tensor, rain: Tensor, truth: Truth) -> Shares:
 
 def taken_at(clip: Footage, place: int, decomposer: Decomposer, options: DecomposeOptions) -> Tensor:
     """The rain that a model takes from the frame at `place`, at the size that gates look at. [1, H, W]"""
-    context = reach_through(decomposer)
+    context = context_of(decomposer)
     indices = range(max(place - context, 0), min(place + context + 1, len(clip)))
     read = zip(indices, map(at_size, clip.read(list(indices))), strict=True)
     pictures = [(index, Picture(index, luma, guide_of(luma, options.align))) for index, luma in read]

@@ -3,9 +3,10 @@
 picture -> judge the step from the frame before -> window -> witnesses -> align -> decompose -> quantise. Most see the
 luma alone: a streak is as bright in all colours, and what of the colour goes with it follows (`chroma`). A decomposer
 of two passes has the pictures dried by its first one before they become witnesses. A frame's layers depend on what
-lies within `context_of` it alone, so a part of a video gives the same layers as the whole; a decomposer that keeps
-something for the length of a shot (`nlcl` with frozen statistics) is the exception. Frames of a dry stretch (`meter`)
-are left as they are; the first pass, which sees the film as it was filmed, decides that for those behind it.
+lies within `context_of` it, and `memory_of` before that, so a part of a video gives the same layers as the whole; a
+decomposer that keeps something for the length of a shot (`nlcl` with frozen statistics) is the exception. Frames of
+dry stretches and what is burnt in are left as they are (`sparing`); the first pass, which sees the film as it was
+filmed, tells them for those behind it.
 
     for layers in decompose(video.frames(), video.info, Baseline(BaselineOptions())):
         layers.background, layers.rain
@@ -20,14 +21,16 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, Guide, Picture, Way, aligned_along, fetched_along, guide_of
+from vidrain.align import Aligner, AlignOptions, Guide, Picture, Way, aligned_along, guide_of
 from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.layers import subtract
-from vidrain.meter import MEMORY, SIDE, Meter, MeterOptions
+from vidrain.marks import MarkOptions
+from vidrain.meter import MeterOptions
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
+from vidrain.sparing import AHEAD, MEMORY, RECENT, Told, spared
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_luma, to_rgb, upright
@@ -47,13 +50,14 @@ class DecomposeOptions:
     shots: ShotOptions = field(default_factory=ShotOptions)
     device: str = "cpu"
     meter: MeterOptions = field(default_factory=MeterOptions)
+    marks: MarkOptions = field(default_factory=MarkOptions)
 
 
 class Judged(NamedTuple, Generic[Source]):
     """A picture among others: as it was observed and as it bears witness, and what lies before it.
 
     source: what it was made of. step: what lies between it and the picture before; shot: cuts up to here. is_dry:
-    whether a pass before saw that it does not rain.
+    whether a pass before saw that it does not rain; marks: where it saw what was burnt in (as in `Followed`).
     """
 
     source: Source
@@ -62,15 +66,20 @@ class Judged(NamedTuple, Generic[Source]):
     step: Step
     shot: int
     is_dry: bool = False
+    marks: Guide | None = None
 
 
 class Followed(NamedTuple, Generic[Source]):
-    """A picture and its nearest different ones on each side, with the ways to them. is_dry: nothing is to be taken."""
+    """A picture and its nearest different ones on each side, with the ways to them.
+
+    is_dry: nothing is to be taken; marks: nothing where this [h, w] is not 0, of any size.
+    """
 
     center: Judged[Source]
     witnesses: list[Judged[Source]]
     ways: list[Way]
     is_dry: bool = False
+    marks: Guide | None = None
 
 
 class Taken(NamedTuple):
@@ -100,15 +109,15 @@ def aligner_after(first: Decomposer | None, options: AlignOptions) -> Aligner:
     return Aligner(replace(options, preset="fine") if is_dried else options)
 
 
-def reach_through(decomposer: Decomposer) -> int:
-    """Frames on each side that `decomposer` and the passes before it look at."""
-    before = decomposer.first
-    return reach_of(decomposer.radius) + (0 if before is None else reach_through(before))
-
-
 def context_of(decomposer: Decomposer) -> int:
-    """Frames of context on each side: what is looked at, of a frame and of those before it that say if it rains."""
-    return reach_through(decomposer) + (MEMORY if decomposer.radius else 0)
+    """Frames of context on each side for `decomposer` and the passes before it."""
+    before = decomposer.first
+    return reach_of(decomposer.radius) + (0 if before is None else context_of(before))
+
+
+def memory_of(decomposer: Decomposer) -> int:
+    """Frames of context before those, by which it is told whether it rains, and what is burnt in."""
+    return MEMORY if decomposer.radius else 0
 
 
 def decompose(
@@ -148,18 +157,23 @@ def followed(
     wanted: Container[int] | None = None,
 ) -> Iterator[Followed[Source]]:
     """The wanted ones with their witnesses, how these have moved, and whether it rains; those known to be dry alone."""
-    aligner, meter = aligner_after(decomposer.first, options.align), Meter(options.meter)
+    aligner, told = aligner_after(decomposer.first, options.align), Told(options.meter, options.marks)
+    is_first = decomposer.first is None
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
         center = window.center
-        later = range(MEMORY + 1 if decomposer.first is None and options.meter.dry is not None else 1)
+        if is_first:
+            for item in window.items[window.position : window.position + AHEAD + 1]:
+                told.see(item.picture, item.shot)
+        later = range(RECENT + 1 if is_first else 1)
         if wanted is not None and not any(center.picture.index + step in wanted for step in later):
             continue
         found = Followed(center, [], [], is_dry=True)
         if not center.is_dry:
             with _enough_memory(center.picture.pixels.shape):
-                found = follow(window, decomposer, aligner)
-                if decomposer.first is None:
-                    found = found._replace(is_dry=meter.is_dry(center.picture.index, center.shot, guides_along(found)))
+                found = follow(window, decomposer, aligner)._replace(marks=center.marks)
+                if is_first:
+                    pictures = [each.picture for each in found.witnesses]
+                    found = found._replace(**told.of(center.picture, center.shot, pictures, found.ways)._asdict())
         if wanted is None or center.picture.index in wanted:
             yield found
 
@@ -174,7 +188,8 @@ def parted(
             continue
         # Not around the yield: they would hold for the consumer's code too.
         with torch.inference_mode(), _enough_memory(item.center.picture.pixels.shape):
-            layers = layers_of(item, taken_from(aligned_of(item), decomposer, options.device), info, decomposer.sees)
+            taken = taken_from(aligned_of(item), decomposer, options.device, item.marks)
+            layers = layers_of(item, taken, info, decomposer.sees)
         yield layers
 
 
@@ -223,10 +238,11 @@ def left_by(seen: Followed[Source], first: Decomposer, options: DecomposeOptions
     """The same, of a picture that is followed already."""
     picture = seen.center.picture
     with torch.inference_mode():
-        taken = taken_from(aligned_of(seen), first, options.device)
+        taken = taken_from(aligned_of(seen), first, options.device, seen.marks)
         pixels = (picture.pixels - taken.rain).contiguous() if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
-    return seen.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
+    witness = Picture(picture.index, pixels, guide)
+    return seen.center._replace(picture=replace(picture, guide=guide), witness=witness, marks=seen.marks)
 
 
 def pictures_of(
@@ -255,26 +271,17 @@ def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Alig
     return Followed(center, witnesses, ways)
 
 
-def guides_along(seen: Followed[Source]) -> list[Guide]:
-    """The guide of a picture, and those of its nearest witnesses, `SIDE` on each side, brought onto it. [h, w] each"""
-    center = seen.center.picture
-    along = list(zip(seen.witnesses, seen.ways, strict=True))
-    earlier = [pair for pair in along if pair[0].witness.index < center.index][:SIDE]
-    later = [pair for pair in along if pair[0].witness.index > center.index][:SIDE]
-    return [center.guide, *(fetched_along(each.witness.guide, way.flow) for each, way in (*earlier, *later))]
-
-
 def aligned_of(seen: Followed[Source]) -> Aligned:
     """A picture with its witnesses warped onto it."""
     aligned = aligned_along(seen.ways, seen.center.picture, [each.witness for each in seen.witnesses])
     return replace(aligned, shot=seen.center.shot)
 
 
-def taken_from(aligned: Aligned, decomposer: Decomposer, device: str) -> Taken:
-    """What `decomposer` takes from a picture, seen among its witnesses."""
+def taken_from(aligned: Aligned, decomposer: Decomposer, device: str, marks: Guide | None = None) -> Taken:
+    """What `decomposer` takes from a picture, seen among its witnesses, but where `marks` are (`Followed`)."""
     with _enough_memory(aligned.observed.shape, device):
         rain = decomposer(_on(torch.device(device), aligned)).cpu()
-    return Taken(_checked(rain, aligned), aligned)
+    return Taken(spared(_checked(rain, aligned), marks), aligned)
 
 
 def tolerated(layers: Iterable[Layers], total: int, untouched: list[int]) -> Iterator[Layers]:

@@ -12,10 +12,10 @@ from tests.unit.test_decompose import SAMPLES, decoded, opened, same, same_plane
 from vidrain import clean
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.config import load_methods
-from vidrain.decompose import DecomposeOptions, context_of, decompose
+from vidrain.decompose import DecomposeOptions, context_of, decompose, memory_of
 from vidrain.events import Event, FileDone
 from vidrain.job import CleanOptions
-from vidrain.meter import MEMORY, MeterOptions
+from vidrain.meter import MeterOptions
 from vidrain.types import Decomposer, Frame, Layers, VideoInfo
 from vidrain.video.decode import open_video
 
@@ -75,8 +75,8 @@ def test_so_it_is_with_every_kind_of_model(name: str) -> None:
 def test_a_part_is_left_alone_as_the_whole_is(name: str, wanted: range) -> None:
     info, frames = half_dry()
     decomposer = model(name)
-    reach = context_of(decomposer)
-    context = frames[max(wanted.start - reach, 0) : wanted.stop + reach]
+    reach, memory = context_of(decomposer), memory_of(decomposer)
+    context = frames[max(wanted.start - reach - memory, 0) : wanted.stop + reach]
     found = list(decompose(context, info, decomposer, wanted=wanted))
     due = run(name)[wanted.start : wanted.stop]
     assert same(found, due)
@@ -86,7 +86,7 @@ def test_a_part_is_left_alone_as_the_whole_is(name: str, wanted: range) -> None:
 def test_the_frames_before_count() -> None:
     """Else the test above would prove nothing."""
     info, frames = half_dry()
-    wanted, reach = range(12, 14), context_of(model("baseline")) - MEMORY
+    wanted, reach = range(12, 14), context_of(model("baseline"))
     found = list(decompose(frames[12 - reach : 14 + reach], info, model("baseline"), wanted=wanted))
     assert not same(found, run("baseline")[12:14])
 

@@ -21,7 +21,20 @@ from vidrain.types import Decomposer, Planes, VideoInfo
 from vidrain.weights import load_decomposer, weights_of
 
 INPUT, RESULTS = "input", "results"
-_MEANT = {"preset", "model", "weights", "device", "baseline", "nlcl", "align", "shots", "meter", "adapt", "stall_s"}
+_MEANT = {
+    "preset",
+    "model",
+    "weights",
+    "device",
+    "baseline",
+    "nlcl",
+    "align",
+    "shots",
+    "meter",
+    "marks",
+    "adapt",
+    "stall_s",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +93,7 @@ def backgrounds(method: Method, decomposer: Decomposer | None, found: Found, wan
     if method.options is None or decomposer is None:
         return Backgrounds(source.info, ((frame.index, frame.planes) for frame in source.chosen(wanted)))
     options = method.options
-    how = DecomposeOptions(options.align, options.shots, device_of(options.device), options.meter)
+    how = DecomposeOptions(options.align, options.shots, device_of(options.device), options.meter, options.marks)
     layers = decompose(source.frames(), source.info, decomposer, options=how, wanted=wanted)
     return Backgrounds(source.info, ((item.frame.index, item.background) for item in layers))
 

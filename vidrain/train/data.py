@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, Judged, aligner_after, dry, judged, reach_of, reach_through
+from vidrain.decompose import DecomposeOptions, Judged, aligner_after, context_of, dry, judged, reach_of
 from vidrain.errors import InputError, UsageError
 from vidrain.model.filters import shrunk
 from vidrain.model.streaks import shrink_of
@@ -258,7 +258,7 @@ class Windows:
         around = range(place % stride, length, stride)  # the frames of this stride through the place
         position = (place - around.start) // stride
         before, options = self._first, DecomposeOptions()
-        context = reach_of(radius) + (0 if before is None else reach_through(before))
+        context = reach_of(radius) + (0 if before is None else context_of(before))
         first, last = max(position - context, 0), position + context
         indices = list(around[first : last + 1])
         read = zip(indices, map(at_size, clip.read(indices)), strict=True)
