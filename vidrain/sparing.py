@@ -41,7 +41,7 @@ class Told:
 
     def of(self, picture: Picture, shot: int, witnesses: Sequence[Picture], ways: Sequence[Way]) -> Verdict:
         """A frame that was seen. witnesses: nearest first on each side, as they were filmed; ways: to them."""
-        is_dry = self._meter.is_dry(picture.index, shot, _along(picture, witnesses, ways))
+        is_dry = self._meter.is_dry(picture.index, shot, guides_along(picture, witnesses, ways))
         if not ways:
             return Verdict(is_dry)
         apart, way = max(
@@ -60,7 +60,7 @@ def spared(rain: Tensor, burnt_in: Guide | None) -> Tensor:
     return rain.masked_fill(whole > 0, 0)
 
 
-def _along(center: Picture, witnesses: Sequence[Picture], ways: Sequence[Way]) -> list[Guide]:
+def guides_along(center: Picture, witnesses: Sequence[Picture], ways: Sequence[Way]) -> list[Guide]:
     """The guide of a picture, and those of its nearest witnesses, `SIDE` on each side, brought onto it. [h, w] each"""
     along = list(zip(witnesses, ways, strict=True))
     earlier = [pair for pair in along if pair[0].index < center.index][: meter.SIDE]
