@@ -79,6 +79,8 @@ class Marks:
         """Keep the edges of a frame, once."""
         if self.options.moved is not None and index not in self._steps:
             self._steps[index], self._shots[index] = steps_of(guide), shot
+            for kept in (self._steps, self._shots):  # where no frame counts for long
+                kept.pop(index - AHEAD - MEMORY - 1, None)
 
     def around(self, index: int, flow: Flow, frames: int) -> Guide | None:
         """Where marks are in a frame that was seen: 1, else 0; None where there are none. [h, w]
@@ -107,7 +109,8 @@ class Marks:
         shot = self._shots[index]
         kept = {other for other, its in self._shots.items() if its == shot and other >= index - MEMORY}
         later = {other for other in self._shots if other > index}
-        self._steps = {other: steps for other, steps in self._steps.items() if other in kept or other in later}
+        asked = {other for other in kept if other % _EVERY == 0 or other >= index - 1} | later
+        self._steps = {other: steps for other, steps in self._steps.items() if other in asked}
         self._shots = {other: its for other, its in self._shots.items() if other in self._steps}
         self._speeds = {
             other: speeds for other, speeds in self._speeds.items() if other in kept and other >= index - _SPEEDS
