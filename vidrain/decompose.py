@@ -3,8 +3,10 @@
 picture -> judge the step from the frame before -> window -> witnesses -> align -> decompose -> quantise. Most see the
 luma alone: a streak is as bright in all colours, and what of the colour goes with it follows (`chroma`). A decomposer
 of two passes has the pictures dried by its first one before they become witnesses. A frame's layers depend on what
-lies within `context_of` it alone, so a part of a video gives the same layers as the whole; a decomposer that keeps
-something for the length of a shot (`nlcl` with frozen statistics) is the exception.
+lies within `context_of` it, and `memory_of` before that, so a part of a video gives the same layers as the whole; a
+decomposer that keeps something for the length of a shot (`nlcl` with frozen statistics) is the exception. Frames of
+dry stretches and what is burnt in are left as they are (`sparing`); the first pass, which sees the film as it was
+filmed, tells them for those behind it.
 
     for layers in decompose(video.frames(), video.info, Baseline(BaselineOptions())):
         layers.background, layers.rain
@@ -19,14 +21,17 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, FlowPreset, Picture, Way, aligned_along, guide_of
+from vidrain.align import Aligner, AlignOptions, FlowPreset, Guide, Picture, Way, aligned_along, guide_of
 from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.fixed import fixed, floats
 from vidrain.layers import subtract
+from vidrain.marks import MarkOptions
+from vidrain.meter import MeterOptions
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
+from vidrain.sparing import AHEAD, MEMORY, RECENT, Told, spared
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_fixed, to_rgb, upright
@@ -45,12 +50,15 @@ class DecomposeOptions:
     align: AlignOptions = field(default_factory=AlignOptions)
     shots: ShotOptions = field(default_factory=ShotOptions)
     device: str = "cpu"
+    meter: MeterOptions = field(default_factory=MeterOptions)
+    marks: MarkOptions = field(default_factory=MarkOptions)
 
 
 class Judged(NamedTuple, Generic[Source]):
     """A picture among others: as it was observed and as it bears witness, and what lies before it.
 
-    source: what it was made of. step: what lies between it and the picture before; shot: cuts up to here.
+    source: what it was made of. step: what lies between it and the picture before; shot: cuts up to here. is_dry:
+    whether a pass before saw that it does not rain; marks: where it saw what was burnt in (as in `Followed`).
     """
 
     source: Source
@@ -58,14 +66,21 @@ class Judged(NamedTuple, Generic[Source]):
     witness: Picture
     step: Step
     shot: int
+    is_dry: bool = False
+    marks: Guide | None = None
 
 
 class Followed(NamedTuple, Generic[Source]):
-    """A picture and its nearest different ones on each side, with the ways to them."""
+    """A picture and its nearest different ones on each side, with the ways to them.
+
+    is_dry: nothing is to be taken; marks: nothing where this [h, w] is not 0, of any size.
+    """
 
     center: Judged[Source]
     witnesses: list[Judged[Source]]
     ways: list[Way]
+    is_dry: bool = False
+    marks: Guide | None = None
 
 
 class Taken(NamedTuple):
@@ -107,6 +122,11 @@ def context_of(decomposer: Decomposer) -> int:
     return reach_of(decomposer.radius) + (0 if before is None else context_of(before))
 
 
+def memory_of(decomposer: Decomposer) -> int:
+    """Frames of context before those, by which it is told whether it rains, and what is burnt in."""
+    return MEMORY if decomposer.radius else 0
+
+
 def decompose(
     frames: Iterable[Frame],
     info: VideoInfo,
@@ -138,17 +158,30 @@ def witnessed(
 
 
 def followed(
-    seen: Iterable[Judged[Frame]],
+    seen: Iterable[Judged[Source]],
     decomposer: Decomposer,
     options: DecomposeOptions,
     wanted: Container[int] | None = None,
-) -> Iterator[Followed[Frame]]:
-    """The wanted ones with their witnesses, and how these have moved."""
-    aligner = aligner_for(decomposer, options.align)
+) -> Iterator[Followed[Source]]:
+    """The wanted ones with their witnesses, how these have moved, and whether it rains; those known to be dry alone."""
+    aligner, told = aligner_for(decomposer, options.align), Told(options.meter, options.marks)
+    is_first = decomposer.first is None
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
-        if wanted is None or window.center.source.index in wanted:
-            with _enough_memory(window.center.picture.pixels.shape):
-                found = follow(window, decomposer, aligner)
+        center = window.center
+        if is_first:
+            for item in window.items[window.position : window.position + AHEAD + 1]:
+                told.see(item.picture, item.shot)
+        later = range(RECENT + 1 if is_first else 1)
+        if wanted is not None and not any(center.picture.index + step in wanted for step in later):
+            continue
+        found = Followed(center, [], [], is_dry=True)
+        if not center.is_dry:
+            with _enough_memory(center.picture.pixels.shape):
+                found = follow(window, decomposer, aligner)._replace(marks=center.marks)
+                if is_first:
+                    pictures = [each.picture for each in found.witnesses]
+                    found = found._replace(**told.of(center.picture, center.shot, pictures, found.ways)._asdict())
+        if wanted is None or center.picture.index in wanted:
             yield found
 
 
@@ -157,9 +190,13 @@ def parted(
 ) -> Iterator[Layers]:
     """Their layers."""
     for item in seen:
+        if item.is_dry:
+            yield Layers(item.center.source, item.center.source.planes, is_dry=True)
+            continue
         # Not around the yield: they would hold for the consumer's code too.
         with torch.inference_mode(), _enough_memory(item.center.picture.pixels.shape):
-            layers = layers_of(item, taken_from(aligned_of(item), decomposer, options.device), info, decomposer.sees)
+            taken = taken_from(aligned_of(item), decomposer, options.device, item.marks)
+            layers = layers_of(item, taken, info, decomposer.sees)
         yield layers
 
 
@@ -188,10 +225,12 @@ def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeO
     """
     if first.first is not None:
         seen = dried(seen, first.first, options)
-    aligner = aligner_for(first, options.align)
-    for window in sliding_windows(seen, reach_of(first.radius)):
-        with _enough_memory(window.center.picture.pixels.shape):
-            left = dry(window, first, aligner, options)
+    for item in followed(seen, first, options):
+        if item.is_dry:
+            yield item.center._replace(is_dry=True)
+            continue
+        with _enough_memory(item.center.picture.pixels.shape):
+            left = left_by(item, first, options)
         yield left
 
 
@@ -199,12 +238,18 @@ def dry(
     window: Window[Judged[Source]], first: Decomposer, aligner: Aligner, options: DecomposeOptions
 ) -> Judged[Source]:
     """The centre of a window, to bear witness as `first` leaves it; as it was where that fails."""
-    picture = window.center.picture
+    return left_by(follow(window, first, aligner), first, options)
+
+
+def left_by(seen: Followed[Source], first: Decomposer, options: DecomposeOptions) -> Judged[Source]:
+    """The same, of a picture that is followed already."""
+    picture = seen.center.picture
     with torch.inference_mode():
-        taken = taken_from(aligned_of(follow(window, first, aligner)), first, options.device)
+        taken = taken_from(aligned_of(seen), first, options.device, seen.marks)
         pixels = fixed(floats(picture.pixels) - taken.rain) if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
-    return window.center._replace(picture=replace(picture, guide=guide), witness=Picture(picture.index, pixels, guide))
+    witness = Picture(picture.index, pixels, guide)
+    return seen.center._replace(picture=replace(picture, guide=guide), witness=witness, marks=seen.marks)
 
 
 def pictures_of(
@@ -239,11 +284,11 @@ def aligned_of(seen: Followed[Source]) -> Aligned:
     return replace(aligned, shot=seen.center.shot)
 
 
-def taken_from(aligned: Aligned, decomposer: Decomposer, device: str) -> Taken:
-    """What `decomposer` takes from a picture, seen among its witnesses."""
+def taken_from(aligned: Aligned, decomposer: Decomposer, device: str, marks: Guide | None = None) -> Taken:
+    """What `decomposer` takes from a picture, seen among its witnesses, but where `marks` are (`Followed`)."""
     with _enough_memory(aligned.observed.shape, device):
         rain = decomposer(_on(torch.device(device), aligned)).cpu()
-    return Taken(_checked(rain, aligned), aligned)
+    return Taken(spared(_checked(rain, aligned), marks), aligned)
 
 
 def tolerated(layers: Iterable[Layers], total: int, untouched: list[int]) -> Iterator[Layers]:

@@ -69,6 +69,7 @@ class FileDone:
     pts_equal: bool
     streams: list[str]
     seconds: float
+    frames_dry: int = 0  # left as they are, because it does not rain in them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,8 @@ from vidrain.errors import InputError, UsageError
 from vidrain.events import Notice
 from vidrain.foreseen import left_out, notices_for
 from vidrain.layer_videos import Picked, background, padded, rain_archive, rain_preview
+from vidrain.marks import MarkOptions
+from vidrain.meter import MeterOptions
 from vidrain.model.gate import CONFIGS, GateOptions
 from vidrain.model.nlcl import NlclOptions
 from vidrain.outputs import refuse_clashes
@@ -73,6 +75,8 @@ class CleanOptions:
     nlcl: NlclOptions = field(default_factory=NlclOptions)
     align: AlignOptions = field(default_factory=AlignOptions)
     shots: ShotOptions = field(default_factory=ShotOptions)
+    meter: MeterOptions = field(default_factory=MeterOptions)
+    marks: MarkOptions = field(default_factory=MarkOptions)
     adapt: AdaptOptions = field(default_factory=AdaptOptions)
 
     @property
@@ -216,7 +220,9 @@ def plan_into(target: Path, video: Video, options: CleanOptions, adapted: str | 
         video=video,
         model=model,
         made_by=line,
-        decompose=DecomposeOptions(options.align, options.shots, device_of(options.device)),
+        decompose=DecomposeOptions(
+            options.align, options.shots, device_of(options.device), options.meter, options.marks
+        ),
         clean=clean,
         others=others,
         compare=options.compare,

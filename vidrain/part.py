@@ -70,7 +70,9 @@ class Part:
     def separated(self, wanted: range | None = None) -> AbstractContextManager[Iterator[Layers]]:
         """Layers of the part, or of the frames `wanted` of it. Raises ModelError, InputError."""
         kept = self.kept if wanted is None else wanted
-        how = DecomposeOptions(self.options.align, self.options.shots, self.device)
+        how = DecomposeOptions(
+            self.options.align, self.options.shots, self.device, self.options.meter, self.options.marks
+        )
         return separated(self.video, kept, self.decomposer, options=how, watchdog=self.watchdog)
 
     def missing(self, then: str = "nothing was kept, try again") -> Missing:

@@ -356,4 +356,6 @@ def summary(done: events.FileDone) -> str:
     word = "OK" if done.status == "ok" else "PARTIAL"
     rate = done.frames_out / max(done.seconds, 1e-9)
     frames = f"{done.frames_out}/{done.frames_in} frames"
+    if done.frames_dry:
+        frames += f" ({done.frames_dry} dry, left as they are)"
     return f"{word} {next(iter(done.outputs.values()))}  {frames}, {times}, {streams}, {rate:.1f} frames/s"

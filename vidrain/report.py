@@ -27,7 +27,7 @@ class CleanReport:
 
     videos: which of its videos were cleaned; frames are those of all of them. frames_repeated: frames that could not be
     decoded, and for which the clean frame before stands in. repeated, dropped: frames, for a constant rate that was
-    asked for.
+    asked for. frames_dry: those that went out as they came in, because it does not rain.
     rain: how much it rains, mean over the frames that went out of the first video of these, as `vidrain.amount` has it;
     rain_over_time: the same of stretches of them, 40 at most.
     missing: (start, end) seconds from the first frame of what could not be decoded or is not in the file; status is
@@ -64,18 +64,20 @@ class CleanReport:
     seconds: float
     fps: float
     peak_memory_mib: float
+    frames_dry: int = 0
 
 
 @dataclass
 class Tally:
     """Counted while a video is cleaned. untouched: frames that the model failed on; repeated: in place of lost ones.
 
-    rain: amount of every frame that goes out.
+    rain: amount of every frame that goes out; dry: how many of these were left as they are, because it does not rain.
     """
 
     untouched: list[int] = field(default_factory=list)
     repeated: Concealed = field(default_factory=Concealed)
     rain: list[float] = field(default_factory=list)
+    dry: int = 0
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ def report_of(
         seconds=seconds,
         fps=frames_out / seconds,
         peak_memory_mib=_peak_memory_mib(),
+        frames_dry=sum(each.tally.dry for each in done),
     )
 
 
@@ -220,6 +223,7 @@ def done_event(report: CleanReport) -> FileDone:
         pts_equal=report.pts_equal,
         streams=list(report.copied),
         seconds=report.seconds,
+        frames_dry=report.frames_dry,
     )
 
 

@@ -9,7 +9,7 @@ What `clean`, the exports, the measurements and the previews have in common; kno
 from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from vidrain.decompose import DecomposeOptions, context_of, followed, parted, witnessed
+from vidrain.decompose import DecomposeOptions, context_of, followed, memory_of, parted, witnessed
 from vidrain.errors import OtherPicture
 from vidrain.stream import prefetch
 from vidrain.types import Decomposer, Frame, Layers, VideoInfo
@@ -35,7 +35,7 @@ def separated(
 
     Leaving ends all threads. Raises InputError, ModelError.
     """
-    context = _context(video, kept, context_of(decomposer))
+    context = _context(video, kept, context_of(decomposer), memory_of(decomposer))
     with (
         closing(watchdog.ahead(context, _DECODED_AHEAD, "decode", video.decoded.place)) as frames,
         in_threads(frames, video.info, decomposer, options, kept) as layers,
@@ -63,13 +63,14 @@ def in_threads(
         yield stack.enter_context(closing(prefetch(layers, _COMPUTED_AHEAD, "part")))
 
 
-def _context(video: Video, kept: range, reach: int) -> Iterator[Frame]:
-    """The frames that go out and `reach` more on each side, so that a range is cleaned as the whole would be.
+def _context(video: Video, kept: range, reach: int, memory: int) -> Iterator[Frame]:
+    """The frames that go out, `reach` more on each side, and `memory` before those: what they need to be cleaned as
+    the whole would be.
 
     Pictures of another size or format behind the range bear no witness: there it ends as at the end of the video.
     """
     try:
-        for frame in video.frames(max(kept.start - reach, 0)):
+        for frame in video.frames(max(kept.start - reach - memory, 0)):
             if frame.index >= kept.stop + reach:
                 return
             yield frame

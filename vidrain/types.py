@@ -237,12 +237,13 @@ class Decomposer(Protocol):
 class Layers:
     """One frame taken apart in stored integers: O (`frame`) and B; R follows, so O = B + R cannot break.
 
-    is_untouched: the model gave no numbers for this frame, so that B is O.
+    is_untouched: the model gave no numbers for this frame, so that B is O; is_dry: it does not rain, so that B is O.
     """
 
     frame: Frame
     background: Planes
     is_untouched: bool = False
+    is_dry: bool = False
 
     @property
     def rain(self) -> RainPlanes:

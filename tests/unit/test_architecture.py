@@ -38,12 +38,12 @@ ROWS: tuple[frozenset[str], ...] = (
                 "missing",
             ),
             *("conceal", "watchdog", "provenance", "identity", "device", "video"),
-            *("tables", "amount", "streak_shapes", "charts"),
+            *("tables", "amount", "streak_shapes", "meter", "marks", "charts"),
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
-    frozenset({"baseline", "chroma", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
+    frozenset({"baseline", "chroma", "sparing", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
     frozenset(
         {"train.footage", "train.settled", "train.data", "train.truths", "train.preview", "train.run", "train.loop"}
     )
@@ -91,7 +91,7 @@ DOORS = {
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {
-        *("align.py", "shots.py", "streak_shapes.py", "model/filters.py"),
+        *("align.py", "shots.py", "streak_shapes.py", "meter.py", "marks.py", "model/filters.py"),
         *("export/png_store.py", "viewer/thumbnail.py"),
     },
     "omegaconf": {"config.py"},

@@ -47,6 +47,8 @@ OTHERS: dict[str, tuple[Any, bool]] = {
     "gate.precision": ("float32", True),
     "align.scale": (0.25, True),
     "shots.repeat_mean": (0.9, True),
+    "meter.dry": (0.01, True),
+    "marks.moved": (99.0, True),
     "adapt.seed": (3, False),  # nothing is adapted
     "adapt.steps": (3, True),
 }

@@ -21,6 +21,7 @@ from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.chroma import Scale, chroma_removal, colours_of
 from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.fixed import floats
+from vidrain.meter import MeterOptions
 from vidrain.types import Aligned, Decomposer, Family, Frame, Layers, PixelLayout, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, stored, to_luma, upright
 
@@ -29,8 +30,9 @@ Array = npt.NDArray[Any]
 FAMILIES: tuple[Family, ...] = ("yuv420p", "yuv422p", "yuv440p", "yuv444p", "gbrp", "gray")
 FRAMES = 6
 EVERYWHERE = (slice(None), slice(None))
-PLAIN = DecomposeOptions()
-STILL = DecomposeOptions(align=AlignOptions(still_tolerance=255))  # nothing is taken to move
+ALWAYS = MeterOptions(dry=None)  # its streaks are too few to be told from chance
+PLAIN = DecomposeOptions(meter=ALWAYS)
+STILL = DecomposeOptions(align=AlignOptions(still_tolerance=255), meter=ALWAYS)  # nothing is taken to move
 KR, KB = 0.299, 0.114
 # How a stored picture is shown, as nine numbers of a display matrix: turned to the right, upside down, to the left.
 TURNS = {

@@ -20,7 +20,15 @@ from torch import Tensor
 from tests.round_trip import NAMES, SAMPLES, decoded, opened
 from vidrain.align import Aligner, AlignOptions, FlowPreset, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, aligner_after, aligner_for, context_of, decompose, reach_of
+from vidrain.decompose import (
+    DecomposeOptions,
+    aligner_after,
+    aligner_for,
+    context_of,
+    decompose,
+    memory_of,
+    reach_of,
+)
 from vidrain.fixed import fixed, floats
 from vidrain.separate import separated
 from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, Sight, VideoInfo
@@ -114,8 +122,8 @@ def test_range_equals_the_whole(start: int, length: int, spare: int) -> None:
     """With `reach_of(radius)` frames of context, or more, a part of a video gives the layers of the whole."""
     info, frames = small("vfr.mp4")
     wanted = range(start, min(start + length, 36))
-    reach = reach_of(BaselineOptions().radius) + spare
-    context = frames[max(wanted.start - reach, 0) : wanted.stop + reach]
+    reach, memory = reach_of(BaselineOptions().radius) + spare, memory_of(Baseline(BaselineOptions()))
+    context = frames[max(wanted.start - reach - memory, 0) : wanted.stop + reach]
     assert same(run(context, info, wanted=wanted), whole("vfr.mp4")[wanted.start : wanted.stop])
 
 
@@ -133,7 +141,7 @@ def test_range_equals_the_whole_in_two_passes(wanted: range) -> None:
     info, frames = small("vfr.mp4")
     reach = context_of(Baseline(TWICE))
     assert reach == 2 * reach_of(TWICE.radius)
-    context = frames[max(wanted.start - reach, 0) : wanted.stop + reach]
+    context = frames[max(wanted.start - reach - memory_of(Baseline(TWICE)), 0) : wanted.stop + reach]
     due = run(frames, info, Baseline(TWICE))[wanted.start : wanted.stop]
     assert same(run(context, info, Baseline(TWICE), wanted), due)
     assert not same(due, whole("vfr.mp4")[wanted.start : wanted.stop])

@@ -76,6 +76,7 @@ class TestLines:
                 "pts_equal": True,
                 "streams": ["audio aac", "subtitle mov_text"],
                 "seconds": 4.0,
+                "frames_dry": 0,
             },
             {"message": "in.mp4: no such file; check the path", "exit_code": 3},
         ]
@@ -252,6 +253,10 @@ def test_sink_fits_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {"status": "partial", "frames_out": 17, "pts_equal": False, "streams": []},
             "PARTIAL out.mp4  17/20 frames, times not all identical (see the notes), no other streams, 4.2 frames/s",
+        ),
+        (
+            {"frames_dry": 8, "streams": []},
+            "OK out.mp4  20/20 frames (8 dry, left as they are), times identical, no other streams, 5.0 frames/s",
         ),
         (
             {"seconds": 0.0, "frames_out": 0, "streams": []},

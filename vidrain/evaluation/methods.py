@@ -21,7 +21,21 @@ from vidrain.types import Decomposer, Planes, VideoInfo
 from vidrain.weights import load_decomposer, weights_of
 
 INPUT, RESULTS = "input", "results"
-_MEANT = {"preset", "model", "weights", "device", "baseline", "gate", "nlcl", "align", "shots", "adapt", "stall_s"}
+_MEANT = {
+    "preset",
+    "model",
+    "weights",
+    "device",
+    "baseline",
+    "gate",
+    "nlcl",
+    "align",
+    "shots",
+    "meter",
+    "marks",
+    "adapt",
+    "stall_s",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +93,8 @@ def backgrounds(method: Method, decomposer: Decomposer | None, found: Found, wan
         source = result_for(method.folder, found)
     if method.options is None or decomposer is None:
         return Backgrounds(source.info, ((frame.index, frame.planes) for frame in source.chosen(wanted)))
-    how = DecomposeOptions(method.options.align, method.options.shots, device_of(method.options.device))
+    options = method.options
+    how = DecomposeOptions(options.align, options.shots, device_of(options.device), options.meter, options.marks)
     layers = decompose(source.frames(), source.info, decomposer, options=how, wanted=wanted)
     return Backgrounds(source.info, ((item.frame.index, item.background) for item in layers))
 

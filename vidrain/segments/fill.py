@@ -64,6 +64,7 @@ class Filling:
                 self._drop(found, [number for number in found if number > run[-1].number], tally)
             self._drop_strangers(found, tally)
         tally.rain = [amount for segment in self.segments for amount in found[segment.number].rain]
+        tally.dry = sum(made.dry for made in found.values())
         return {role: [found[segment.number].parts[role] for segment in self.segments] for role in exports}
 
     def alone(self, number: int, exports: Exports, decomposer: Decomposer) -> bool:
@@ -105,16 +106,17 @@ class Filling:
             mended = _mended(tolerated(ahead, len(job.kept), tally.untouched), job, kept, tally)
             paced = mended if job.pace is None else at_pace(mended, job.pace, job.kept.start)
             for segment, layers in cut(paced, run, _index):
-                parts, last, rain = self._coded(segment, layers, exports)
+                parts, last, rain, dry = self._coded(segment, layers, exports)
                 untouched = tuple(index for index in tally.untouched if index in segment.frames)
                 seen = None if last is None else (last.index, checksum(last))
-                yield segment, Made(parts, untouched, seen, rain)
+                yield segment, Made(parts, untouched, seen, rain, dry)
 
     def _coded(
         self, segment: Segment, layers: Iterator[Layers], exports: Exports
-    ) -> tuple[dict[str, Part], Frame | None, tuple[float, ...]]:
-        """Role -> part, the last frame, and how much it rains in each."""
+    ) -> tuple[dict[str, Part], Frame | None, tuple[float, ...], int]:
+        """Role -> part, the last frame, how much it rains in each, and how many are left alone as dry."""
         last: Frame | None = None
+        dry = 0
         rain, conversion = list[float](), conversion_for(self.job.video.info)
         with ExitStack() as stack:
             parts = {
@@ -126,8 +128,9 @@ class Filling:
                     part.write(item)
                 last = item.frame
                 rain.append(rain_amount(item, conversion))
+                dry += item.is_dry
                 self.tick()
-            return {role: part.finish() for role, part in parts.items()}, last, tuple(rain)
+            return {role: part.finish() for role, part in parts.items()}, last, tuple(rain), dry
 
     def _put_down(self, segment: Segment, made: Made) -> Made:
         """From the first frame on that did not come out nothing is: what follows it depends on what came before."""

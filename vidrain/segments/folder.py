@@ -52,13 +52,14 @@ class Made:
     """A finished segment. parts: role -> coded frames; untouched: frames that the model failed on.
 
     seen: index of its last frame, and a checksum of that as it was decoded; before: the same of the frame before its
-    first, where it was made alone. rain: amount of every frame that goes out.
+    first, where it was made alone. rain: amount of every frame that goes out; dry: how many of them were left alone.
     """
 
     parts: Mapping[str, Part]
     untouched: tuple[int, ...]
     seen: tuple[int, int] | None
     rain: tuple[float, ...]
+    dry: int
     before: tuple[int, int] | None = None
 
     @property
@@ -254,7 +255,7 @@ class Unfinished:
                     for role, (pts, sha256) in record["parts"].items()
                 }
                 seen, before = (tuple(each) if each else None for each in (record["seen"], record.get("before")))
-                made = Made(parts, tuple(record["untouched"]), seen, tuple(record["rain"]), before)
+                made = Made(parts, tuple(record["untouched"]), seen, tuple(record["rain"]), int(record["dry"]), before)
                 if "clean" in parts and all(part.is_whole for part in parts.values()):
                     found[place, number] = made
         return found
@@ -287,7 +288,7 @@ class Unfinished:
             made = replace(made, parts={role: replace(part, path=moved[role]) for role, part in made.parts.items()})
             parts = {role: [part.pts, part.sha256] for role, part in made.parts.items()}
             facts = {"untouched": made.untouched, "seen": made.seen, "before": made.before, "rain": made.rain}
-            record = {"parts": parts, **facts}
+            record = {"parts": parts, **facts, "dry": made.dry}
             put(self.path_of(place, number, _RECORD[1:]), json.dumps(record).encode())
         self._made[place, number] = made
         self._say()
