@@ -34,6 +34,14 @@ def device_of(wanted: Device) -> str:
     return "cuda" if here and wanted != "cpu" else "cpu"
 
 
+def threads_beside_codecs() -> int:
+    """Threads that torch computes with in a job, of those that it would take alone: codecs and flow have as many.
+
+    On two cores one of them is a tenth quicker than both: what is computed is small, and waits for the other core.
+    """
+    return max(1, torch.get_num_threads() // 2)
+
+
 @contextmanager
 def computing_with(threads: int) -> Iterator[None]:
     """So many threads of torch on the CPU, and as many as before behind that."""

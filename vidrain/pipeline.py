@@ -11,12 +11,10 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, NamedTuple
 
-import torch
-
 from vidrain import leftovers
 from vidrain.adaptation import Adapted, adapted_for
 from vidrain.conceal import refuse_damaged, refuse_missing
-from vidrain.device import computing_with
+from vidrain.device import computing_with, threads_beside_codecs
 from vidrain.errors import InputError, OutputError
 from vidrain.events import Meter, Notice, OnEvent, Resumed, ignore
 from vidrain.identity import Identity, identity_of
@@ -101,14 +99,14 @@ def _outputs(run: _Run, receipt: Receipt) -> CleanReport:
             work.take_over(facts)
             return _told_again(replace(kept, source=path), jobs, on_event)
         stack.enter_context(lost_if_gone(path))
-        said = work.begin(facts, total=total, threads=torch.get_num_threads(), fresh=options.fresh)
-        stack.enter_context(computing_with(work.threads))
+        said = work.begin(facts, total=total, threads=threads_beside_codecs(), fresh=options.fresh)
         adapted = adapted_for(jobs, options, before, work.adapted, on_event) if options.adapt.is_wanted else None
         if adapted is not None:
             _refuse_others(work, adapted)
             jobs, decomposers = _fitted(jobs, decomposers, adapted, options)
             if "adapted" in claims:
                 claims["adapted"].write(adapted.content)
+        stack.enter_context(computing_with(work.threads))
         on_event(plan_event(jobs))
         said += adapted.notices if adapted is not None else ()
         notices = list(dict.fromkeys((*said, *(notice for job in jobs for notice in job.notices))))
