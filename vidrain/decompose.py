@@ -31,7 +31,7 @@ from vidrain.layers import subtract
 from vidrain.marks import MarkOptions
 from vidrain.meter import MeterOptions
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
-from vidrain.sparing import AHEAD, MEMORY, RECENT, Told, spared
+from vidrain.sparing import AHEAD, RECENT, Told, memory_for, spared
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_fixed, to_rgb, upright
@@ -122,9 +122,9 @@ def context_of(decomposer: Decomposer) -> int:
     return reach_of(decomposer.radius) + (0 if before is None else context_of(before))
 
 
-def memory_of(decomposer: Decomposer) -> int:
+def memory_of(decomposer: Decomposer, options: DecomposeOptions) -> int:
     """Frames of context before those, by which it is told whether it rains, and what is burnt in."""
-    return MEMORY if decomposer.radius else 0
+    return memory_for(options.marks) if decomposer.radius else 0
 
 
 def decompose(

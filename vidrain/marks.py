@@ -6,7 +6,7 @@ edges across and down, near each other, and around them everything has moved far
 moves nothing can be told, nor need it be: there a mark is what all neighbours agree on. Knows nothing of files, rain or
 models. A door to cv2.
 
-    marks = Marks(MarkOptions())
+    marks = Marks(MarkOptions(moved=10.0))
     marks.see(index, shot, guide)             # every frame, before or while it is within `AHEAD` of the one that counts
     marks.around(index, flow, frames)         # [h, w] uint8, 1 where nothing is to be taken, or None
 """
@@ -49,10 +49,12 @@ class MarkOptions:
     """What is taken for a mark.
 
     moved: pixels of a picture of 360 lines by which things around have to move on while its edges stay, in up to 37
-        frames. More finds fewer marks, and takes fewer edges of a slow scene for marks. None: no mark is looked for.
+        frames, such as 10. More finds fewer marks, and takes fewer edges of a slow scene for marks. None: no mark is
+        looked for, because far ahead of a car, and beside what moves, edges of the scene stay as well: there rain
+        would be left (docs/quality.md).
     """
 
-    moved: float | None = 10.0
+    moved: float | None = None
 
     def __post_init__(self) -> None:
         if self.moved is not None and (isnan(self.moved) or self.moved <= 0):

@@ -35,7 +35,7 @@ def separated(
 
     Leaving ends all threads. Raises InputError, ModelError.
     """
-    context = _context(video, kept, context_of(decomposer), memory_of(decomposer))
+    context = _context(video, kept, context_of(decomposer), memory_of(decomposer, options))
     with (
         closing(watchdog.ahead(context, _DECODED_AHEAD, "decode", video.decoded.place)) as frames,
         in_threads(frames, video.info, decomposer, options, kept) as layers,

@@ -19,7 +19,6 @@ from vidrain.align import Guide, Picture, Way, fetched_along
 from vidrain.marks import AHEAD as AHEAD
 
 RECENT = meter.MEMORY
-MEMORY = max(meter.MEMORY, marks.MEMORY)  # frames before one, by which all of that is told
 
 
 class Verdict(NamedTuple):
@@ -27,6 +26,11 @@ class Verdict(NamedTuple):
 
     is_dry: bool = False
     marks: Guide | None = None
+
+
+def memory_for(burnt_in: marks.MarkOptions) -> int:
+    """Frames before one, by which all of that is told."""
+    return RECENT if burnt_in.moved is None else max(RECENT, marks.MEMORY)
 
 
 class Told:

@@ -35,6 +35,7 @@ from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, Sight, Vid
 from vidrain.video.color import conversion_for, to_fixed
 from vidrain.watchdog import Watchdog
 
+PLAIN = DecomposeOptions()
 WIDTH, HEIGHT = 128, 96  # what is cut out of a sample: enough to move, quick to compute
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,7 +123,10 @@ def test_range_equals_the_whole(start: int, length: int, spare: int) -> None:
     """With `reach_of(radius)` frames of context, or more, a part of a video gives the layers of the whole."""
     info, frames = small("vfr.mp4")
     wanted = range(start, min(start + length, 36))
-    reach, memory = reach_of(BaselineOptions().radius) + spare, memory_of(Baseline(BaselineOptions()))
+    reach, memory = (
+        reach_of(BaselineOptions().radius) + spare,
+        memory_of(Baseline(BaselineOptions()), DecomposeOptions()),
+    )
     context = frames[max(wanted.start - reach - memory, 0) : wanted.stop + reach]
     assert same(run(context, info, wanted=wanted), whole("vfr.mp4")[wanted.start : wanted.stop])
 
@@ -141,7 +145,7 @@ def test_range_equals_the_whole_in_two_passes(wanted: range) -> None:
     info, frames = small("vfr.mp4")
     reach = context_of(Baseline(TWICE))
     assert reach == 2 * reach_of(TWICE.radius)
-    context = frames[max(wanted.start - reach - memory_of(Baseline(TWICE)), 0) : wanted.stop + reach]
+    context = frames[max(wanted.start - reach - memory_of(Baseline(TWICE), PLAIN), 0) : wanted.stop + reach]
     due = run(frames, info, Baseline(TWICE))[wanted.start : wanted.stop]
     assert same(run(context, info, Baseline(TWICE), wanted), due)
     assert not same(due, whole("vfr.mp4")[wanted.start : wanted.stop])

@@ -75,7 +75,7 @@ def test_so_it_is_with_every_kind_of_model(name: str) -> None:
 def test_a_part_is_left_alone_as_the_whole_is(name: str, wanted: range) -> None:
     info, frames = half_dry()
     decomposer = model(name)
-    reach, memory = context_of(decomposer), memory_of(decomposer)
+    reach, memory = context_of(decomposer), memory_of(decomposer, ON)
     context = frames[max(wanted.start - reach - memory, 0) : wanted.stop + reach]
     found = list(decompose(context, info, decomposer, wanted=wanted))
     due = run(name)[wanted.start : wanted.stop]

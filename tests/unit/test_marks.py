@@ -103,7 +103,7 @@ def test_what_was_before_a_cut_does_not_count() -> None:
 
 
 def test_frames_after_it_tell_of_the_first() -> None:
-    marks = Marks(MarkOptions())
+    marks = Marks(MarkOptions(moved=10.0))
     for index in range(AHEAD + 1):
         marks.see(index, 0, view(index, opacity=1.0))
     found = marks.around(0, flow(2 * PAN), 2)
