@@ -23,6 +23,7 @@ from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.dimension import levina_bickel, two_nearest
 from vidrain.errors import InputError
 from vidrain.fixed import floats
+from vidrain.meter import MeterOptions
 from vidrain.model.planes import ranked
 from vidrain.shots import ShotOptions, as_judged, is_repeat
 from vidrain.types import Aligned, Sight
@@ -37,7 +38,7 @@ _LEAST = 100  # patches, below which a figure would say nothing
 _LEVELS = 255.0
 _TIMES = 3  # that a place may give a patch: what glares in every frame is a label, not rain, and always the same patch
 _DEVIATIONS = 3.0  # of the noise, up to which an excess is noise
-_FOLLOWED = DecomposeOptions(AlignOptions(preset="fast"))
+_FOLLOWED = DecomposeOptions(AlignOptions(preset="fast"), meter=MeterOptions(dry=None))  # dry frames count as well
 _MAD = 1.4826  # median absolute deviation to standard deviation, of a Gaussian
 
 Patches = npt.NDArray[np.float32]

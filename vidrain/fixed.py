@@ -13,14 +13,14 @@ Floats go through unchanged, so that arithmetic on either is written once.
 import torch
 from torch import Tensor
 
-STEPS = 8192  # from black to white: sums of two stay below 2^15
+STEPS = 8192  # from black to white
 BLACK = 2048
-_MOST = (1 << 15) - 1
+MOST = (1 << 14) - 1  # far above white: sums of two fit
 
 
 def fixed(luma: Tensor) -> Tensor:
-    """Luma, nominally in [0, 1], float32, as int16; what lies more than a quarter below black is cut off."""
-    return (luma * STEPS).add_(BLACK).round_().clamp_(0, _MOST).to(torch.int16)
+    """Luma, nominally in [0, 1], float32, as int16; what lies far outside of that is cut off."""
+    return (luma * STEPS).add_(BLACK).round_().clamp_(0, MOST).to(torch.int16)
 
 
 def floats(luma: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def rain_offset(depth: int) -> int:
 
 
 def subtract(observed: Planes, removal: RainPlanes, depth: int) -> Planes:
-    """B = clip(O - removal) to the codes of `depth` bits.
+    """B = clip(O - removal) to the codes of `depth` bits, 14 at most.
 
     observed: unsigned planes; removal: int16 planes of the same shapes, in code values. Where removal is 0
     the sample of B is O's own, bit for bit.

@@ -13,7 +13,7 @@ models. A door to cv2.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isfinite
 from typing import Any, NamedTuple, cast
 
 import cv2
@@ -29,7 +29,7 @@ MEMORY = 32  # frames before one in which its edges have to be there, in the sam
 AHEAD = 4  # frames after it; as many as the narrowest window holds that tells
 _SPEEDS = 8  # frames before one whose flow tells how fast things move around
 _EVERY = 2  # of the frames farther than one away: the others say the same
-# Lengths are in pixels of a picture of 360 lines.
+# Lengths are in pixels of the picture that motion is measured on, of 360 lines for a video of 720.
 _LEAST_STEP = 4  # grey levels by which pixels beside an edge differ from it, more than noise does after coding
 _LETTER = 15  # side of the square in which edges of both directions lie
 _LEAST_SHARE = 0.1  # of its pixels
@@ -48,16 +48,16 @@ _RIM = (7, 12)  # down and across, around what is known: soft edges, and digits 
 class MarkOptions:
     """What is taken for a mark.
 
-    moved: pixels of a picture of 360 lines by which things around have to move on while its edges stay, in up to 37
-        frames, such as 10. More finds fewer marks, and takes fewer edges of a slow scene for marks. None: no mark is
-        looked for, because far ahead of a car, and beside what moves, edges of the scene stay as well: there rain
-        would be left (docs/quality.md).
+    moved: pixels of the picture that motion is measured on, by which things around have to move on while its edges
+        stay, in up to 37 frames, such as 10. More finds fewer marks, and takes fewer edges of a slow scene for marks.
+        None: no mark is looked for, because far ahead of a car, and beside what moves, edges of the scene stay as well:
+        there rain would be left (docs/quality.md).
     """
 
     moved: float | None = None
 
     def __post_init__(self) -> None:
-        if self.moved is not None and (isnan(self.moved) or self.moved <= 0):
+        if self.moved is not None and not (isfinite(self.moved) and self.moved > 0):
             raise UsageError(f"marks.moved={self.moved}: allowed: above 0, null for no mark at all")
 
 

@@ -30,7 +30,7 @@ _LEAST_FRAMES = 5  # that count; where there are fewer nobody calls it dry
 SIDE = 2  # witnesses on each side: nearest ones; three cost more and tell no better (docs/quality.md)
 _LEAST_PICTURES = 1 + 2 * SIDE  # of a window: of three with dense rain the one without is the odd one
 _NOISE = 2  # grey levels by which a mark stands out at least, and by more than the others differ
-_LEAST_LENGTH = 5  # pixels down, at 360 lines
+_LEAST_LENGTH = 5  # pixels down, of the picture that motion is measured on
 _LEAST_ELONGATION = 2.0  # length down by breadth, as in `streak_shapes`
 _THICK = 7  # pixels in each row, on the mean; a streak is thinner, as in `model.streaks`
 _PARTS = (6, 8)  # down and across
@@ -88,7 +88,7 @@ def is_dry(leans: Sequence[float], options: MeterOptions) -> bool:
 def lean_of(pictures: Sequence[Grey]) -> float:
     """How much bright streaks outweigh dark ones: 1 where all are bright in every part, -1 where all are dark.
 
-    pictures: a frame and its witnesses brought onto it, [h, w] uint8, 360 lines where the frame has them.
+    pictures: a frame and its witnesses brought onto it, [h, w] uint8, at the size that motion is measured on.
     The mean over parts of (bright - dark) / sqrt(bright + dark + 1), cut off at 1, which is what chance makes of it.
     """
     bright, dark = (_streaks_by_part(mask) for mask in outstanding(pictures))

@@ -107,7 +107,7 @@ def plan_part(
     video = watchdog.opened(lambda pulse: open_video(path, track=track, beat=pulse.beat))
     kept = kept_frames(options.start, options.end, video.index, video.info.time_base, named)
     model = options.model or PRESETS[options.preset]
-    own = ("align", "shots", "video", "gate" if model in CONFIGS else model)
+    own = ("align", "shots", "meter", "marks", "video", "gate" if model in CONFIGS else model)
     config = {name: value for name, value in asdict(options).items() if name in own} | {"model": model}
     return Part(
         before=before,

@@ -11,12 +11,13 @@ from tests.unit.test_space import info_of
 from vidrain.align import AlignOptions, Picture, Way, aligned_along, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.fixed import STEPS, fixed, floats, lengths
-from vidrain.model.filters import averaged, contrast, dilated, eroded, shrunk
+from vidrain.model.filters import averaged, bordered, contrast, dilated, eroded, shrunk
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, GateOptions
 from vidrain.model.planes import ranked
 from vidrain.model.streaks import Doubts, along_lines, share_of_rain
 from vidrain.types import Aligned, Family
 from vidrain.video.color import conversion_for, to_fixed, to_luma
+from vidrain.weights import load_model
 
 CODE = 1 / 255
 seeds = st.integers(0, 2**32 - 1)
@@ -50,7 +51,7 @@ def test_there_and_back_is_a_step_at_most(seed: int) -> None:
 
 
 def test_far_beyond_black_and_white_is_cut_off() -> None:
-    assert floats(fixed(torch.tensor([-9.0, 9.0]))).tolist() == [-0.25, pytest.approx(3.75, abs=1e-3)]
+    assert floats(fixed(torch.tensor([-9.0, 9.0]))).tolist() == [-0.25, pytest.approx(1.75, abs=1e-3)]
 
 
 @pytest.mark.parametrize("family", ["yuv420p", "gbrp", "gray"])
@@ -88,13 +89,30 @@ def test_filters_take_either(seed: int, height: int, width: int) -> None:
     assert float((along_lines(kept).float() - line).abs().max()) <= 3  # of half as many steps
 
 
-def test_small_pictures_are_the_same_on_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_devices_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what they compute with in place of OpenCV, on the CPU."""
     kept = fixed(luma(0, 13, 22))
-    here = shrunk(kept, (3, 3))
+    means = (lambda: shrunk(kept, (3, 3)), lambda: averaged(kept, (11, 11)), lambda: bordered(kept, 2, 5))
+    aligned, _ = window(0, 4, 90, 720)
+    models = (Baseline(BaselineOptions()), load_model("gate-s"))
+    models[1].options = GateOptions("float32")
+    here, rains = [mean() for mean in means], [model(aligned) for model in models]
     monkeypatch.setattr("vidrain.model.filters._lies_in_memory", lambda picture: False)
-    there = shrunk(kept, (3, 3))
-    assert there.dtype == torch.int16
-    assert int((there - here).abs().max()) <= 1  # ties may be rounded another way
+    monkeypatch.setattr("vidrain.model.filters.cv2", None)
+    for found, due in zip((mean() for mean in means), here, strict=True):
+        assert found.dtype == torch.int16
+        assert int((found - due).abs().max()) <= 1  # ties may be rounded another way
+    for model, due in zip(models, rains, strict=True):
+        assert float(due.mean()) > 0.001
+        assert float((model(aligned) - due).abs().mean()) < CODE / 50
+
+
+@pytest.mark.gpu
+def test_a_gpu_computes_the_same() -> None:
+    aligned, _ = window(0, 4, 90, 720)
+    there = Aligned(*(part.cuda() for part in (aligned.observed, aligned.witnesses, aligned.error)))
+    model = Baseline(BaselineOptions())
+    assert float((model(there).cpu() - model(aligned)).abs().mean()) < CODE / 50
 
 
 @settings(max_examples=30, deadline=None)

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from tests.unit.test_chroma import info_of
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.decompose import DecomposeOptions, decompose
+from vidrain.decompose import DecomposeOptions, context_of, decompose, memory_of
 from vidrain.errors import UsageError
 from vidrain.marks import AHEAD, MarkOptions, Marks, marks_in, speeds_of, steps_of
 from vidrain.meter import MeterOptions
@@ -153,6 +153,29 @@ def cleaned(moved: float | None) -> list[Layers]:
     frames = [Frame((view(number, opacity=0.7),), number, 1, number) for number in range(14)]
     options = DecomposeOptions(meter=MeterOptions(dry=None), marks=MarkOptions(moved=moved))
     return list(decompose(frames, info, Baseline(BaselineOptions()), options=options))
+
+
+@pytest.mark.parametrize("part", [range(50, 53), range(57, 60)])
+def test_a_part_is_spared_as_the_whole_is(part: range) -> None:
+    """By frames long before it: with fewer the letters, which came and went, are told another way."""
+    info = info_of("gray", 8, matrix=6, size=(WIDTH, HEIGHT))
+    shown = [0.7 if number not in range(22, 24) else 0.0 for number in range(60)]
+    frames = [Frame((view(number, opacity=shown[number]),), number, 1, number) for number in range(60)]
+    options, model = (
+        DecomposeOptions(meter=MeterOptions(dry=None), marks=MarkOptions(moved=10.0)),
+        Baseline(BaselineOptions()),
+    )
+    reach, memory = context_of(model), memory_of(model, options)
+    whole = list(decompose(frames, info, model, options=options, wanted=range(45, 60)))
+    found = list(
+        decompose(frames[part.start - reach - memory : part.stop + reach], info, model, options=options, wanted=part)
+    )
+    due = [item for item in whole if item.frame.index in part]
+    assert all(np.array_equal(a.background[0], b.background[0]) for a, b in zip(found, due, strict=True))
+    assert most_taken(found, letters() > 0) == 0
+    near = frames[part.start - reach - 3 : part.stop + reach]
+    few = list(decompose(near, info, model, options=options, wanted=part))
+    assert any(not np.array_equal(a.background[0], b.background[0]) for a, b in zip(few, due, strict=True))
 
 
 def most_taken(layers: list[Layers], where: Any) -> int:

@@ -24,7 +24,7 @@ Window = tuple[int, int]
 def averaged(picture: Tensor, window: Window) -> Tensor:
     """Mean over the window around every pixel."""
     if not _lies_in_memory(picture):
-        return shifted(picture, window, torch.add).div_(window[0] * window[1])
+        return _as(picture, shifted(picture.float(), window, torch.add).div_(window[0] * window[1]))
     return _tensor(cv2.blur(_array(picture), window[::-1], borderType=cv2.BORDER_REPLICATE))
 
 
@@ -58,8 +58,8 @@ def bordered(picture: Tensor, rows: int, columns: int) -> Tensor:
     """The picture with its border repeated so many times on every side."""
     if _lies_in_memory(picture):
         return _tensor(cv2.copyMakeBorder(_array(picture), rows, rows, columns, columns, cv2.BORDER_REPLICATE))
-    padded: Tensor = functional.pad(picture[None, None], (columns, columns, rows, rows), mode="replicate")[0, 0]
-    return padded
+    padded = functional.pad(picture[None, None].float(), (columns, columns, rows, rows), mode="replicate")[0, 0]
+    return _as(picture, padded)
 
 
 def shrunk(picture: Tensor, factor: Window) -> Tensor:
@@ -69,8 +69,7 @@ def shrunk(picture: Tensor, factor: Window) -> Tensor:
     below, right = (-side % times for side, times in zip(picture.shape, factor, strict=True))
     if not _lies_in_memory(picture):
         padded = functional.pad(picture[None, None].float(), (0, right, 0, below), mode="replicate")
-        pooled: Tensor = functional.avg_pool2d(padded, factor)[0, 0]
-        return pooled if picture.is_floating_point() else pooled.round_().to(picture.dtype)
+        return _as(picture, functional.avg_pool2d(padded, factor)[0, 0])
     array = _array(picture)
     if below or right:
         array = cv2.copyMakeBorder(array, 0, below, 0, right, cv2.BORDER_REPLICATE)
@@ -123,6 +122,11 @@ def contrast(picture: Tensor) -> Tensor:
 def _lies_in_memory(picture: Tensor) -> bool:
     """Whether OpenCV can read it; tests say no, to compare what other devices compute."""
     return picture.device.type == "cpu"
+
+
+def _as(picture: Tensor, found: Tensor) -> Tensor:
+    """What was computed in float32 for a picture, of its type."""
+    return found if picture.is_floating_point() else found.round_().to(picture.dtype)
 
 
 def _array(picture: Tensor) -> npt.NDArray[Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidrain.fixed import BLACK, STEPS, fixed
+from vidrain.fixed import BLACK, MOST, STEPS, fixed
 from vidrain.types import ColorTags, PixelLayout, Planes, RainPlanes, VideoInfo
 
 # H.273 matrix code -> (Kr, Kb)
@@ -132,7 +132,8 @@ def to_fixed(planes: Planes, conversion: Conversion) -> Tensor:
         return fixed(to_luma(planes, conversion))
     steps = STEPS / conversion.scale[0]
     samples = torch.from_numpy(np.ascontiguousarray(planes[0])).float()
-    return samples.mul_(steps).add_(BLACK - conversion.offset[0] * steps).round_().to(torch.int16)[None]
+    kept = samples.mul_(steps).add_(BLACK - conversion.offset[0] * steps).round_()
+    return kept.clamp_(0, MOST).to(torch.int16)[None]  # codes beyond their bits are no luma, but may come
 
 
 def to_codes(removal: Tensor, conversion: Conversion) -> RainPlanes:
