@@ -246,10 +246,16 @@ def left_by(seen: Followed[Source], first: Decomposer, options: DecomposeOptions
     picture = seen.center.picture
     with torch.inference_mode():
         taken = taken_from(aligned_of(seen), first, options.device, seen.marks)
-        pixels = fixed(floats(picture.pixels) - taken.rain) if taken.is_finite else picture.pixels
+        pixels = _less(picture.pixels, taken.rain) if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
     witness = Picture(picture.index, pixels, guide)
     return seen.center._replace(picture=replace(picture, guide=guide), witness=witness, marks=seen.marks)
+
+
+def _less(pixels: Tensor, rain: Tensor) -> Tensor:
+    """Pixels without rain, as a `Picture` has them."""
+    left = floats(pixels) - rain
+    return left if pixels.is_floating_point() else fixed(left)
 
 
 def pictures_of(

@@ -1,8 +1,6 @@
 """Alignment: witnesses land on the centre, what cannot be trusted is marked, marks that stand still are not moved."""
 
-from dataclasses import replace
 from itertools import permutations
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +15,6 @@ from vidrain import align
 from vidrain.align import (
     Aligner,
     AlignOptions,
-    FlowPreset,
     Picture,
     Way,
     aligned_along,
@@ -91,50 +88,6 @@ def test_streaks_do_not_lead_the_flow_astray() -> None:
     inner = (slice(16, -16), slice(16, -16))
     missed, astray = (float(np.abs(flow[inner] - (-3, 0)).mean()) for flow in (found, led))
     assert missed < 0.7 * astray
-
-
-def test_without_a_word_on_it_the_flow_is_fast() -> None:
-    guides = [one.guide for one in panned(2)]
-    due = Aligner(AlignOptions(preset="fast"))._flow(*guides, None)
-    np.testing.assert_array_equal(Aligner(OPTIONS)._flow(*guides, None), due)
-    assert not np.array_equal(Aligner(AlignOptions(preset="fine"))._flow(*guides, None), due)
-
-
-def test_a_fine_flow_follows_what_is_narrow() -> None:
-    """A post before a scene that stands still, moving by itself."""
-    scene = landscape()
-    shown = [view(scene), view(scene)]
-    for x, pixels in zip((100, 104), shown, strict=True):
-        pixels[:, :, x : x + 8] = view(landscape(5))[:, :, :8]
-    missed = {}
-    for preset in ("fast", "fine"):
-        options = AlignOptions(preset=preset)  # type: ignore[arg-type]
-        first, second = (picture(i, pixels, options) for i, pixels in enumerate(shown))
-        aligned = Aligner(options).align(first, [second])
-        missed[preset] = float((aligned.witnesses[0] - first.pixels)[:, :, 100:108].abs().mean())
-    assert missed["fine"] < 0.8 * missed["fast"], missed
-
-
-def test_quickly_what_lies_farther_away_is_followed_from_frame_to_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two searches for each step between frames, both ways, and none for more; it finds the same."""
-    searches: list[int] = []
-    measured = align._measured
-
-    def counted(*given: Any) -> Any:
-        searches.append(1)
-        return measured(*given)
-
-    monkeypatch.setattr(align, "_measured", counted)
-    frames, missed = panned(5, step=3), {}
-    presets: tuple[FlowPreset, ...] = ("fast", "quick")
-    for preset in presets:
-        searches.clear()
-        options = replace(OPTIONS, preset=preset)
-        aligned = Aligner(options).align(frames[2], [frames[k] for k in (1, 0, 3, 4)])
-        assert len(searches) == (2 * (4 + 2) if preset == "fast" else 2 * 4)
-        off = (aligned.witnesses - frames[2].pixels).abs()[..., 16:-16, 16:-16]
-        missed[preset] = float(off[[1, 3]].mean())
-    assert missed["quick"] < 1.2 * missed["fast"] + 1e-3, missed
 
 
 def test_what_left_the_picture_is_marked() -> None:
