@@ -24,6 +24,7 @@ class AfterAnother(Baseline):
     """Compares with the neighbours as the model called `name` leaves them."""
 
     first: Any = None
+    wants_error: Any = True  # so its motion is followed as that of gates is
 
     def __init__(self, name: str | None, radius: int) -> None:
         super().__init__(replace(PLAIN, radius=radius))

@@ -291,7 +291,7 @@ class Windows:
             return settled_at(clip, place)
         if kind not in _TOLD:
             return None
-        picture = at_size(self._truths.get(str(clip.path), clip).read([place])[0])
+        picture = floats(fixed(at_size(self._truths.get(str(clip.path), clip).read([place])[0])))  # as what is observed
         return Truth(picture, torch.ones_like(picture))
 
     def _pictures(self, shown: Sequence[Sequence[Judged[int]]], neighbour: int, truth: Truth | None) -> Pictures:
