@@ -5,8 +5,8 @@ luma alone: a streak is as bright in all colours, and what of the colour goes wi
 of two passes has the pictures dried by its first one before they become witnesses. A frame's layers depend on what
 lies within `context_of` it, and `memory_of` before that, so a part of a video gives the same layers as the whole; a
 decomposer that keeps something for the length of a shot (`nlcl` with frozen statistics) is the exception. Frames of
-dry stretches and what is burnt in are left as they are (`sparing`); the first pass, which sees the film as it was
-filmed, tells them for those behind it.
+dry stretches are left as they are, and what is burnt in where that is asked for (`sparing`); the first pass, which
+sees the film as it was filmed, tells them for those behind it.
 
     for layers in decompose(video.frames(), video.info, Baseline(BaselineOptions())):
         layers.background, layers.rain
@@ -28,10 +28,10 @@ from vidrain.errors import ModelError
 from vidrain.events import Notice
 from vidrain.fixed import fixed, floats
 from vidrain.layers import subtract
-from vidrain.marks import MarkOptions
+from vidrain.marks import AHEAD, MarkOptions
 from vidrain.meter import MeterOptions
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
-from vidrain.sparing import AHEAD, RECENT, Told, memory_for, spared
+from vidrain.sparing import RECENT, Told, memory_for, spared
 from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_fixed, to_rgb, upright

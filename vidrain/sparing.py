@@ -3,7 +3,7 @@
 Pure rules of `meter` and `marks` on pictures and the ways between them; knows nothing of models or files.
 
     told = Told(MeterOptions(), MarkOptions())
-    told.see(picture, shot)                                  # every frame, `AHEAD` frames before it counts
+    told.see(picture, shot)                                  # every frame, `marks.AHEAD` frames before it counts
     told.of(picture, shot, witnesses, ways)                  # frames that count, and `RECENT` before them
 """
 
@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from vidrain import marks, meter
 from vidrain.align import Guide, Picture, Way, fetched_along
-from vidrain.marks import AHEAD as AHEAD
 
 RECENT = meter.MEMORY
 
