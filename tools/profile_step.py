@@ -20,7 +20,7 @@ from tools.ends import with_exit_code
 from vidrain.config import load_train
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.data import Batch, Windows
-from vidrain.train.loop import Learner, TrainConfig, cut_of, learn, learner_of
+from vidrain.train.loop import Learner, TrainConfig, cut_of, learn, learner_for
 from vidrain.train.terms import TERMS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def batch_of(config: TrainConfig) -> Batch:
 def learner(config: TrainConfig) -> Learner:
     """One that has not learned anything."""
     torch.manual_seed(config.seed)
-    return learner_of(Gate(CONFIGS[config.model]), config.rate, weights=config.weights, contrast=config.contrast)
+    return learner_for(Gate(CONFIGS[config.model]), config)
 
 
 def milliseconds(config: TrainConfig, batch: Batch, repeats: int) -> float:

@@ -14,7 +14,7 @@ from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.balance import LossWeights
 from vidrain.train.choice import ContrastOptions
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
-from vidrain.train.loop import Learner, TrainConfig, learn, learner_of, scene_of, train
+from vidrain.train.loop import Learner, TrainConfig, learn, learner_for, learner_of, scene_of, train
 from vidrain.train.terms import TERMS, nlcl_terms
 
 EVERY = LossWeights(location=0.01, layer=0.01, adversarial=0.01, decorrelation=0.01, consistency=0.1)
@@ -180,3 +180,14 @@ def test_a_frame_that_is_not_aligned_takes_part_where_it_is_asked_for(samples: P
         rows[positives] = curve_of(train(settings, tmp_path / positives).run_dir)[0]
     assert rows["frames"]["layer"] != rows["motion"]["layer"]
     assert rows["frames"]["location"] == rows["motion"]["location"]  # two frames that are aligned, for either
+
+
+def test_the_discriminator_is_as_wide_as_asked() -> None:
+    settings = TrainConfig(
+        data=DataOptions(rainy=("rain.mp4",), clean=("clean.mp4",)),
+        weights=LossWeights(adversarial=1.0),
+        discriminator_width=8,
+    )
+    judge = learner_for(Gate(CONFIGS["gate-s"]), settings).nets.discriminator
+    assert judge is not None
+    assert judge.tap_channels == (3, 8, 16, 32, 64)

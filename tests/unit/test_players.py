@@ -16,7 +16,7 @@ from vidrain.train.contrast import (
     pulls_by_radius,
     pulls_by_temperature,
 )
-from vidrain.train.discriminator import TAP_CHANNELS, TAP_STRIDES, Discriminator
+from vidrain.train.discriminator import TAP_STRIDES, Discriminator
 from vidrain.train.mining import (
     Spatial,
     Temporal,
@@ -39,9 +39,11 @@ class Nets(nn.ModuleDict):
 
     def __init__(self) -> None:
         torch.manual_seed(3)
-        location, of_background, of_rain = Projections([32] * 5), Projections(TAP_CHANNELS), Projections(TAP_CHANNELS)
-        heads = {"location": location, "of_background": of_background, "of_rain": of_rain}
-        super().__init__({"back": Generator(), "rain": Generator(), "discriminator": Discriminator(), **heads})
+        discriminator = Discriminator()
+        channels = {"location": [32] * 5, "of_background": discriminator.tap_channels}
+        channels["of_rain"] = discriminator.tap_channels
+        heads = {name: Projections(of_taps) for name, of_taps in channels.items()}
+        super().__init__({"back": Generator(), "rain": Generator(), "discriminator": discriminator, **heads})
 
     def players(self) -> dict[str, list[nn.Module]]:
         restorer = [module for name, module in self.items() if name != "discriminator"]

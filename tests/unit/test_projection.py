@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tests.reference import patch_discriminator
-from vidrain.train.discriminator import SMALLEST, TAP_CHANNELS, TAP_STRIDES, Blur, Discriminator
+from vidrain.train.discriminator import SMALLEST, TAP_STRIDES, Blur, Discriminator
 from vidrain.train.projection import Projection, Projections
 
 
@@ -16,7 +16,7 @@ def parameters(module: nn.Module) -> int:
 
 def test_heads_are_of_the_published_size_and_exist_at_once() -> None:
     assert parameters(Projections([32] * 5)) == 371_200
-    assert parameters(Projections(TAP_CHANNELS)) == 576_768
+    assert parameters(Projections(Discriminator().tap_channels)) == 576_768
 
 
 def test_head_is_a_perceptron_with_output_of_length_one() -> None:
@@ -55,6 +55,14 @@ def test_discriminator_is_of_the_published_size() -> None:
     assert discriminator(torch.rand(2, 3, SMALLEST, SMALLEST)).shape == (2, 1, 1, 1)
 
 
+def test_a_narrower_discriminator_has_the_same_layers_and_fewer_parameters() -> None:
+    narrow, published = Discriminator(width=16), Discriminator()
+    assert parameters(narrow) < parameters(published) / 15
+    assert [type(layer) for layer in narrow.layers] == [type(layer) for layer in published.layers]
+    assert tuple(tap.shape[1] for tap in narrow.features(torch.rand(1, 3, 64, 64))) == (3, 16, 32, 64, 128)
+    assert narrow.tap_channels == (3, 16, 32, 64, 128)
+
+
 def test_taps_are_the_convolutions_in_turn() -> None:
     discriminator, picture = Discriminator(), torch.rand(2, 3, 64, 72)
     kept = []
@@ -63,7 +71,7 @@ def test_taps_are_the_convolutions_in_turn() -> None:
     taps = discriminator.features(picture)
     assert torch.equal(taps[0], picture)
     assert all(torch.equal(tap, due) for tap, due in zip(taps[1:], kept, strict=True))
-    assert tuple(tap.shape[1] for tap in taps) == TAP_CHANNELS
+    assert tuple(tap.shape[1] for tap in taps) == discriminator.tap_channels == (3, 64, 128, 256, 512)
     for tap, stride in zip(taps, TAP_STRIDES, strict=True):
         assert abs(tap.shape[2] - 64 // stride) <= 1
         assert abs(tap.shape[3] - 72 // stride) <= 1

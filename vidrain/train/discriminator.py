@@ -1,13 +1,14 @@
 """The discriminator of NLCL: looks at patches of backgrounds, and lends its features to the contrast of layers.
 
 The anti-aliased PatchGAN of CUT, as published: strides are blurs, so a shift by a pixel changes little. 2,764,737
-parameters, receptive field 84, one score per 8 pixels. Only B has one, R has none.
+parameters at the published width, receptive field 84, one score per 8 pixels. Only B has one, R has none.
 
     score = discriminator(background)                 # [N, 1, h, w]
     taps = discriminator.features(background)         # input, then after convolutions 0, 3, 7, 11
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,9 @@ from torch.nn import functional
 
 from vidrain.train.projection import start_small
 
-_WIDTHS = (64, 128, 256, 512)
-TAP_CHANNELS = (3, *_WIDTHS)  # of `features`
+WIDTH = 64  # channels of the first convolution, as published
+_COLOURS = 3
+_WIDER = (1, 2, 4, 8)  # times as many has each of them
 TAP_STRIDES = (1, 1, 2, 4, 8)  # pixels per cell of each
 SMALLEST = 24  # pixels a side: on less an instance norm would see a single value, or nothing
 
@@ -38,11 +40,15 @@ class Blur(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures [N, 3, H, W] in [-1, 1], at least 24 pixels a side, to scores [N, 1, h, w], 1 for clean."""
+    """Pictures [N, 3, H, W] in [-1, 1], at least 24 pixels a side, to scores [N, 1, h, w], 1 for clean.
 
-    def __init__(self) -> None:
+    width: channels of the first convolution; time and parameters go with its square.
+    """
+
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_layers())
+        self.tap_channels = _tap_channels(width)
+        self.layers = nn.Sequential(*_layers(self.tap_channels))
         start_small(self)
         for place in _CONVOLUTIONS[1:4]:
             self.layers[place].bias.requires_grad_(False)  # the norm behind it takes every constant away again
@@ -54,7 +60,7 @@ class Discriminator(nn.Module):
     def features(self, picture: Tensor) -> list[Tensor]:
         """The picture itself and what leaves convolutions 0, 3, 7 and 11, before norm and activation.
 
-        [N, C, h, w] each, C of TAP_CHANNELS and one cell per TAP_STRIDES pixels. The published code means these
+        [N, C, h, w] each, C of `tap_channels` and one cell per TAP_STRIDES pixels. The published code means these
         and, by a slip, drops the last.
         """
         found, features = [picture], picture
@@ -73,12 +79,16 @@ def in_colours(luma: Tensor) -> Tensor:
     return luma.expand(-1, 3, -1, -1)
 
 
-def _layers() -> Iterator[nn.Module]:
-    for number, (channels, made) in enumerate(zip(TAP_CHANNELS[:-1], _WIDTHS, strict=True)):
+def _tap_channels(width: int) -> tuple[int, ...]:
+    return (_COLOURS, *(width * times for times in _WIDER))
+
+
+def _layers(channels_of: Sequence[int]) -> Iterator[nn.Module]:
+    for number, (channels, made) in enumerate(pairwise(channels_of)):
         yield nn.Conv2d(channels, made, 4, padding=1)
         if number:
             yield nn.InstanceNorm2d(made)
         yield nn.LeakyReLU(0.2)
-        if number < len(_WIDTHS) - 1:
+        if number < len(_WIDER) - 1:
             yield Blur()
-    yield nn.Conv2d(_WIDTHS[-1], 1, 4, padding=1)
+    yield nn.Conv2d(channels_of[-1], 1, 4, padding=1)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vidrain.model.gate import Gate
 from vidrain.model.nlcl import as_signal
-from vidrain.train.discriminator import TAP_CHANNELS, TAP_STRIDES, Discriminator, in_colours
+from vidrain.train.discriminator import TAP_STRIDES, Discriminator, in_colours
 from vidrain.train.window import Window, look_at
 
 
@@ -59,7 +59,7 @@ class DiscriminatorEncoder:
 
     def __init__(self, discriminator: Discriminator) -> None:
         self._discriminator = discriminator
-        self.channels: tuple[int, ...] = TAP_CHANNELS
+        self.channels: tuple[int, ...] = discriminator.tap_channels
         self.strides: tuple[int, ...] = TAP_STRIDES
 
     def __call__(self, picture: Tensor, window: Window) -> list[Tensor]:

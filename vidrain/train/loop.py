@@ -32,6 +32,7 @@ from vidrain.stream import prefetch
 from vidrain.train.balance import LossWeights
 from vidrain.train.choice import ContrastOptions
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
+from vidrain.train.discriminator import WIDTH
 from vidrain.train.losses import rain_sparsity
 from vidrain.train.nets import Nets, make_nets, needs_discriminator
 from vidrain.train.players import parameters_of, require_all
@@ -61,6 +62,7 @@ class TrainConfig:
     patch: int = 128
     rate: float = 1e-3
     discriminator_rate: float = 2e-4
+    discriminator_width: int = WIDTH
     warm_up: int = 50
     largest_gradient: float = 1.0
     average: float = 0.995
@@ -79,7 +81,7 @@ class TrainConfig:
     data: DataOptions = field(default_factory=DataOptions)
 
     def __post_init__(self) -> None:
-        for key in ("steps", "batch", "patch", "checkpoint_every", "preview_every"):
+        for key in ("steps", "batch", "patch", "discriminator_width", "checkpoint_every", "preview_every"):
             if (value := getattr(self, key)) < 1:
                 raise UsageError(f"{key}={value}: allowed: at least 1")
         if not 0 <= self.seed < 1 << 31:
@@ -134,7 +136,7 @@ def train(
 
     # Networks and optimizers.
     restorer = Gate(CONFIGS[config.model]).to(device)
-    learner = learner_of(restorer, config.rate, weights=config.weights, contrast=config.contrast)
+    learner = learner_for(restorer, config)
     average = learner.average
     state = State(nets=learner.nets.named, optimizers=learner.optimizers)
 
@@ -197,13 +199,24 @@ class Learned(NamedTuple):
 
 
 def learner_of(
-    net: Gate, rate: float, *, weights: LossWeights | None = None, contrast: ContrastOptions | None = None
+    net: Gate,
+    rate: float,
+    *,
+    weights: LossWeights | None = None,
+    contrast: ContrastOptions | None = None,
+    discriminator_width: int = WIDTH,
 ) -> Learner:
     """Everything that a network needs to learn; each of its parameters is moved by one optimizer."""
-    nets = make_nets(net, weights or LossWeights(), contrast or ContrastOptions())
+    nets = make_nets(net, weights or LossWeights(), contrast or ContrastOptions(), discriminator_width)
     table = parameters_of(nets.players)
     require_all(table, nets.named)
     return Learner(nets, {name: Adam(rows.items(), lr=rate, betas=_BETAS[name]) for name, rows in table.items()})
+
+
+def learner_for(net: Gate, config: TrainConfig) -> Learner:
+    """What the settings say that a network needs to learn."""
+    width = config.discriminator_width
+    return learner_of(net, config.rate, weights=config.weights, contrast=config.contrast, discriminator_width=width)
 
 
 def learn(

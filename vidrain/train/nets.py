@@ -9,7 +9,7 @@ from torch import nn
 from vidrain.model.gate import Gate
 from vidrain.train.balance import LossWeights
 from vidrain.train.choice import ContrastOptions
-from vidrain.train.discriminator import Discriminator
+from vidrain.train.discriminator import WIDTH, Discriminator
 from vidrain.train.encoder import DiscriminatorEncoder, Encoder, RestorerEncoder
 from vidrain.train.projection import Projections
 
@@ -47,11 +47,14 @@ def needs_discriminator(weights: LossWeights, contrast: ContrastOptions) -> bool
     return bool(weights.adversarial or (_compared(weights) and contrast.encoder == "discriminator"))
 
 
-def make_nets(restorer: Gate, weights: LossWeights, contrast: ContrastOptions) -> Nets:
-    """What learns along with a restorer, on its device; of a term that does not count nothing is made."""
+def make_nets(restorer: Gate, weights: LossWeights, contrast: ContrastOptions, width: int = WIDTH) -> Nets:
+    """What learns along with a restorer, on its device; of a term that does not count nothing is made.
+
+    width: of the discriminator.
+    """
     device = next(restorer.parameters()).device
     average = deepcopy(restorer).requires_grad_(False)
-    discriminator = Discriminator().to(device) if needs_discriminator(weights, contrast) else None
+    discriminator = Discriminator(width).to(device) if needs_discriminator(weights, contrast) else None
     encoder: Encoder = RestorerEncoder(average)
     if discriminator is not None and contrast.encoder == "discriminator":
         encoder = DiscriminatorEncoder(discriminator)
