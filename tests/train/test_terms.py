@@ -17,7 +17,7 @@ from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.loop import Learner, TrainConfig, learn, learner_for, learner_of, scene_of, train
 from vidrain.train.terms import TERMS, nlcl_terms
 
-EVERY = LossWeights(location=0.01, layer=0.01, adversarial=0.01, decorrelation=0.01, consistency=0.1)
+EVERY = LossWeights(cells=0.01, location=0.01, layer=0.01, adversarial=0.01, decorrelation=0.01, consistency=0.1)
 FEW = ContrastOptions(windows=2, queries=4, other=6, unlike=6, edges=3)
 
 
@@ -60,7 +60,7 @@ def test_a_run_with_all_terms_that_was_stopped_ends_as_one_that_was_not(samples:
     )
     for name, net in saved["nets"].items():
         assert all(torch.equal(value, other["nets"][name][key]) for key, value in net.items()), name
-    assert {*TERMS, "discriminator", "recycling", "correction"} < curve_of(tmp_path / "straight")[0].keys()
+    assert {*TERMS, "cells", "discriminator", "recycling", "correction"} < curve_of(tmp_path / "straight")[0].keys()
 
 
 @pytest.mark.parametrize("encoder", ["restorer", "discriminator"])

@@ -18,6 +18,7 @@ factor on the shares that goes with the weights, leans to one side.
     rain = GateDecomposer(net)(aligned)         # [1, H, W], for `decompose`
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
@@ -33,7 +34,7 @@ from vidrain.model.streaks import in_bands, shrink_of
 from vidrain.types import Aligned, Decomposer, Sight
 
 _SHARES = 3
-_FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
+FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
 _CONTEXT = 4  # cells of the features in one of the context, along each side
 _QUICKEST = torch.channels_last  # half the time on a CPU
 _AMPERE = (8, 0)  # the first GPUs that compute in bfloat16
@@ -80,7 +81,7 @@ class Gate(nn.Module):
         self.head = OverCells(PLANES, config.width)
         self.context = _Context(config.width)
         self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.blocks))
-        self.tail = _conv(config.width, _SHARES * _FOLD**2)
+        self.tail = _conv(config.width, _SHARES * FOLD**2)
         with torch.no_grad():
             for parameter in self.tail.parameters():
                 parameter.zero_()
@@ -91,13 +92,22 @@ class Gate(nn.Module):
 
     def correction(self, planes: Tensor) -> Tensor:
         """[N, P, H, W] to y, h and k: what the shares differ by from what looks like rain. [N, 3, H, W]"""
+        return self.decided(self.features(planes), planes.shape[-2:])
+
+    def decided(self, features: Tensor, size: Sequence[int]) -> Tensor:
+        """The correction that features lead to, of pictures of (H, W). [N, 3, H, W]"""
+        height, width = size
+        return functional.pixel_shuffle(self.tail(features), FOLD)[..., :height, :width]
+
+    def features(self, planes: Tensor) -> Tensor:
+        """[N, P, H, W] to what the trunk makes of every cell of 2 x 2 pixels. [N, C, ceil(H / 2), ceil(W / 2)]"""
         height, width = planes.shape[-2:]
-        whole = functional.pad(planes, (0, -width % _FOLD, 0, -height % _FOLD), mode="replicate")
-        features = torch.relu(self.head(whole).contiguous(memory_format=_QUICKEST))
+        whole = functional.pad(planes, (0, -width % FOLD, 0, -height % FOLD), mode="replicate")
+        features: Tensor = torch.relu(self.head(whole).contiguous(memory_format=_QUICKEST))
         features = features + self.context(features)
         for block in self.blocks:
             features = block(features)
-        return functional.pixel_shuffle(self.tail(features), _FOLD)[..., :height, :width]
+        return features
 
 
 def with_looks(correction: Tensor, looks: Tensor) -> Tensor:
@@ -135,14 +145,14 @@ class OverCells(nn.Conv2d):
     """
 
     def __init__(self, planes: int, made: int) -> None:
-        super().__init__(planes * _FOLD**2, made, 3, padding=1)
+        super().__init__(planes * FOLD**2, made, 3, padding=1)
 
     def forward(self, planes: Tensor) -> Tensor:
         """The convolution, over pixels by steps of two."""
         made, folded, rows, columns = self.weight.shape
-        cells = self.weight.reshape(-1, _FOLD**2, rows, columns)
-        weight = functional.pixel_shuffle(cells, _FOLD).reshape(made, folded // _FOLD**2, _FOLD * rows, _FOLD * columns)
-        return functional.conv2d(planes, weight, self.bias, stride=_FOLD, padding=_FOLD)
+        cells = self.weight.reshape(-1, FOLD**2, rows, columns)
+        weight = functional.pixel_shuffle(cells, FOLD).reshape(made, folded // FOLD**2, FOLD * rows, FOLD * columns)
+        return functional.conv2d(planes, weight, self.bias, stride=FOLD, padding=FOLD)
 
 
 class _Context(nn.Module):

@@ -13,6 +13,7 @@ class LossWeights:
     what looks like rain without training. sparsity: mean |R|, most of a picture is dry.
     truth: the error of B as a share of that before training, where the truth is told (rendered, settled, dry) or rain
     was pasted on a clean picture; without it recycling counts the latter.
+    cells: contrast of the layers in the restorer's trunk, where they are known.
     Of windows as they are, the terms of NLCL. location: contrast of places. layer: contrast of the layers.
     adversarial: B against unpaired clean pictures. decorrelation: of the rains of two frames. consistency: of their
     backgrounds.
@@ -22,6 +23,7 @@ class LossWeights:
     truth: float = 0.0
     correction: float = 0.3
     sparsity: float = 0.0
+    cells: float = 0.0
     location: float = 0.0
     layer: float = 0.0
     adversarial: float = 0.0

@@ -40,7 +40,8 @@ class ContrastOptions:
     asymmetry: of the layers' pulls, by their dimensions; `none` is the published loss.
     windows: of a batch that are looked at; queries: for each. patch: side, in pixels. temperature: of all softmaxes.
     alike, other, unlike, edges: patches for each query: of background in its frame, of rain, least alike, and with
-    upright edges, which is what leaks into rain. least_rain: root mean square of a patch with rain, of luma in [0, 1].
+    upright edges, which is what leaks into rain. cells: of each known layer, from all windows.
+    least_rain: root mean square of a patch with rain, of luma in [0, 1].
     largest_error: pixels; a frame whose alignment is worse says nothing about a place.
     """
 
@@ -58,11 +59,12 @@ class ContrastOptions:
     other: int = 32
     unlike: int = 32
     edges: int = 8
+    cells: int = 64
     least_rain: float = 0.01
     largest_error: float = 1.0
 
     def __post_init__(self) -> None:
-        for key in ("windows", "queries", "patch", "alike", "other", "unlike"):
+        for key in ("windows", "queries", "patch", "alike", "other", "unlike", "cells"):
             if (value := getattr(self, key)) < 1:
                 raise UsageError(f"contrast.{key}={value}: allowed: at least 1")
         for key in ("background_dimension", "rain_dimension", "temperature", "largest_error"):

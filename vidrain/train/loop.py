@@ -39,7 +39,7 @@ from vidrain.train.players import parameters_of, require_all
 from vidrain.train.preview import preview
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
 from vidrain.train.run import Curve, State, describe, load_state, run_folder, save_state
-from vidrain.train.terms import Scene, discriminator_loss, nlcl_terms, views_of
+from vidrain.train.terms import Scene, cell_terms, discriminator_loss, nlcl_terms, views_of
 from vidrain.train.truths import relative_error, with_truths
 from vidrain.train.window import Window, look_at
 from vidrain.weights import packed_gate
@@ -229,8 +229,9 @@ def learn(
     rain, is_dried = teacher_rain(batch, teacher), learner.net.config.first is not None
     pair = recycle(batch.observed, batch.witnesses, rain, generator, options=config.recycle, is_dried=is_dried)
     pair = with_truths(pair, batch)
-    background, terms = forward(learner.net, pair, batch, config)
+    made, terms = forward(learner.net, pair, batch, config)
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
+        terms |= cell_terms(nets, pair, made.excess, made.features, generator, config.contrast)
         terms |= nlcl_terms(nets, scene_of(batch, config.contrast.windows), generator, config.weights, config.contrast)
     total = weighted_sum(terms, config.weights.counted)
 
@@ -248,7 +249,7 @@ def learn(
 
     numbers = {name: term.item() for name, term in terms.items()}  # a sync point
     numbers |= {"total": total.item(), "gradient": size, "rate": rate}
-    return Learned(pair, background.detach(), numbers)
+    return Learned(pair, made.background.detach(), numbers)
 
 
 def windows_of(config: TrainConfig, on_event: OnEvent = ignore) -> Windows:
@@ -276,11 +277,22 @@ def teacher_rain(batch: Batch, teacher: Gate | None) -> Tensor:
     return torch.where((batch.is_told | batch.is_clean)[:, None, None, None], beyond, rain)
 
 
-def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    """The background of a pair made of the batch, and every term of the loss as a scalar."""
+class Made(NamedTuple):
+    """What a network makes of a pair: background and, of what exceeds, all that could be rain, [N, 1, H, W]; features
+    of its trunk, [N, C, h, w].
+    """
+
+    background: Tensor
+    excess: Tensor
+    features: Tensor
+
+
+def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tuple[Made, dict[str, Tensor]]:
+    """What the network makes of a pair of the batch, and every term of the loss that looks at nothing else."""
     seen = look_at(pair.observed, Window(pair.observed, pair.witnesses, batch.error))
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
-        shares = net(seen.planes)
+        features = net.features(seen.planes)
+        shares = with_looks(net.decided(features, seen.planes.shape[-2:]), seen.planes[:, -1:])
     rain = taken(shares.float(), seen)
     background = pair.observed - rain
     is_certain = batch.is_told | (batch.is_clean & (config.weights.truth > 0))  # rain pasted on a clean picture, too
@@ -293,7 +305,8 @@ def forward(net: Gate, pair: Recycled, batch: Batch, config: TrainConfig) -> tup
         "correction": taken((shares.float() - untrained).square(), seen).mean(),
         "sparsity": rain_sparsity(rain),
     }
-    return background, {name: term for name, term in terms.items() if name in config.weights.counted}
+    made = Made(background, seen.excess, features)
+    return made, {name: term for name, term in terms.items() if name in config.weights.counted}
 
 
 def scene_of(batch: Batch, windows: int) -> Scene:

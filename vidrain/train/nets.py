@@ -18,7 +18,7 @@ from vidrain.train.projection import Projections
 class Nets:
     """restorer: what is trained for. average: its moving average, the teacher, and what is kept. The rest only trains.
 
-    heads: `location` and `layer`, those that are compared. discriminator: None where nothing asks for it.
+    heads: `location`, `layer` and `cells`, those that are compared. discriminator: None where nothing asks for it.
     """
 
     restorer: Gate
@@ -59,6 +59,8 @@ def make_nets(restorer: Gate, weights: LossWeights, contrast: ContrastOptions, w
     if discriminator is not None and contrast.encoder == "discriminator":
         encoder = DiscriminatorEncoder(discriminator)
     heads = {name: Projections(encoder.channels).to(device) for name in _compared(weights)}
+    if weights.cells:
+        heads["cells"] = Projections([restorer.config.width]).to(device)
     return Nets(restorer, average, heads, discriminator, encoder)
 
 

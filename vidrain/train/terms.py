@@ -1,5 +1,7 @@
 """The terms of NLCL on windows as they are, rain and all: nothing is known of them but how rain and scenes behave.
 
+And one on pairs, of which the layers are known: the contrast of their cells (`cell_terms`).
+
 Every window is seen from its own frame and from one of its neighbours, in the same coordinates (`window.py`).
 The value of the layer term at chance grows with the number of patches in which the restorer finds rain: it may rise
 while the layers come apart.
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from vidrain.model.nlcl import as_signal
 from vidrain.train.balance import LossWeights
+from vidrain.train.cells import choose_cells, features_at
 from vidrain.train.choice import ContrastOptions, View, choose_layers, choose_locations
 from vidrain.train.contrast import (
     Pull,
@@ -37,6 +40,7 @@ from vidrain.train.losses import (
 )
 from vidrain.train.mining import gather_patches
 from vidrain.train.nets import Nets
+from vidrain.train.recycling import Recycled
 from vidrain.train.window import Layers, Neighbour, Window, error_of, layers_of, seen_from, stacked
 
 TERMS = ("location", "layer", "adversarial", "decorrelation", "consistency")
@@ -86,7 +90,7 @@ def nlcl_terms(
     seen = _look_twice(nets, scene)
     background, rain = (seen.frames(part) for part in (seen.layers.background, seen.layers.rain))
     aligned = (seen.error <= options.largest_error)[:, None]
-    made = nets.encoder(seen.layers.background, seen.window) if nets.heads else []
+    made = nets.encoder(seen.layers.background, seen.window) if nets.heads.keys() & counted else []
     terms: dict[str, Tensor] = {}
     if "location" in counted:
         terms["location"] = _location(nets, seen, made, generator, options)
@@ -99,6 +103,22 @@ def nlcl_terms(
     if "consistency" in counted:
         terms["consistency"] = temporal_consistency(background[:, 0], background[:, 1], aligned)
     return terms
+
+
+def cell_terms(
+    nets: Nets,
+    pair: Recycled,
+    excess: Tensor,
+    features: Tensor,
+    generator: torch.Generator,
+    options: ContrastOptions,
+) -> dict[str, Tensor]:
+    """The contrast of cells of known layers, where it counts. features: of the restorer's trunk (`cells.py`)"""
+    if "cells" not in nets.heads:
+        return {}
+    cells = choose_cells(excess, pair, generator, options.cells)
+    background, rain = (nets.heads["cells"]([features_at(features, places)])[0] for places in cells)
+    return {"cells": asymmetric_layer_contrast(background, rain, pulls=pulls_of(options))}
 
 
 def discriminator_loss(nets: Nets, scene: Scene, most: int) -> Tensor:
@@ -220,6 +240,8 @@ def _compared(
 
 
 def pulls_of(options: ContrastOptions) -> tuple[Pull, Pull]:
-    """The pulls of background and rain that the options ask for."""
+    """The pulls of background and rain that the options ask for; equal ones where there is to be no asymmetry."""
+    if options.asymmetry == "none":
+        return Pull(options.temperature), Pull(options.temperature)
     rule = pulls_by_radius if options.asymmetry == "radius" else pulls_by_temperature
     return rule(options.background_dimension, options.rain_dimension, temperature=options.temperature)
