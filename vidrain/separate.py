@@ -35,7 +35,7 @@ def separated(
 
     Leaving ends all threads. Raises InputError, ModelError.
     """
-    context = _context(video, kept, context_of(decomposer), memory_of(decomposer, options))
+    context = _context(video, kept, first_decoded(kept, decomposer, options), context_of(decomposer))
     with (
         closing(watchdog.ahead(context, _DECODED_AHEAD, "decode", video.decoded.place)) as frames,
         in_threads(frames, video.info, decomposer, options, kept) as layers,
@@ -63,14 +63,18 @@ def in_threads(
         yield stack.enter_context(closing(prefetch(layers, _COMPUTED_AHEAD, "part")))
 
 
-def _context(video: Video, kept: range, reach: int, memory: int) -> Iterator[Frame]:
-    """The frames that go out, `reach` more on each side, and `memory` before those: what they need to be cleaned as
-    the whole would be.
+def first_decoded(kept: range, decomposer: Decomposer, options: DecomposeOptions) -> int:
+    """The first frame that the frames `kept` need to be cleaned as the whole would be."""
+    return max(kept.start - context_of(decomposer) - memory_of(decomposer, options), 0)
+
+
+def _context(video: Video, kept: range, first: int, reach: int) -> Iterator[Frame]:
+    """The frames that go out, those before them from `first` on, and `reach` behind them.
 
     Pictures of another size or format behind the range bear no witness: there it ends as at the end of the video.
     """
     try:
-        for frame in video.frames(max(kept.start - reach - memory, 0)):
+        for frame in video.frames(first):
             if frame.index >= kept.stop + reach:
                 return
             yield frame

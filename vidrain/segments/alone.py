@@ -134,5 +134,7 @@ def _refuse_dependent(jobs: Sequence[Job], options: CleanOptions) -> None:
         raise UsageError("--adapt: segments as tasks need weights that are there; first: vidrain adapt, then --weights")
     if len(jobs) > 1:
         raise UsageError("--video all: one video is cleaned after the other; for segments as tasks name one")
-    if (why := why_in_one_go(jobs[0], _model(jobs[0], options))) is not None:
+    is_damaged = bool(jobs[0].video.source.structure.damages)  # a key frame may lead to other pictures
+    why = "the source is damaged" if is_damaged else why_in_one_go(jobs[0], _model(jobs[0], options))
+    if why is not None:
         raise UsageError(f"{jobs[0].video.info.path}: {why}, so its segments cannot be tasks; clean it in one go")

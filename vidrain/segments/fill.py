@@ -22,7 +22,7 @@ from vidrain.pace import at_pace
 from vidrain.report import Tally
 from vidrain.segments.folder import Made, Unfinished
 from vidrain.segments.plan import Segment, cut, runs
-from vidrain.separate import separated
+from vidrain.separate import first_decoded, separated
 from vidrain.types import Decomposer, Frame, Layers
 from vidrain.video.coded import Part
 from vidrain.video.color import conversion_for
@@ -101,7 +101,7 @@ class Filling:
         self, run: Sequence[Segment], exports: Exports, decomposer: Decomposer, tally: Tally
     ) -> Iterator[tuple[Segment, Made]]:
         job, kept = self.job, range(run[0].frames.start, run[-1].frames.stop)
-        video = self._where_seeking_is_safe(run[0])
+        video = self._where_seeking_is_safe(run[0], decomposer)
         with separated(video, kept, decomposer, options=job.decompose, watchdog=job.watchdog) as ahead:
             mended = _mended(tolerated(ahead, len(job.kept), tally.untouched), job, kept, tally)
             paced = mended if job.pace is None else at_pace(mended, job.pace, job.kept.start)
@@ -145,14 +145,17 @@ class Filling:
                 )
         return self.work.note(self.place, segment.number, made) if self.is_kept else made
 
-    def _where_seeking_is_safe(self, first: Segment) -> Video:
-        """The video, to be decoded from its beginning if decoding from a key frame gives other pictures."""
+    def _where_seeking_is_safe(self, first: Segment, decomposer: Decomposer) -> Video:
+        """The video, to be decoded from where a run without a stop begins if a key frame may lead to other pictures.
+
+        So it may where the file is damaged, even if it does not for the one frame that is compared.
+        """
         video, before = self.job.video, self.work.made(self.place).get(first.number - 1)
         last = before.seen if before is not None else None
-        if first is self.segments[0] or (self.is_kept and (last is None or self._seen(last[0]) == last)):
+        is_whole = self.is_kept and not video.source.structure.damages
+        if first is self.segments[0] or (is_whole and (last is None or self._seen(last[0]) == last)):
             return video
-        source = video.source
-        return replace(video, source=replace(source, index=replace(source.index, keys=source.index.keys[:0])))
+        return replace(video, since=first_decoded(self.segments[0].frames, decomposer, self.job.decompose))
 
     def _seen(self, index: int) -> tuple[int, int] | None:
         """A frame as it is decoded from the key frame before it: its index, and its checksum."""

@@ -76,8 +76,6 @@ def why_in_one_go(job: Job, decomposer: Decomposer) -> str | None:
     """Why a run of `job` that is broken off cannot go on; None where it can."""
     if decomposer.remembers:
         return f"{job.model} remembers what it saw of a shot"
-    if job.video.source.structure.damages:
-        return "the source is damaged"
     return None
 
 

@@ -49,10 +49,14 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Video:
-    """A source ready to be decoded; every call of `frames` starts afresh with a file handle of its own."""
+    """A source ready to be decoded; every call of `frames` starts afresh with a file handle of its own.
+
+    since: the frame at which decoding begins, whichever later one is the first that is wanted; None for that one.
+    """
 
     source: Source
     decoded: Decoded = field(compare=False)
+    since: int | None = None
 
     @property
     def info(self) -> VideoInfo:
@@ -69,7 +73,8 @@ class Video:
 
         Raises InputError when the picture size or format changes, or the times run backwards for good.
         """
-        return self._repaired(self._numbered(first), first)
+        begin = first if self.since is None else min(first, self.since)
+        return self._repaired(self._numbered(begin), first)
 
     @contextmanager
     def held_open(self) -> Iterator[Callable[[int], Iterator[Frame]]]:
