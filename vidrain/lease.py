@@ -134,6 +134,8 @@ def _is_locked(lease: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:  # no locks are to be had there, and nobody holds one
+        return False
     finally:
         os.close(descriptor)
     return False

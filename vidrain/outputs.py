@@ -358,6 +358,12 @@ def _locked(partial: Path, target: Path) -> int:
         except BlockingIOError:
             os.close(descriptor)
             raise BusyError(f"{target}: another vidrain is writing it; wait for it, or choose another -o") from None
+        except OSError as error:  # NFS whose lock service does not answer, Lustre that was mounted without flock
+            if not os.fstat(descriptor).st_size:
+                partial.unlink(missing_ok=True)
+            os.close(descriptor)
+            why = f"no locks are to be had there ({error.strerror}); mount it with them (flock), or choose another -o"
+            raise OutputError(f"{target}: {why}") from error
         if _same_file(descriptor, partial):
             return descriptor
         os.close(descriptor)  # its owner published or removed it between our two calls: it is no longer the lock

@@ -1,5 +1,6 @@
 """Claims on outputs: one owner at a time, whatever happens to the owners, and never a half-made or lost file."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -339,3 +340,18 @@ def test_what_cannot_be_put_down_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         put(tmp_path / "it", b"all of it")
     assert list(tmp_path.iterdir()) == [tmp_path / "it"]
+
+
+@pytest.mark.fault(28)
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_one_line(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS whose lock service does not answer, Lustre that was mounted without flock: nobody writes unlocked."""
+
+    def refused(descriptor: int, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    said = r"out.mp4: no locks are to be had there \(.*\); .* or choose another -o$"
+    with pytest.raises(OutputError, match=said), claimed(tmp_path / "out.mp4", force=False):
+        raise AssertionError("nobody holds it")
+    assert list(tmp_path.iterdir()) == []
