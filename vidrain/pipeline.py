@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -32,10 +31,10 @@ from vidrain.tracks import chosen_tracks, continued, named_as_source, refuse_wha
 from vidrain.types import Decomposer
 from vidrain.video.decode import Video, open_video
 from vidrain.video.encoder import container_of
-from vidrain.video.ffmpeg import render_comparison
+from vidrain.video.ffmpeg import comparison
 from vidrain.video.index import video_tracks
 from vidrain.video.lost import lost_if_gone
-from vidrain.video.mux import StreamCopy, retime
+from vidrain.video.mux import StreamCopy, packets_in, retime
 from vidrain.video.verify import Expected, UntrueError, verify
 from vidrain.watchdog import Watchdog
 from vidrain.weights import load_decomposer
@@ -317,13 +316,12 @@ def _exports(job: Job, partials: Partials) -> Iterator[tuple[str, VideoExport]]:
 
 
 def _compare(job: Job, target: Path, partials: Partials, clean: Expected) -> None:
-    """Render the comparison by frame numbers, then give its frames the times of the clean file."""
-    with TemporaryDirectory(prefix="vidrain-") as folder:
-        numbered = Path(folder) / "numbered.mp4"
-        info, base = job.video.info, clean.info.time_base
-        tracks = (info.track, clean.track)
-        render_comparison(info.path, partials["clean"], kept=job.kept, tracks=tracks, color=info.color, target=numbered)
-        retime(numbered, partials["compare"], container=container_of(target), pts=clean.pts, time_base=base)
+    """Render the comparison by frame numbers, and give its frames the times of the clean file."""
+    info, base = job.video.info, clean.info.time_base
+    tracks = (info.track, clean.track)
+    with comparison(info.path, partials["clean"], kept=job.kept, tracks=tracks, color=info.color) as pipe:
+        packets = job.watchdog.ahead(packets_in(pipe), _PACKETS_AHEAD, "compare")
+        retime(packets, partials["compare"], container=container_of(target), pts=clean.pts, time_base=base)
 
 
 def _stale(target: Path) -> Notice:

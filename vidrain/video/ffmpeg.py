@@ -8,6 +8,8 @@ The program is the one inside the imageio-ffmpeg wheel, so none has to be instal
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,19 @@ from vidrain.types import ColorTags
 from vidrain.video.index import as_file
 
 _PATIENCE_S = 30  # for one line; a program that hangs is none
+_LAST_WORDS_S = 1.0  # for a program that fails to say why
 # A streak is a tenth of the range or less: three times brighter it is seen. Black stays at 16, ITU-R BT.601.
 _THREE_TIMES = {"y": "clip(16+3*val,16,235)", "u": "128", "v": "128"}
 
 
-def render_comparison(
-    source: Path, clean: Path, *, kept: range, tracks: tuple[int, int], color: ColorTags, target: Path
-) -> None:
-    """Write before | after | 3 x what was removed, side by side and upright, as H.264 in MP4: frame i at time i.
+@contextmanager
+def comparison(source: Path, clean: Path, *, kept: range, tracks: tuple[int, int], color: ColorTags) -> Iterator[int]:
+    """Render before | after | 3 x what was removed, side by side and upright, as H.264 in MP4: frame i at time i.
 
-    source: its frames `kept` are shown; clean: a finished file of just those frames; tracks: which video of each,
-    covers not counted; color: the tags of both, without which HDR would look washed out. Frames are paired by their
-    number, because a container may round their times. Raises OutputError when ffmpeg fails; an interrupt ends it.
+    Yields the descriptor of a pipe that it comes through: nothing of it lies anywhere, and who renders ends when nobody
+    reads any more, as after a kill. source: its frames `kept` are shown; clean: a finished file of just those frames;
+    tracks: which video of each, covers not counted; color: the tags of both, without which HDR would look washed out.
+    Frames are paired by their number, because a container may round their times. Raises OutputError when ffmpeg fails.
     """
     before = ffmpeg.input(as_file(source))[f"V:{tracks[0]}"].filter("trim", start_frame=kept.start, end_frame=kept.stop)
     after = ffmpeg.input(as_file(clean))[f"V:{tracks[1]}"]
@@ -41,7 +44,9 @@ def render_comparison(
     joined = joined.filter("setparams", color_primaries=color.primaries, color_trc=color.transfer)
     # without B-frames the packets lie in the order of the frames, and can be given their times
     options = {"vcodec": "libx264", "preset": "veryfast", "crf": 18, "bf": 0, "fps_mode": "passthrough"}
-    _run(ffmpeg.output(joined, as_file(target), format="mp4", enc_time_base="1/25", **options), target)
+    pieces = {"format": "mp4", "movflags": "empty_moov+default_base_moof+frag_every_frame"}  # a pipe has no way back
+    with _running(ffmpeg.output(joined, "pipe:1", enc_time_base="1/25", **options, **pieces)) as pipe:
+        yield pipe
 
 
 def _numbered(picture: Any) -> Any:
@@ -70,13 +75,30 @@ def stream_line(path: Path, stream_index: int) -> str:
     return next((line for line in lines if re.match(rf" *Stream #0:{stream_index}\b.*: Video: ", line)), "")
 
 
-def _run(graph: Any, target: Path) -> None:
-    """Run ffmpeg to its end. Its words go to a file: a pipe that nobody reads would stop it when full."""
+@contextmanager
+def _running(graph: Any) -> Iterator[int]:
+    """ffmpeg at work, and the descriptor of what it writes; it is over in the end. OutputError, if it failed.
+
+    Its words go to a file: a pipe that nobody reads would stop it when full.
+    """
     quiet = graph.global_args("-nostdin", "-v", "error")
-    command = ffmpeg.compile(quiet, cmd=imageio_ffmpeg.get_ffmpeg_exe(), overwrite_output=True)
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as words:
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=words, check=False)
-        if done.returncode:
+    command = ffmpeg.compile(quiet, cmd=imageio_ffmpeg.get_ffmpeg_exe())
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as words,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            yield process.stdout.fileno()
+            process.wait()
+        except Exception:  # of who reads, which is ours, or because nothing more came: then ffmpeg says why
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LAST_WORDS_S)
+            if not process.returncode:
+                raise
+        finally:
+            process.kill()
+        if process.returncode:
             words.seek(0)
             said = words.readline().strip() or "it said nothing"
-            raise OutputError(f"the comparison failed, ffmpeg ended with {done.returncode} ({said}); drop --compare")
+            raise OutputError(f"the comparison failed, ffmpeg ended with {process.returncode} ({said}); drop --compare")

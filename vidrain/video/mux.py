@@ -300,25 +300,33 @@ def _decoded_at(packet: Packet[Stream]) -> Fraction:
     return _AT_ONCE if ticks is None else ticks * Fraction(packet.time_base)
 
 
-def retime(source: Path, target: Path, *, container: str, pts: Sequence[int], time_base: Fraction) -> None:
-    """Copy a video whose packets lie in the order of its frames, giving frame i the time `pts[i]`.
+def packets_in(pipe: int) -> Iterator[Packet[VideoStream]]:
+    """Packets of the video of an MP4 that comes through the pipe of this descriptor, as they come."""
+    container = av.open(f"pipe:{pipe}", "r", format="mp4")  # goes with the last packet, whose stream is a part of it
+    yield from (packet for packet in container.demux(container.streams.video[0]) if packet.size)
+
+
+def retime(
+    packets: Iterable[Packet[VideoStream]], target: Path, *, container: str, pts: Sequence[int], time_base: Fraction
+) -> None:
+    """Copy a video whose packets come in the order of its frames, giving frame i the time `pts[i]`.
 
     container: FFmpeg's name of that of `target`; pts: ticks of `time_base`. Raises OutputError where the number of
     packets is another, or the file cannot be written.
     """
     options = {"movie_timescale": str(time_base.denominator)} if container != "matroska" else {"fflags": "+bitexact"}
-    with open_input(source) as numbered:
-        packets = [packet for packet in numbered.demux(video=0) if packet.size]
-        if len(packets) != len(pts):
-            raise OutputError(f"{target.name}: {len(packets)} frames instead of {len(pts)}; nothing was kept")
-        ends = [*pts[1:], pts[-1] + (pts[-1] - pts[-2] if len(pts) > 1 else 1)]
-        try:
-            with av.open(as_file(target), "w", format=container, container_options=options) as timed:
-                stream = timed.add_stream_from_template(numbered.streams.video[0], opaque=True)
-                stream.time_base = time_base
-                for packet, time, end in zip(packets, pts, ends, strict=True):
-                    packet.stream, packet.time_base = stream, time_base
-                    packet.pts, packet.dts, packet.duration = time, time, end - time
-                    timed.mux(packet)
-        except (av.error.FFmpegError, OSError) as error:
-            raise OutputError(f"{target.name}: cannot be written ({error.strerror}); check space and rights") from error
+    ends = [*pts[1:], pts[-1] + (pts[-1] - pts[-2] if len(pts) > 1 else 1)]
+    stream: VideoStream | None = None
+    try:
+        with av.open(as_file(target), "w", format=container, container_options=options) as timed:
+            for packet, time, end in zip(packets, pts, ends, strict=True):
+                if stream is None:
+                    stream = timed.add_stream_from_template(packet.stream, opaque=True)
+                    stream.time_base = time_base
+                packet.stream, packet.time_base = stream, time_base
+                packet.pts, packet.dts, packet.duration = time, time, end - time
+                timed.mux(packet)
+    except ValueError as error:
+        raise OutputError(f"{target.name}: not {len(pts)} frames came; nothing was kept") from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise OutputError(f"{target.name}: cannot be written ({error.strerror}); check space and rights") from error
