@@ -32,7 +32,7 @@ except ImportError as error:
     raise UsageError(f"--engine ray needs Ray, which is not installed ({error}); {extra}") from error
 
 _THREADS = 1  # of a task, which asks for one CPU: many files at a time make better use of cores than many threads
-_LOOK_S = 0.5  # between two looks at whether the node lives
+_LOOK_S = 0.5  # between two looks at whether a node lives, and at what the cluster has
 _PATIENCE_S = 0.8  # for workers that are to stop; a stop takes two seconds in all
 _LISTEN_S = 0.3  # to those that have something to tell still: they may be finished
 _WITHOUT_S = 10.0  # a node that was restarted is back by then
@@ -54,6 +54,7 @@ class RayEngine:
         self._address, self._workers, self._logs, self._tell = address, workers, logs.absolute(), tell
         self._on_gpus, self._had_gpus = on_gpus, monotonic()
         self._head, self._had_head = "", monotonic()  # HOST:PORT
+        self._found: dict[str, float] = {}  # what the cluster had when it was asked last
         self._waiting: set[Any] = set()  # those that take a GPU, and told nothing yet
         self._running: dict[Any, str] = {}  # what a task yields -> its id
         self._work: Any = ray.remote(num_cpus=_THREADS, max_retries=0)(_work)
@@ -67,15 +68,20 @@ class RayEngine:
         return min(most, max(int(there.get("GPU", 0)), 1)) if self._on_gpus else most
 
     def _resources(self) -> dict[str, float]:
-        """What the cluster has; a head that is gone is waited for. UsageError where it stays away."""
+        """What the cluster has; a head that is gone is waited for. UsageError where it stays away.
+
+        Not asked for every event: a connection takes a port, which is not free again for a minute.
+        """
+        if self._found and monotonic() - self._had_head < _LOOK_S:
+            return self._found
         while not _answers(self._head):
             if monotonic() - self._had_head > _HEAD_S:
                 gone = f"the head of the Ray cluster ({self._head}) gave no answer for {_HEAD_S:g} s"
                 raise UsageError(f"{self._asked}: {gone}; with a cluster that has one the same command goes on")
             sleep(_LOOK_S)
         self._had_head = monotonic()
-        found: dict[str, float] = ray.cluster_resources()
-        return found
+        self._found = ray.cluster_resources()
+        return self._found
 
     @property
     def _asked(self) -> str:
@@ -111,8 +117,11 @@ class RayEngine:
         return ended
 
     def _ready(self, timeout_s: float) -> list[Any]:
-        """Of the tasks one that has something to tell, as soon as there is one."""
-        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s, fetch_local=False)
+        """The tasks that have something to tell, as soon as there is one."""
+        running = list(self._running)
+        ready, _ = ray.wait(running, num_returns=1, timeout=timeout_s, fetch_local=False)
+        if ready:
+            ready, _ = ray.wait(running, num_returns=len(running), timeout=0, fetch_local=False)
         return list(ready)
 
     def _heard(self, ready: list[Any]) -> list[Ended]:
