@@ -108,3 +108,19 @@ def test_weights_that_no_file_could_be_are_one_line(card: Path, out: Path, vidra
         ran = vidrain("batch", "run", card, "-o", out, *INLINE, "--model", "gate-s", *named)
         assert (ran.code, ran.err.count("\n")) == (7, 1)
         assert "cannot be read (File name too long)" in ran.err
+
+
+@pytest.mark.fault(27)
+@pytest.mark.proves("batch run --min-free", "batch run --dry-run")
+def test_rows_of_a_manifest_take_the_room_that_their_own_settings_need(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """Whichever of them comes first: a lossless file takes many times as much as another."""
+    names = ("a.mp4", "sub/b.MP4")
+
+    def space(first: str, second: str) -> int:
+        (card / "jobs.csv").write_text(f"input,archive\n{names[0]},{first}\n{names[1]},{second}\n")
+        ran = vidrain("batch", "run", card / "jobs.csv", "-o", out, *INLINE, *CHEAP[:-2], "--dry-run", "--json")
+        return int(json.loads(ran.out)["space"])
+
+    none, one, other, both = space("", ""), space("true", ""), space("", "true"), space("true", "true")
+    assert none < min(one, other) <= max(one, other) < both
+    assert abs(one + other - none - both) < both / 5, "of both, one is measured"

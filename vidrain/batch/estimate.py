@@ -1,12 +1,14 @@
 """How long a batch will take and how much room it will need, and where these figures come from."""
 
 import shutil
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
-from vidrain.batch.journal import Journal
+from vidrain.batch.journal import Journal, Record
 from vidrain.batch.plan import File, Look, Settings, mark_of
 from vidrain.config import clean_from
 from vidrain.job import CleanOptions
@@ -20,11 +22,22 @@ _LOSSLESS = 0.7  # bytes of FFV1 for a byte of planes, assumed likewise
 _TRIED = 5  # files, for one that opens
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What lies ahead. growth: bytes out for a byte in; seconds: None where no figure is to be had; basis: in words."""
+class _Rate(NamedTuple):
+    """Of files that are alike. growth: bytes out for a byte in; seconds: for a byte in, None where it is not known."""
 
     growth: float
+    seconds: float | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What lies ahead. space: output -> bytes of all that is written for it; basis: where figures come from, in words.
+
+    seconds: None where no figure is to be had.
+    """
+
+    space: Mapping[str, float]
     seconds: float | None
     basis: str
 
@@ -32,24 +45,45 @@ class Estimate:
 def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: bool) -> Estimate:
     """Of files that are to be done: from files of the same settings done here, else from a few frames of one of them.
 
-    measure: whether such frames may be computed; else the time is not known, and room for lossy files assumed.
+    measure: whether such frames may be computed; else the time is not known, and room for lossy files assumed. Settings
+    under which nothing was done yet are told apart by what room depends on: whether files are lossless, and layers.
     """
     todo = [look for look in looks if look.state == "to do" and look.size]
-    size = sum(look.size for look in todo)
     if not todo:
-        return Estimate(1.0, 0.0, "nothing is left to do")
-    mark = mark_of(todo[0].file)
-    done = [each for each in journal.made.values() if each["mark"] == mark]
-    if read := sum(record["source_bytes"] for record in done):
+        return Estimate({}, 0.0, "nothing is left to do")
+    made: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in journal.made.values():
+        made[record["mark"]].append(record)
+    alike: defaultdict[Hashable, list[Look]] = defaultdict(list)
+    for look in todo:
+        mark = mark_of(look.file)
+        alike[mark if _bytes_read(made[mark]) else (_is_lossless(look.file.settings), look.file.also)].append(look)
+    rates = {kind: _rate(group, made[mark_of(group[0].file)], workers, measure) for kind, group in alike.items()}
+    space = {look.file.output: look.size * rates[kind].growth for kind, group in alike.items() for look in group}
+    size = {kind: sum(look.size for look in group) for kind, group in alike.items()}
+    timed = {kind: rate.seconds for kind, rate in rates.items() if rate.seconds is not None}
+    spent = sum(seconds * size[kind] for kind, seconds in timed.items())
+    known = sum(size[kind] for kind in timed)  # the others are taken to be as quick
+    bases = "; ".join(dict.fromkeys(rate.basis for rate in rates.values()))
+    return Estimate(space, spent * sum(size.values()) / known if known else None, bases)
+
+
+def _rate(todo: Sequence[Look], done: Sequence[Record], workers: int, measure: bool) -> _Rate:
+    """Of files to do that are alike. done: records of such files."""
+    if read := _bytes_read(done):
         growth = sum(sum(record["files"].values()) for record in done) / read
-        seconds = sum(record["seconds"] for record in done) * size / read / workers
-        return Estimate(growth, seconds, f"{len(done)} files done here with these settings, by their bytes")
+        seconds = sum(record["seconds"] for record in done) / read / workers
+        return _Rate(growth, seconds, f"{len(done)} files done here with these settings, by their bytes")
     if not measure and not _keeps_all(todo[0].file):
-        return Estimate(_LOSSY, None, f"no file is done yet; {_LOSSY} bytes assumed for a byte")
-    return _measured(todo, size)
+        return _Rate(_LOSSY, None, f"no file is done yet; {_LOSSY} bytes assumed for a byte")
+    return _measured(todo)
 
 
-def _measured(todo: Sequence[Look], size: int) -> Estimate:
+def _bytes_read(done: Sequence[Record]) -> int:
+    return sum(record["source_bytes"] for record in done)
+
+
+def _measured(todo: Sequence[Look]) -> _Rate:
     """From the middle of the sizes on, until one opens."""
     by_size = sorted(todo, key=lambda look: look.size)
     middle, why = len(by_size) // 2, ""
@@ -64,9 +98,9 @@ def _measured(todo: Sequence[Look], size: int) -> Estimate:
         basis = (
             f"{_MEASURED} frames of {name} computed now, its {frames} frames taken for the bytes of all; space assumed"
         )
-        return Estimate(growth, per_frame * frames * size / look.size, basis)
+        return _Rate(growth, per_frame * frames / look.size, basis)
     tried = f"none of {min(len(todo), _TRIED)} files could be tried ({why})"
-    return Estimate(_LOSSY, None, f"{tried}; {_LOSSY} bytes assumed for a byte")
+    return _Rate(_LOSSY, None, f"{tried}; {_LOSSY} bytes assumed for a byte")
 
 
 def _of_frames(look: Look) -> tuple[float, int, int]:

@@ -106,7 +106,7 @@ def plan_batch(
         engine=options.engine,
         workers={"inline": 1, "ray": options.workers}.get(options.engine, workers),
         size=size,
-        space=round(size * ahead.growth),
+        space=round(sum(ahead.space.values())),
         free=free_bytes(out),
         seconds=ahead.seconds,
         basis=ahead.basis,
@@ -285,8 +285,8 @@ class _Run:
         if monotonic() - looked > 1:
             free = free_bytes(self.out)
             self._free = monotonic(), free
-        size = self.looks[task["id"]].size + sum(self.looks[other["id"]].size for other in running)
-        return free - size * self.plan.ahead.growth * _PEAK >= self.options.min_free_mb * _MB
+        due = sum(self.plan.ahead.space.get(self.looks[each["id"]].file.output, 0) for each in (task, *running))
+        return free - due * _PEAK >= self.options.min_free_mb * _MB
 
     def judged(self, task: Task, result: Result) -> Result:
         """A source that a worker cannot read, but we can, as it was: the fault is where that worker is."""
