@@ -326,7 +326,7 @@ def retime(
                 packet.stream, packet.time_base = stream, time_base
                 packet.pts, packet.dts, packet.duration = time, time, end - time
                 timed.mux(packet)
+    except (av.error.FFmpegError, OSError) as error:  # before ValueError, which some of these are as well
+        raise OutputError(f"{target.name}: cannot be written ({error.strerror}); check space and rights") from error
     except ValueError as error:
         raise OutputError(f"{target.name}: not {len(pts)} frames came; nothing was kept") from error
-    except (av.error.FFmpegError, OSError) as error:
-        raise OutputError(f"{target.name}: cannot be written ({error.strerror}); check space and rights") from error
