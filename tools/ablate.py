@@ -9,8 +9,9 @@ named by variant, seed and a hash of its settings; a run that was cut off goes o
 stand in dev.json or test.json: what is recorded with the same hash is not done again.
 
 `--on dev`, for all choices: rain of `tools/dev_rain.py`, rendered once, on two clips of clean/train that are left out
-of training. Gain in dB-Y, and harm: B against O of the same clips without rain. `--on test`, never for a choice: the
-gain on paired/, and what becomes of streaks on yard and garden, filmed by a still camera (docs/eval.md).
+of training. Gain in dB-Y, and harm: B against O of the same clips without rain, every frame cleaned. `--on test`, never
+for a choice: the gain on paired/, and what becomes of streaks on yard and garden, filmed by a still camera
+(docs/eval.md).
 """
 
 import argparse
@@ -20,7 +21,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -34,6 +35,7 @@ from vidrain.evaluation.methods import INPUT, Method
 from vidrain.evaluation.run import measured
 from vidrain.evaluation.sets import SetOptions, found_in
 from vidrain.job import CleanOptions
+from vidrain.meter import MeterOptions
 from vidrain.model.gate import CONFIGS
 from vidrain.outputs import claimed
 from vidrain.train.data import Cut, DataOptions, Windows
@@ -68,6 +70,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no pasted rain": ("data.clean_share=0",),  # rainy windows, of which no truth is known, take their place
     "no settled": ("data.settled_share=0",),
     "encoder discriminator": ("contrast.encoder=discriminator",),
+    "cells": (*_NOTHING, "weights.cells=0.1"),  # the contrast of layers in the trunk alone
+    "cells, symmetric": (*_NOTHING, "weights.cells=0.1", "contrast.asymmetry=none"),
 }
 
 Scores = dict[str, float]
@@ -130,8 +134,7 @@ def run(given: argparse.Namespace, name: str, config: TrainConfig, record: Recor
         return
     folder = given.output / "runs" / f"{re.sub('[^a-z0-9]+', '-', name)}-{digest_of(config)}"
     report = train(config, folder, windows=readings.of(config))
-    options = CleanOptions(model=config.model, weights=report.weights)
-    scores = scores_of(given, Method(label=name, kind="model", options=options))
+    scores = scores_of(given, _method(name, CleanOptions(model=config.model, weights=report.weights)))
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
     settings = {
@@ -147,8 +150,13 @@ def reference(given: argparse.Namespace, record: Record) -> None:
     """The baseline, which has no seeds, scored alike."""
     name, digest = "baseline / 0", f"every {given.every} of {given.frames} on {given.on}"
     if not record.has(name, digest):
-        method = Method(label=name, kind="model", options=CleanOptions(model="baseline"))
+        method = _method(name, CleanOptions(model="baseline"))
         record.add(name, {"hash": digest, "scores": scores_of(given, method)})
+
+
+def _method(name: str, options: CleanOptions) -> Method:
+    """A model at work in every frame: what dry frames are left alone is the meter's merit, not that of a variant."""
+    return Method(label=name, kind="model", options=replace(options, meter=MeterOptions(dry=None)))
 
 
 def scores_of(given: argparse.Namespace, method: Method) -> Scores:

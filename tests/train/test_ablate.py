@@ -131,3 +131,12 @@ def test_what_is_refused(
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_harm_is_that_of_frames_that_are_cleaned(data: Path, tmp_path: Path) -> None:
+    """Dry frames that the meter leaves alone would hide it: they count as 100 dB."""
+    given = ablate.parsed(["-o", str(tmp_path), "--data", str(data), "--frames", "16", "--every", "12"])
+    record = ablate.Record(tmp_path / "dev.json")
+    ablate.reference(given, record)
+    assert record.runs["baseline / 0"]["scores"]["harm"] < 60
