@@ -44,7 +44,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 # Settings of `clean` that name no output: they hold for one file as for many.
 _SETTINGS = (
     click.option("--preset", type=click.Choice(["fast", "balanced", "quality"]), help="Choose the model  [balanced]."),
-    click.option("--model", help="Choose the model by its name: baseline, nlcl, gate-s, gate-m or gate-l."),
+    click.option("--model", help="Choose the model by its name: baseline, nlcl, gate-s, gate-m, gate-l or gate-b."),
     click.option("--weights", type=FILE, help="Weights of the model, a safetensors file."),
     click.option(
         "--adapt",

@@ -281,7 +281,7 @@ def test_what_is_refused(base: Path, street: Path, out: Path, vidrain: Vidrain) 
     steps = ("--adapt-steps", "5")
     kept = out.with_name("kept.safetensors")
     for code, text, arguments in (
-        (2, "--adapt: baseline does not learn; allowed: gate-s, gate-m, gate-l", ("--preset", "fast", *steps)),
+        (2, "--adapt: baseline does not learn; allowed: gate-s, gate-m, gate-l, gate-b", ("--preset", "fast", *steps)),
         (2, "--adapt: nlcl does not learn", ("--model", "nlcl", *steps)),
         (2, "seconds=5 steps=5: allowed: one of them", (*GATE, base, "--adapt=5", *steps)),
         (2, "steps=0: allowed: at least 1", (*GATE, base, "--adapt-steps", "0")),

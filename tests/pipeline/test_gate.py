@@ -30,7 +30,8 @@ class AfterAnother(Baseline):
         super().__init__(replace(PLAIN, radius=radius))
         if name is not None:
             self.first = load_model(name)
-            self.first.net.strength.fill_(1)
+            if name in CONFIGS:
+                self.first.net.strength.fill_(1)
 
 
 def constant_gate(path: Path, name: str, bias: float) -> Path:

@@ -61,7 +61,7 @@ def test_unknown_preset_is_refused(short: Path, vidrain: Vidrain) -> None:
 def test_model_is_chosen_by_name(short: Path, tmp_path: Path, vidrain: Vidrain) -> None:
     assert vidrain("clean", short, "-o", tmp_path / "a.mp4", "--model", "baseline").code == 0
     ran = vidrain("clean", short, "-o", tmp_path / "b.mp4", "--model", "nonesuch")
-    allowed = "baseline, nlcl, gate-s, gate-m, gate-l"
+    allowed = "baseline, nlcl, gate-s, gate-m, gate-l, gate-b"
     assert (ran.code, ran.err) == (7, f"vidrain: model nonesuch is not known; allowed: {allowed}\n")
 
 

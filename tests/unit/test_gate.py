@@ -174,7 +174,7 @@ def test_no_witnesses_no_rain() -> None:
 
 
 def test_the_radius_is_that_of_the_config() -> None:
-    assert [GateDecomposer(gate(name), first=None).radius for name in CONFIGS] == [2, 3, 3]
+    assert [GateDecomposer(gate(name), first=None).radius for name in CONFIGS] == [2, 3, 3, 3]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

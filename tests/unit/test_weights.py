@@ -59,7 +59,7 @@ def test_every_preset_stands_for_a_model(preset: str) -> None:
 
 @pytest.mark.parametrize("name", ["nonesuch", "", "Baseline", "baseline "])
 def test_unknown_model(name: str) -> None:
-    assert refused(name, None) == f"model {name} is not known; allowed: baseline, nlcl, gate-s, gate-m, gate-l"
+    assert refused(name, None) == f"model {name} is not known; allowed: baseline, nlcl, gate-s, gate-m, gate-l, gate-b"
 
 
 def test_header_is_read_without_the_weights(weights: Path) -> None:

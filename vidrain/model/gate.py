@@ -57,6 +57,7 @@ CONFIGS = {
     "gate-s": GateConfig(width=16, blocks=4),  # 34 k parameters; 24 channels take as long as 32
     "gate-m": GateConfig(width=16, blocks=4, radius=3),  # 34 k: what lies farther away holds less of a streak
     "gate-l": GateConfig(width=16, blocks=4, radius=3, first="gate-m"),  # 34 k; what it costs more is the pass before
+    "gate-b": GateConfig(width=16, blocks=4, radius=3, first="baseline"),  # 34 k: behind a pass that learned nothing
 }
 
 

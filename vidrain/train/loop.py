@@ -55,7 +55,7 @@ _REPORTED = 50  # last steps whose mean loss is reported
 class TrainConfig:
     """All that can be chosen about a run. `configs/train.yaml` explains every key."""
 
-    model: Literal["gate-s", "gate-m", "gate-l"] = "gate-s"
+    model: Literal["gate-s", "gate-m", "gate-l", "gate-b"] = "gate-s"
     seed: int = 0
     steps: int = 3000
     batch: int = 8
