@@ -72,6 +72,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "encoder discriminator": ("contrast.encoder=discriminator",),
     "cells": (*_NOTHING, "weights.cells=0.1"),  # the contrast of layers in the trunk alone
     "cells, symmetric": (*_NOTHING, "weights.cells=0.1", "contrast.asymmetry=none"),
+    "cells, shuffled": (*_NOTHING, "weights.cells=0.1", "contrast.labels=shuffled"),  # no contrast: must bring nothing
 }
 
 Scores = dict[str, float]
@@ -106,9 +107,18 @@ def recipe(given: argparse.Namespace, variant: str, seed: int) -> TrainConfig:
 
 
 def digest_of(config: TrainConfig, **further: object) -> str:
-    """A hash of everything that a figure depends on, but the code."""
-    settings = {key: value for key, value in asdict(config).items() if key not in FREE} | further
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    """A hash of everything that a figure depends on, but the code: of settings that are not as they are by default, so
+    that a record outlives the next one, and of names of clips, wherever they lie.
+    """
+    settings = {key: value for key, value in _chosen(asdict(config), asdict(TrainConfig())).items() if key not in FREE}
+    settings["data"] |= {kind: [Path(clip).name for clip in getattr(config.data, kind)] for kind in ("rainy", "clean")}
+    return hashlib.sha256(json.dumps(settings | further, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _chosen(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that differ."""
+    different = {key: value for key, value in settings.items() if value != usual[key]}
+    return {key: _chosen(value, usual[key]) if isinstance(value, dict) else value for key, value in different.items()}
 
 
 class Readings:

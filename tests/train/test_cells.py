@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.train.test_loop import config
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.balance import LossWeights
-from vidrain.train.cells import choose_cells, features_at
+from vidrain.train.cells import choose_cells, features_at, shuffled
 from vidrain.train.data import Cut, Windows
 from vidrain.train.loop import TrainConfig, learn, learner_for
 from vidrain.train.recycling import Recycled
@@ -68,6 +68,16 @@ def test_a_draw_is_of_so_many_and_of_the_seed() -> None:
     assert len(first) == len({tuple(place) for place in first.tolist()}) == 20
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_shuffled_cells_are_the_same_ones() -> None:
+    excess, pair = pair_of(2, (40, 40))
+    cells = choose_cells(excess, pair, torch.Generator().manual_seed(0), 50)
+    mixed = shuffled(cells, torch.Generator().manual_seed(0))
+    assert [len(layer) for layer in mixed] == [len(layer) for layer in cells]
+    assert sorted(torch.cat(mixed).tolist()) == sorted(torch.cat(cells).tolist())
+    rain = set(map(tuple, cells.rain.tolist()))
+    assert 0 < len(rain & set(map(tuple, mixed.rain.tolist()))) < len(rain)
 
 
 def test_features_are_those_of_the_places() -> None:

@@ -5,7 +5,7 @@ because there is rain, or one that does although there is none, as texture does 
 of layers (`contrast.py`) draws the cells of a layer together and the layers apart, each by its own pull. Unlike the
 published one, which looks at patches of pictures, it acts on what the decision is made of.
 
-    cells = choose_cells(seen.excess, pair, generator, 64)
+    cells = choose_cells(seen.excess, pair, generator, 64)          # or shuffled(cells, generator), as a control
     background, rain = (head(features_at(features, places)) for places in cells)
     loss = asymmetric_layer_contrast(background, rain, pulls=pulls)
 """
@@ -41,6 +41,14 @@ def choose_cells(excess: Tensor, pair: Recycled, generator: torch.Generator, mos
     exceeds = _largest(excess) > _LEAST
     is_rain, is_dry = rain > _LEAST, rain < _LEAST / 4
     return Cells(*(_drawn(kind & known & exceeds, generator, most) for kind in (is_dry, is_rain)))
+
+
+def shuffled(cells: Cells, generator: torch.Generator) -> Cells:
+    """The same cells, as many of them in each layer, whatever layer they are of."""
+    every = torch.cat(cells)
+    order = torch.randperm(len(every), generator=generator).to(every.device)
+    count = len(cells.background)
+    return Cells(every[order[:count]], every[order[count:]])
 
 
 def features_at(features: Tensor, places: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ class ContrastOptions:
     windows: of a batch that are looked at; queries: for each. patch: side, in pixels. temperature: of all softmaxes.
     alike, other, unlike, edges: patches for each query: of background in its frame, of rain, least alike, and with
     upright edges, which is what leaks into rain. cells: of each known layer, from all windows.
+    labels: of those cells; `shuffled` is a control: as many of each, and nothing to tell them apart by.
     least_rain: root mean square of a patch with rain, of luma in [0, 1].
     largest_error: pixels; a frame whose alignment is worse says nothing about a place.
     """
@@ -60,6 +61,7 @@ class ContrastOptions:
     unlike: int = 32
     edges: int = 8
     cells: int = 64
+    labels: Literal["known", "shuffled"] = "known"
     least_rain: float = 0.01
     largest_error: float = 1.0
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidrain.model.nlcl import as_signal
 from vidrain.train.balance import LossWeights
-from vidrain.train.cells import choose_cells, features_at
+from vidrain.train.cells import choose_cells, features_at, shuffled
 from vidrain.train.choice import ContrastOptions, View, choose_layers, choose_locations
 from vidrain.train.contrast import (
     Pull,
@@ -117,6 +117,8 @@ def cell_terms(
     if "cells" not in nets.heads:
         return {}
     cells = choose_cells(excess, pair, generator, options.cells)
+    if options.labels == "shuffled":
+        cells = shuffled(cells, generator)
     background, rain = (nets.heads["cells"]([features_at(features, places)])[0] for places in cells)
     return {"cells": asymmetric_layer_contrast(background, rain, pulls=pulls_of(options))}
 
