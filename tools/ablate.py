@@ -46,6 +46,8 @@ LEFT_OUT = ("truck", "carpark")  # of clean/train: the development clips
 STILL = ("yard", "garden")
 FREE = ("device", "threads", "checkpoint_every", "preview_every")  # settings that change nothing that comes out
 
+SCORED = "every frame cleaned"  # how; figures of before, when dry ones were not, are others
+
 _NO_CONTRAST = ("weights.location=0", "weights.layer=0")
 _NOTHING = (*_NO_CONTRAST, "weights.adversarial=0", "weights.decorrelation=0", "weights.consistency=0")
 POSITIVES = ("random", "published", "exclusion", "frames", "motion")
@@ -72,7 +74,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "encoder discriminator": ("contrast.encoder=discriminator",),
     "cells": (*_NOTHING, "weights.cells=0.1"),  # the contrast of layers in the trunk alone
     "cells, symmetric": (*_NOTHING, "weights.cells=0.1", "contrast.asymmetry=none"),
-    "cells, shuffled": (*_NOTHING, "weights.cells=0.1", "contrast.labels=shuffled"),  # no contrast: must bring nothing
+    "cells, shuffled": (*_NOTHING, "weights.cells=0.1", "contrast.labels=shuffled"),  # a control: labels tell nothing
 }
 
 Scores = dict[str, float]
@@ -107,18 +109,15 @@ def recipe(given: argparse.Namespace, variant: str, seed: int) -> TrainConfig:
 
 
 def digest_of(config: TrainConfig, **further: object) -> str:
-    """A hash of everything that a figure depends on, but the code: of settings that are not as they are by default, so
-    that a record outlives the next one, and of names of clips, wherever they lie.
-    """
-    settings = {key: value for key, value in _chosen(asdict(config), asdict(TrainConfig())).items() if key not in FREE}
-    settings["data"] |= {kind: [Path(clip).name for clip in getattr(config.data, kind)] for kind in ("rainy", "clean")}
+    """A hash of everything that a figure depends on, but the code; clips by name and size, wherever they lie."""
+    settings = {key: value for key, value in asdict(config).items() if key not in FREE}
+    clips = {kind: [_known_as(Path(clip)) for clip in getattr(config.data, kind)] for kind in ("rainy", "clean")}
+    settings["data"] = settings["data"] | clips
     return hashlib.sha256(json.dumps(settings | further, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _chosen(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that differ."""
-    different = {key: value for key, value in settings.items() if value != usual[key]}
-    return {key: _chosen(value, usual[key]) if isinstance(value, dict) else value for key, value in different.items()}
+def _known_as(clip: Path) -> tuple[str, int]:
+    return clip.name, clip.stat().st_size if clip.is_file() else 0
 
 
 class Readings:
@@ -138,11 +137,12 @@ class Readings:
 
 def run(given: argparse.Namespace, name: str, config: TrainConfig, record: Record, readings: Readings) -> None:
     """Train and score one run, unless it is recorded."""
-    digest = digest_of(config, on=given.on, every=given.every, frames=given.frames)
+    digest = digest_of(config, on=given.on, every=given.every, frames=given.frames, scored=SCORED)
     if record.has(name, digest):
         _say(f"{name}: recorded")
         return
-    folder = given.output / "runs" / f"{re.sub('[^a-z0-9]+', '-', name)}-{digest_of(config)}"
+    where = (*config.data.rainy, *config.data.clean)  # a run goes on only with the very clips that it began with
+    folder = given.output / "runs" / f"{re.sub('[^a-z0-9]+', '-', name)}-{digest_of(config, where=where)}"
     report = train(config, folder, windows=readings.of(config))
     scores = scores_of(given, _method(name, CleanOptions(model=config.model, weights=report.weights)))
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -158,7 +158,7 @@ def run(given: argparse.Namespace, name: str, config: TrainConfig, record: Recor
 
 def reference(given: argparse.Namespace, record: Record) -> None:
     """The baseline, which has no seeds, scored alike."""
-    name, digest = "baseline / 0", f"every {given.every} of {given.frames} on {given.on}"
+    name, digest = "baseline / 0", f"every {given.every} of {given.frames} on {given.on}, {SCORED}"
     if not record.has(name, digest):
         method = _method(name, CleanOptions(model="baseline"))
         record.add(name, {"hash": digest, "scores": scores_of(given, method)})

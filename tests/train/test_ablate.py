@@ -142,11 +142,11 @@ def test_harm_is_that_of_frames_that_are_cleaned(data: Path, tmp_path: Path) -> 
     assert record.runs["baseline / 0"]["scores"]["harm"] < 60
 
 
-def test_a_record_holds_wherever_clips_lie_and_for_settings_that_are_as_ever() -> None:
+def test_a_record_holds_wherever_clips_lie() -> None:
     def digest(where: str, *settings: str) -> str:
         clips = (f"data.rainy={where}/a.mp4", f"data.clean={where}/b.mp4")
         return ablate.digest_of(load_train(ROOT / "configs" / "ablation.yaml", (*clips, *settings)), every=6)
 
-    assert digest("here") == digest("there", "threads=2", "contrast.labels=known")
+    assert digest("here") == digest("there", "threads=2")
     found = {digest("here", setting) for setting in ("seed=1", "contrast.labels=shuffled", "data.rainy=c.mp4")}
     assert len(found | {digest("here")}) == 4

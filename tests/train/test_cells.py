@@ -10,12 +10,15 @@ from torch import Tensor
 from tests.train.test_loop import config
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.train.balance import LossWeights
-from vidrain.train.cells import choose_cells, features_at, shuffled
+from vidrain.train.cells import Compared, choose_cells, features_at, shuffled
+from vidrain.train.choice import ContrastOptions
 from vidrain.train.data import Cut, Windows
-from vidrain.train.loop import TrainConfig, learn, learner_for
+from vidrain.train.loop import TrainConfig, learn, learner_for, learner_of
 from vidrain.train.recycling import Recycled
+from vidrain.train.terms import cell_terms
 
 EVERY_CELL = 10_000
+CERTAIN = torch.ones(3, dtype=torch.bool)
 
 
 def pair_of(seed: int, size: tuple[int, int] = (9, 12)) -> tuple[Tensor, Recycled]:
@@ -53,7 +56,7 @@ def slow(excess: Tensor, pair: Recycled) -> tuple[set[tuple[int, ...]], set[tupl
 @pytest.mark.parametrize("size", [(9, 12), (8, 7)])
 def test_cells_are_those_of_the_slow_twin(seed: int, size: tuple[int, int]) -> None:
     excess, pair = pair_of(seed, size)
-    found = choose_cells(excess, pair, torch.Generator().manual_seed(0), EVERY_CELL)
+    found = choose_cells(Compared(pair, excess, CERTAIN), torch.Generator().manual_seed(0), EVERY_CELL)
     for places, due in zip(found, slow(excess, pair), strict=True):
         assert due
         assert len(places) == len(due)
@@ -63,16 +66,43 @@ def test_cells_are_those_of_the_slow_twin(seed: int, size: tuple[int, int]) -> N
 def test_a_draw_is_of_so_many_and_of_the_seed() -> None:
     excess, pair = pair_of(1, (40, 40))
     first, again, other = (
-        choose_cells(excess, pair, torch.Generator().manual_seed(seed), 20).background for seed in (0, 0, 1)
+        choose_cells(Compared(pair, excess, CERTAIN), torch.Generator().manual_seed(seed), 20).background
+        for seed in (0, 0, 1)
     )
     assert len(first) == len({tuple(place) for place in first.tolist()}) == 20
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
+def test_what_a_teacher_may_have_missed_is_not_taken_for_dry() -> None:
+    excess, pair = pair_of(1, (40, 40))
+    certain = torch.tensor([True, False, True])
+    every, found = (
+        choose_cells(Compared(pair, excess, which), torch.Generator().manual_seed(0), EVERY_CELL)
+        for which in (CERTAIN, certain)
+    )
+    assert set(found.background[:, 0].tolist()) == {0, 2} < set(every.background[:, 0].tolist())
+    assert sorted(found.rain.tolist()) == sorted(every.rain.tolist())
+
+
+@pytest.mark.parametrize("missing", ["rain", "texture"])
+def test_one_layer_alone_teaches_nothing(missing: str) -> None:
+    excess, pair = pair_of(3)
+    if missing == "rain":
+        pair = pair._replace(observed=pair.target)
+    certain = CERTAIN if missing == "rain" else ~CERTAIN
+    weights, features = LossWeights(cells=1.0), torch.rand(3, 16, 5, 6, requires_grad=True)
+    nets = learner_of(Gate(CONFIGS["gate-s"]), 1e-3, weights=weights).nets
+    term = cell_terms(nets, Compared(pair, excess, certain), features, torch.Generator(), ContrastOptions())["cells"]
+    term.backward()
+    assert term.item() == 0
+    assert features.grad is not None
+    assert not features.grad.any()
+
+
 def test_shuffled_cells_are_the_same_ones() -> None:
     excess, pair = pair_of(2, (40, 40))
-    cells = choose_cells(excess, pair, torch.Generator().manual_seed(0), 50)
+    cells = choose_cells(Compared(pair, excess, CERTAIN), torch.Generator().manual_seed(0), 50)
     mixed = shuffled(cells, torch.Generator().manual_seed(0))
     assert [len(layer) for layer in mixed] == [len(layer) for layer in cells]
     assert sorted(torch.cat(mixed).tolist()) == sorted(torch.cat(cells).tolist())

@@ -121,7 +121,7 @@ def test_rain_is_rounded_once_on_its_way_back(name: str, radius: int, sees: Sigh
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["baseline", "gate-s", "gate-l"])
+@pytest.mark.parametrize("name", ["baseline", "gate-s", "gate-l", "gate-b"])
 def test_a_gpu_gives_the_layers_of_a_cpu(name: str) -> None:
     """But for what rounding moves; O = B + R exactly all the same."""
     info, frames = small("vfr.mp4")

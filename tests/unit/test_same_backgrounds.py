@@ -37,6 +37,7 @@ MODELS = {
     "baseline in two passes": CleanOptions(end=str(FRAMES), model="baseline", baseline=BaselineOptions(passes=2)),
     "gate-s": CleanOptions(end=str(FRAMES), model="gate-s"),
     "gate-l": CleanOptions(end=str(FRAMES), model="gate-l"),
+    "gate-b": CleanOptions(end=str(FRAMES), model="gate-b"),
 }
 IN_ONE = 1000
 TIMES = 3  # what a sample is enlarged by, until a gate looks at it reduced

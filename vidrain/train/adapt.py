@@ -34,7 +34,7 @@ from vidrain.model.gate import Gate
 from vidrain.stream import prefetch
 from vidrain.train.balance import LossWeights
 from vidrain.train.data import Batch, DataOptions, NoWindow, Windows
-from vidrain.train.loop import TrainConfig, cut_of, learn, learner_of, teacher_rain
+from vidrain.train.loop import TrainConfig, cut_of, learn, learner_for, teacher_rain
 from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
 from vidrain.train.stretches import Clip, Stretch, split
 
@@ -197,7 +197,7 @@ def _fitted(run: _Run, windows: Windows, held: Sequence[_Pair]) -> tuple[Gate, O
     with torch.random.fork_rng(devices=[]):  # what learns along with the network begins alike
         torch.manual_seed(options.seed)
         net = deepcopy(run.base).requires_grad_(True).train()
-        learner = learner_of(net, options.rate, weights=options.weights, contrast=run.config.contrast)
+        learner = learner_for(net, run.config)
     best, kept, kept_steps, checked = before, run.base, 0, 0
     lowest = before.error
     steps = range(options.steps or _ENDLESS)

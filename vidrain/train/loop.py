@@ -30,6 +30,7 @@ from vidrain.model.gate import CONFIGS, Gate, GateConfig, taken, with_looks
 from vidrain.outputs import claimed
 from vidrain.stream import prefetch
 from vidrain.train.balance import LossWeights
+from vidrain.train.cells import Compared
 from vidrain.train.choice import ContrastOptions
 from vidrain.train.data import Batch, Cut, DataOptions, Windows
 from vidrain.train.discriminator import WIDTH
@@ -231,7 +232,8 @@ def learn(
     pair = with_truths(pair, batch)
     made, terms = forward(learner.net, pair, batch, config)
     with torch.autocast(batch.error.device.type, torch.bfloat16, enabled=config.bf16):
-        terms |= cell_terms(nets, pair, made.excess, made.features, generator, config.contrast)
+        compared = Compared(pair, made.excess, batch.is_told | batch.is_clean)
+        terms |= cell_terms(nets, compared, made.features, generator, config.contrast)
         terms |= nlcl_terms(nets, scene_of(batch, config.contrast.windows), generator, config.weights, config.contrast)
     total = weighted_sum(terms, config.weights.counted)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidrain.model.nlcl import as_signal
 from vidrain.train.balance import LossWeights
-from vidrain.train.cells import choose_cells, features_at, shuffled
+from vidrain.train.cells import Compared, choose_cells, features_at, shuffled
 from vidrain.train.choice import ContrastOptions, View, choose_layers, choose_locations
 from vidrain.train.contrast import (
     Pull,
@@ -40,7 +40,6 @@ from vidrain.train.losses import (
 )
 from vidrain.train.mining import gather_patches
 from vidrain.train.nets import Nets
-from vidrain.train.recycling import Recycled
 from vidrain.train.window import Layers, Neighbour, Window, error_of, layers_of, seen_from, stacked
 
 TERMS = ("location", "layer", "adversarial", "decorrelation", "consistency")
@@ -106,17 +105,17 @@ def nlcl_terms(
 
 
 def cell_terms(
-    nets: Nets,
-    pair: Recycled,
-    excess: Tensor,
-    features: Tensor,
-    generator: torch.Generator,
-    options: ContrastOptions,
+    nets: Nets, seen: Compared, features: Tensor, generator: torch.Generator, options: ContrastOptions
 ) -> dict[str, Tensor]:
-    """The contrast of cells of known layers, where it counts. features: of the restorer's trunk (`cells.py`)"""
+    """The contrast of cells of known layers, where it counts; 0 where one of the layers has none.
+
+    features: of the restorer's trunk (`cells.py`)
+    """
     if "cells" not in nets.heads:
         return {}
-    cells = choose_cells(excess, pair, generator, options.cells)
+    cells = choose_cells(seen, generator, options.cells)
+    if not all(map(len, cells)):
+        return {"cells": features.sum() * 0}
     if options.labels == "shuffled":
         cells = shuffled(cells, generator)
     background, rain = (nets.heads["cells"]([features_at(features, places)])[0] for places in cells)
