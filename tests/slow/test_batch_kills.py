@@ -25,6 +25,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def reads(worker: psutil.Process, name: str) -> bool:
+    """Whether it has a file of that name open."""
+    return any(Path(file.path).name == name for file in worker.open_files())
+
+
 @pytest.mark.fault(29)
 def test_a_worker_that_is_killed_costs_its_own_file_a_try(two: Path, out: Path) -> None:
     """Two files at a time, each in a process; another goes on behind the segments that the one that is killed left."""
@@ -37,7 +42,7 @@ def test_a_worker_that_is_killed_costs_its_own_file_a_try(two: Path, out: Path) 
         assert (facts["running"]["pid"], facts["files"], facts["failed"]) == (job.pid, 2, 0)
         while until(job, "progress", file="second.mp4")["frames"] <= LONGEST:
             pass
-        max(workers_of(job), key=lambda worker: worker.create_time()).kill()
+        next(worker for worker in workers_of(job) if reads(worker, "second.mp4")).kill()
         end = until(job, "file_end", file="second.mp4", state="again")
         assert (end["code"], "ended by signal 9 (SIGKILL)" in end["cause"]) == (137, True)
         assert until(job, "resumed", file="second.mp4")["frames"] >= LONGEST
