@@ -2,9 +2,8 @@
 
 Knows nothing of video. The head of a file of weights of a gate says what they are for: `model`, `config` (JSON),
 `version` of the planes they were trained on, and `hash` over the tensors; where another gate takes the rain off first
-also `first`, the hash of its weights: with no others they are used, so a file stands for all that a model does (but
-what a baseline before it does by default). Weights
-that were fitted to footage say besides how, under `adapted` (JSON).
+also `first`, the hash of its weights: with no others they are used, so a file stands for all that a model does, but for
+what a baseline before it does by default. Weights that were fitted to footage say besides how, under `adapted` (JSON).
 
     model = load_model("nlcl", weights=Path("nlcl.safetensors"), statistics="frozen")
     decomposer = load_model("gate-s", weights="gate-s.safetensors")
