@@ -7,6 +7,7 @@ garble an exception raised inside of theirs: until the work begins the process j
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 from vidrain.errors import INTERRUPTED, TERMINATED
@@ -14,11 +15,20 @@ from vidrain.errors import INTERRUPTED, TERMINATED
 
 def run() -> None:
     """Entry point of the command."""
-    signal.signal(signal.SIGINT, _end)
-    signal.signal(signal.SIGTERM, _end)
+    _handle(_end)
     from vidrain.cli import command  # click takes a tenth of a second
 
-    command()
+    try:
+        command()
+    finally:
+        # All is said and done. Python puts its own handlers back while it winds down, but not for what is ignored: a
+        # second Ctrl-C would end the process by the signal, without its exit code.
+        _handle(signal.SIG_IGN)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
