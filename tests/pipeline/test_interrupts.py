@@ -93,6 +93,7 @@ def test_after_the_work_is_done(number: int, moment: str, source: Path, out: Pat
 
 
 @pytest.mark.fault(26)
+@pytest.mark.proves("exit 130")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", [EXIT, TEARDOWN], ids=["at exit", "at teardown"])
 def test_after_an_error_was_told(number: int, moment: str, tmp_path: Path) -> None:
