@@ -4,6 +4,7 @@ Nothing that an interrupt could leave half-done exists while libraries are impor
 garble an exception raised inside of theirs: until the work begins the process just ends.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ def run() -> None:
         # All is said and done. Python puts its own handlers back while it winds down, but not for what is ignored: a
         # second Ctrl-C would end the process by the signal, without its exit code.
         _handle(signal.SIG_IGN)
+        gc.freeze()  # nor is anything left to be collected: half a second of looking at all that was imported
 
 
 def _handle(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:

@@ -100,12 +100,14 @@ class Way(NamedTuple):
     """From a picture to one of its witnesses, in guide pixels.
 
     flow: [h, w, 2], 0 where the picture stands still. error: [h, w], by how much it misses on the way back; None where
-    nobody asked. outside: [h, w], not 0 where it leads out of the picture; None where it nowhere does.
+    nobody asked. outside: [h, w], not 0 where it leads out of the picture; None where it nowhere does. guide: [h, w],
+    that of the witness, brought onto the picture.
     """
 
     flow: Flow
     error: Grey | None
     outside: Guide | None
+    guide: Guide
 
 
 class _Motion(NamedTuple):
@@ -163,22 +165,24 @@ class Aligner:
     def ways(self, center: Picture, witnesses: Sequence[Picture], *, wants_error: bool = True) -> list[Way]:
         """The way from `center` to every witness."""
         flows = self._flows(center, witnesses)
-        moving = self._moving(center.guide, [witness.guide for witness in witnesses], [forth for forth, _ in flows])
+        guides = [witness.guide for witness in witnesses]
+        fetched = [fetched_along(guide, forth) for guide, (forth, _) in zip(guides, flows, strict=True)]
+        moving = self._moving(center.guide, guides, fetched)
         found = []
-        for forth, back in flows:
-            flow = cv2.copyTo(forth, moving)
+        for (forth, back), guide, along in zip(flows, guides, fetched, strict=True):
+            flow = cast(Flow, cv2.copyTo(forth, moving))
             error = cv2.copyTo(forward_backward_error(forth, back), moving) if wants_error else None
-            found.append(Way(cast(Flow, flow), cast(Grey | None, error), _outside(cast(Flow, flow))))
+            seen = cv2.copyTo(along, moving, guide.copy())
+            found.append(Way(flow, cast(Grey | None, error), _outside(flow), cast(Guide, seen)))
         self._forget(center.index, max((witness.index for witness in witnesses), default=center.index))
         return found
 
-    def _moving(self, center: Guide, witnesses: Sequence[Guide], flows: Sequence[Flow]) -> Guide:
-        """0 where the picture stands still against every witness, 1 elsewhere. [h, w]"""
+    def _moving(self, center: Guide, witnesses: Sequence[Guide], fetched: Sequence[Guide]) -> Guide:
+        """0 where the picture stands still against every witness, 1 elsewhere. fetched: those along the flow. [h, w]"""
         unlike = np.zeros_like(center)  # at the same place, from the witness that is least like the centre
         lead = np.full_like(center, 255)  # of the same place over the one along the flow, where that is smallest
-        for witness, flow in zip(witnesses, flows, strict=True):
-            resting = cv2.absdiff(center, witness)
-            following = cv2.absdiff(center, fetched_along(witness, flow))
+        for witness, along in zip(witnesses, fetched, strict=True):
+            resting, following = cv2.absdiff(center, witness), cv2.absdiff(center, along)
             np.maximum(unlike, resting, out=unlike)
             np.minimum(lead, cv2.subtract(following, resting), out=lead)
         marked = cv2.dilate((lead > self.options.still_lead).astype(np.uint8), _RIM)

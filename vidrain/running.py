@@ -3,6 +3,7 @@
 Everything heavy is imported when the command runs, so `vidrain --help` answers at once.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -33,9 +34,7 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
     # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
     # a job took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # All that is heavy, before an interrupt can raise: inside an import it would be lost.
-    import vidrain.config
-    import vidrain.pipeline  # noqa: F401
+    _import_all()
     from vidrain.leftovers import what_is_left
     from vidrain.progress import sink_for
 
@@ -60,6 +59,21 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
             code = TERMINATED
             sink.failed(f"terminated; {what_is_left() or stopped}", code)
     raise SystemExit(code)
+
+
+def _import_all() -> None:
+    """All that is heavy, before an interrupt can raise: inside an import it would be lost.
+
+    What is imported stays to the end. To look for garbage in it again and again takes half a second.
+    """
+    if "vidrain.pipeline" in sys.modules:
+        return
+    gc.disable()
+    import vidrain.config
+    import vidrain.pipeline  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
 
 
 def _is_unheard() -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidrain import marks, meter
-from vidrain.align import Guide, Picture, Way, fetched_along
+from vidrain.align import Guide, Picture, Way
 
 RECENT = meter.MEMORY
 
@@ -68,4 +68,4 @@ def guides_along(center: Picture, witnesses: Sequence[Picture], ways: Sequence[W
     along = list(zip(witnesses, ways, strict=True))
     earlier = [pair for pair in along if pair[0].index < center.index][: meter.SIDE]
     later = [pair for pair in along if pair[0].index > center.index][: meter.SIDE]
-    return [center.guide, *(fetched_along(witness.guide, way.flow) for witness, way in (*earlier, *later))]
+    return [center.guide, *(way.guide for _, way in (*earlier, *later))]

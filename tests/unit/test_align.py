@@ -18,6 +18,7 @@ from vidrain.align import (
     Picture,
     Way,
     aligned_along,
+    fetched_along,
     flow_between,
     forward_backward_error,
     guide_of,
@@ -29,6 +30,7 @@ from vidrain.types import Aligned
 HEIGHT, WIDTH = 200, 260
 STROKES = (70, 93, 131, 160)  # left edges of a burnt-in mark, six pixels wide each
 OPTIONS = AlignOptions()
+UNSEEN = np.zeros((1, 1), np.uint8)  # the guide of a way that nobody looks at
 Grey = npt.NDArray[np.float32]
 
 
@@ -76,6 +78,19 @@ def rained_on(pixels: Tensor, seed: int) -> Tensor:
         top, left = (int(torch.randint(0, most, (), generator=places)) for most in (HEIGHT - 40, WIDTH - 3))
         rainy[:, top : top + 40, left : left + 2] += 0.2
     return rainy.clamp(max=1)
+
+
+def test_guides_of_witnesses_come_along_their_ways() -> None:
+    """A mark that stands still stays where it is, as the way there says."""
+    scene = landscape()
+    frames = [view(scene, 4 * i) for i in range(3)]
+    for pixels in frames:
+        pixels[:, 90:110, 100:140] = 0.9
+    witnesses, center = [picture(i, frames[i]) for i in (0, 2)], picture(1, frames[1])
+    ways = Aligner(OPTIONS).ways(center, witnesses)
+    for witness, way in zip(witnesses, ways, strict=True):
+        np.testing.assert_array_equal(way.guide, fetched_along(witness.guide, way.flow))
+    assert all(not way.flow[100, 120].any() and way.flow[:80].any() for way in ways)
 
 
 def test_streaks_do_not_lead_the_flow_astray() -> None:
@@ -307,7 +322,7 @@ def test_warp_agrees_with_its_slow_twin(seed: int, channels: int, height: int, w
     mismatch = rng.random((height, width), np.float32)
     expected, outside = slow_warp(pixels, flow)
     leaves = outside.astype(np.uint8) * 255 if outside.any() else None
-    way, center = Way(flow, mismatch, leaves), picture(0, torch.from_numpy(observed))
+    way, center = Way(flow, mismatch, leaves, UNSEEN), picture(0, torch.from_numpy(observed))
     aligned = aligned_along([way], center, [picture(1, torch.from_numpy(pixels))])
     warped, error = aligned.witnesses[0], aligned.error[0]
     # OpenCV may round positions to 1/32 of a pixel; two of them differ by no more than 1.
@@ -327,7 +342,7 @@ def _outside_by(flow: Grey) -> npt.NDArray[np.bool_]:
 def test_a_flow_of_half_the_size_is_scaled_with_its_error() -> None:
     rgb = view(landscape())
     flow = np.full((HEIGHT // 2, WIDTH // 2, 2), (2.0, -1.5), np.float32)
-    way = Way(flow, np.full(flow.shape[:2], 0.25, np.float32), align._outside(flow))
+    way = Way(flow, np.full(flow.shape[:2], 0.25, np.float32), align._outside(flow), UNSEEN)
     aligned = aligned_along([way], picture(0, torch.zeros_like(rgb)), [picture(1, rgb)])
     warped, inside = aligned.witnesses[0], error_at(aligned, rgb.shape)[0].isfinite()
     assert bool(inside[6:, :-6].all()) and not bool(inside[:3].any()) and not bool(inside[:, -4:].any())
@@ -343,7 +358,7 @@ def test_pixels_of_any_size_go_along_a_way(size: tuple[int, int]) -> None:
         torch.meshgrid(*((torch.arange(side) + 0.5) / side for side in size), indexing="ij")
     )  # how far down and how far across
     flow = np.full((40, 52, 2), (5.2, -2.0), np.float32)  # a tenth across, a twentieth up
-    found = pixels_along(ramps, Way(flow, None, None))
+    found = pixels_along(ramps, Way(flow, None, None, UNSEEN))
     due = torch.stack([ramps[0] - 0.05, ramps[1] + 0.1])
     middle = (slice(None), slice(size[0] // 8, -1), slice(1, -(size[1] // 8) - 1))
     torch.testing.assert_close(found[middle], due[middle], atol=1e-3, rtol=0)

@@ -301,6 +301,17 @@ def test_help_loads_nothing_heavy() -> None:
     assert result.stdout.splitlines()[-1] == "loaded:"
 
 
+def test_what_is_imported_is_no_garbage() -> None:
+    """It stays to the end: to look through all of torch again and again takes a third of the time of a short job."""
+    code = (
+        "import gc, runpy, sys, atexit; sys.argv = ['vidrain', 'clean', 'no.mp4'];"
+        "atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > len(gc.get_objects())));"
+        "runpy.run_module('vidrain', run_name='__main__')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout.split()) == (3, ["True", "True"]), result.stderr
+
+
 def test_engines_load_nothing_of_the_work() -> None:
     """Each node of a cluster loads them beside the process that does the work: torch twice costs seconds and memory."""
     code = "import sys, vidrain.batch.processes, vidrain.batch.engine; print(*{'torch', 'av'} & sys.modules.keys())"

@@ -304,7 +304,7 @@ def test_removal_is_that_of_a_loop(
     size = tuple(-(-side // times) for side, times in zip((height, width), cell, strict=True))
     colours = rng.integers(0, 256, (witnesses + 1, planes, *size)).astype(np.float32)
     aligned = Aligned(torch.from_numpy(observed), torch.from_numpy(others), torch.zeros(witnesses, height, width))
-    ways = [Way(np.zeros((height, width, 2), np.float32), None, None)] * witnesses
+    ways = [Way(np.zeros((height, width, 2), np.float32), None, None, np.zeros((height, width), np.uint8))] * witnesses
     own, *theirs = map(torch.from_numpy, colours)
     found = chroma_removal(own, theirs, ways, torch.from_numpy(rain), aligned, scale).numpy()
     luma, amount, *there = (reference_windows.shrunk(part, cell) for part in (observed[0], rain, *others[:, 0]))
@@ -334,7 +334,7 @@ def test_a_neighbour_of_another_colour_does_not_give_it_away() -> None:
     """A red sign where neighbours, led astray, show the grass: little rain is taken, and little of the red."""
     observed = torch.full((1, 8, 8), 0.4)
     window = Aligned(observed, torch.full((4, 1, 8, 8), 0.38), torch.zeros(4, 8, 8))
-    still = Way(np.zeros((8, 8, 2), np.float32), None, None)
+    still = Way(np.zeros((8, 8, 2), np.float32), None, None, np.zeros((8, 8), np.uint8))
     own, theirs = torch.tensor([90.0, 200.0])[:, None, None].expand(2, 4, 4), torch.full((2, 4, 4), 100.0)
     rain = torch.full((8, 8), 0.02)
     free, bound = (

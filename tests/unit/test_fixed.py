@@ -154,7 +154,7 @@ def test_what_is_warped_is_the_same_to_a_step() -> None:
     outside[:3] = 255
     found, due = (
         aligned_along(
-            [Way(flow, None, outside)] * 2,
+            [Way(flow, None, outside, outside)] * 2,
             Picture(0, parts[0], guide_of(parts[0], AlignOptions())),
             [Picture(i, parts[i], guide_of(parts[i], AlignOptions())) for i in (1, 2)],
         ).witnesses

@@ -103,7 +103,8 @@ class Gate(nn.Module):
     def features(self, planes: Tensor) -> Tensor:
         """[N, P, H, W] to what the trunk makes of every cell of 2 x 2 pixels. [N, C, ceil(H / 2), ceil(W / 2)]"""
         height, width = planes.shape[-2:]
-        whole = functional.pad(planes, (0, -width % FOLD, 0, -height % FOLD), mode="replicate")
+        right, below = -width % FOLD, -height % FOLD
+        whole = functional.pad(planes, (0, right, 0, below), mode="replicate") if right or below else planes
         features: Tensor = torch.relu(self.head(whole).contiguous(memory_format=_QUICKEST))
         features = features + self.context(features)
         for block in self.blocks:
