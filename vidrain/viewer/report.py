@@ -32,7 +32,7 @@ from vidrain.viewer.figures import Figures, Shown, excerpts, luma_levels
 from vidrain.viewer.made import made_facts, read_line, settings_behind
 from vidrain.viewer.page import VIDEO_BYTES, Content, Excerpt, excerpt_of, facts_of, write_page
 from vidrain.viewer.proxy import proxy, write_pair
-from vidrain.watchdog import Watchdog
+from vidrain.watchdog import Watchdog, refuse_hung
 
 _MOST = 480  # frames that can be looked at
 _LENGTH = 60  # of an excerpt
@@ -108,6 +108,7 @@ def _refuse_clashes(source: Path, targets: Sequence[Path], options: CleanOptions
 def refuse_page(page: Path, source: Path, output: Path | None, options: CleanOptions) -> None:
     """Refuse beforehand a page that could not be written once the video is clean. Raises VidrainError."""
     _refuse_several(options)
+    refuse_hung((page, output), options.stall_s)
     clean = (output,) if output is not None else set(default_outputs(source))
     others = (*clean, options.rain, options.rain_preview, options.compare, options.keep_adapted)
     _refuse_clashes(source, [page, *(path for path in others if path is not None)], options)
