@@ -12,7 +12,7 @@ import click
 from vidrain.cli_options import FILE, clean_settings, keys_of
 from vidrain.errors import OK, PARTIAL, UsageError
 from vidrain.running import run_command
-from vidrain.watchdog import STALL_S, Watchdog
+from vidrain.watchdog import STALL_S, Watchdog, refuse_hung
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
@@ -22,7 +22,10 @@ _EXITS = (
     "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable,\n"
     "70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
-_STATUS_EXITS = "Exit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial."
+_STATUS_EXITS = (
+    "\b\nExit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial,\n"
+    "5 OUT cannot be read, or gives no answer."
+)
 _PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."
 _FRESH = "Forget what earlier runs did in OUT, after saying what that is; leave it out to go on after a stop."
 _PROGRESS = click.option(
@@ -88,7 +91,9 @@ def run(
         options, page = BatchOptions(**asked), given.pop("page")
         config, keys = given.pop("config"), keys_of(given)
         inputs, pairs = _told_apart(arguments, keys["stall_s"] or STALL_S)
-        items = items_in(inputs, output, load_clean(config, pairs, keys).stall_s)
+        patience_s = load_clean(config, pairs, keys).stall_s
+        refuse_hung((output, page), patience_s)
+        items = items_in(inputs, output, patience_s)
         files = files_of(items, lambda own: load_clean(config, [*pairs, *own], keys), also)
         if dry_run:
             plan = plan_batch(files, output, options, Journal(output), measure=True)
@@ -117,6 +122,7 @@ def status(output: Path, *, as_json: bool) -> None:
         from vidrain.batch.plan import from_json
         from vidrain.batch.run import BatchOptions, workers_of
 
+        refuse_hung((output,), STALL_S)
         journal = Journal(output)
         plan = _planned(journal, output)
         files, options = from_json(plan), BatchOptions(**plan["options"])
@@ -142,6 +148,7 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
         from vidrain.batch.states import ends_of, exit_code_of, unfinished
         from vidrain.viewer.batch_report import refuse_batch_page
 
+        refuse_hung((output, page), STALL_S)
         journal = Journal(output)
         plan = _planned(journal, output)
         files, options = from_json(plan), BatchOptions(**plan["options"])

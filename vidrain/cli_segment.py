@@ -45,7 +45,9 @@ def run(output: Path, *, index: int, as_json: bool) -> None:
         from vidrain.events import Notice
         from vidrain.segments.alone import make_segment
         from vidrain.segments.folder import Unfinished
+        from vidrain.watchdog import STALL_S, refuse_hung
 
+        refuse_hung((output,), STALL_S)
         there = Unfinished(output)
         if there.is_over:
             sink(Notice(code="segments", message=f"{output}: is there already, and no segments of it are planned"))
@@ -69,8 +71,9 @@ def write_array_script(script: Path, source: Path, output: Path | None, options:
     from vidrain.segments.alone import plan_segments
     from vidrain.segments.folder import folder_of
     from vidrain.segments.script import array_script
-    from vidrain.watchdog import Watchdog
+    from vidrain.watchdog import Watchdog, refuse_hung
 
+    refuse_hung((script, output), options.stall_s)
     asked: dict[str, Any] = {"source": str(source.absolute()), "settings": plain(options)}
     written = [script, *([output] if output is not None else [])]
     Watchdog(source, options.stall_s).opened(lambda _: refuse_clashes(source, written))

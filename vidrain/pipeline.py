@@ -36,7 +36,7 @@ from vidrain.video.index import video_tracks
 from vidrain.video.lost import lost_if_gone
 from vidrain.video.mux import StreamCopy, packets_in, retime
 from vidrain.video.verify import Expected, UntrueError, verify
-from vidrain.watchdog import Watchdog
+from vidrain.watchdog import Watchdog, refuse_hung
 from vidrain.weights import load_decomposer
 
 Known = Callable[[Identity], Video | None]
@@ -181,6 +181,8 @@ def jobs_for(
     known: gives the video of a source that looks so where it was indexed before, which spares reading all of it.
     Raises VidrainError.
     """
+    others = (options.rain, options.rain_preview, options.compare, options.keep_adapted)
+    refuse_hung((output, *others), options.stall_s)  # first: a look at both would blame the source
     watchdog = Watchdog(source, options.stall_s)
     watchdog.opened(lambda _: video_tracks(source))  # says what is wrong with a file that cannot be opened
     before = watchdog.opened(lambda _: identity_of(source))  # and only then is it read: it may change meanwhile

@@ -1,5 +1,5 @@
 """Ends what waits for a source that gives nothing any more: a pulled card, a network share that went away, a decoder
-that turns in circles.
+that turns in circles. Of outputs it looks only once, before anything is begun, whether their disk answers.
 
 The clock runs only while we wait, so a slow model never trips it. What is stuck in foreign code cannot be ended from
 here; its thread is left behind, as a daemon.
@@ -8,12 +8,15 @@ here; its thread is left behind, as a daemon.
     video = watchdog.opened(lambda pulse: open_video("in.mp4", pulse.beat))
 """
 
+import os
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from vidrain.errors import StallError, UsageError
+from vidrain.errors import OutputError, StallError, UsageError
 from vidrain.stream import Pulse, patiently, prefetch
 
 T = TypeVar("T")
@@ -54,3 +57,27 @@ class Watchdog:
             f"{self.path}: gave nothing for {self.patience_s:g} s {where}; copy it to a disk of this machine and try "
             "again, or raise --stall-s"
         )
+
+
+def refuse_hung(targets: Iterable[Path | None], patience_s: float) -> None:
+    """OutputError where the file system of something that is to be written gives no answer for `patience_s`.
+
+    None is nothing. All else that may be wrong there says who writes.
+    """
+    for target in filter(None, targets):
+        try:
+            patiently(partial(_ask, target), patience_s, "look")
+        except TimeoutError as error:
+            raise OutputError(
+                f"{target}: the disk or share there gave no answer for {patience_s:g} s; mount it again, or choose "
+                "another place"
+            ) from error
+
+
+def _ask(target: Path, _: Pulse) -> None:
+    """Ask for free space, which no system answers from memory for a share, as it does names and sizes."""
+    place = target.absolute()
+    with suppress(OSError):
+        while not place.exists():
+            place = place.parent
+        os.statvfs(place)

@@ -58,28 +58,35 @@ def test_a_signal_ends_a_cluster_of_our_own(two: Path, out: Path) -> None:
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
-own = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+cpus = int(sys.argv[1])
+own = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": 80_000_000}
 cluster = Cluster(initialize_head=True, head_node_args=own)
-second = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+second = cluster.add_node(num_cpus=cpus, object_store_memory=80_000_000)
 cluster.wait_for_nodes()
 print("cluster", cluster.address, second.node_id, flush=True)
 for line in sys.stdin:
     if line == "over\\n":
         cluster.shutdown()
         break
+    if line == "more\\n":
+        cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+        continue
     cluster.remove_node(cluster.head_node if line == "head\\n" else second, allow_graceful=False)
     print("lost", flush=True)
 """
 
 
 @pytest.fixture
-def cluster() -> Iterator[subprocess.Popen[str]]:
-    """Two nodes of one CPU each; `second` and `head` kill them, `over` ends the cluster."""
+def cluster(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """Two nodes of one CPU each; `second` and `head` kill them, `more` adds one, `over` ends the cluster.
+
+    As a parameter: how many CPUs they have.
+    """
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed here: pip install -c constraints.txt -e '.[ray]'")
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
     with subprocess.Popen(
-        [sys.executable, "-c", CLUSTER],
+        [sys.executable, "-c", CLUSTER, str(getattr(request, "param", 1))],
         cwd=ROOT,
         env=environment,
         text=True,
@@ -108,10 +115,14 @@ def told(process: subprocess.Popen[str], word: str) -> list[str]:
     raise AssertionError(f"{word} never came")
 
 
-def lose_node(cluster: subprocess.Popen[str], which: str = "second") -> None:
+def say(cluster: subprocess.Popen[str], word: str) -> None:
     assert cluster.stdin is not None
-    cluster.stdin.write(f"{which}\n")
+    cluster.stdin.write(f"{word}\n")
     cluster.stdin.flush()
+
+
+def lose_node(cluster: subprocess.Popen[str], which: str = "second") -> None:
+    say(cluster, which)
 
 
 LONG = ("first.mp4", "second.mp4")
@@ -248,6 +259,29 @@ def test_a_gpu_that_no_node_has_is_not_waited_for(two: Path, cluster: subprocess
     assert len(tries) == 2, "once more each"
     code, events = ran(two, "-o", out, *CHEAP, "--engine", "ray", "--address", address)
     assert (code, events[-1]["done"]) == (0, 2), "no file is marked for good"
+
+
+@pytest.mark.fault(29)
+@pytest.mark.proves("batch run --address")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("cluster", [0], indirect=True)
+def test_a_cluster_without_any_cpu_is_not_waited_for(two: Path, cluster: subprocess.Popen[str], out: Path) -> None:
+    """As one whose head is kept free for the cluster itself, before the first node that works has come."""
+    _, address, _ = told(cluster, "cluster")
+    command = (two, "-o", out, *CHEAP, "--engine", "ray", "--address", address)
+    with started(*command) as job:
+        try:
+            said = job.communicate(timeout=90)[1]
+        finally:
+            job.kill()
+    assert (job.returncode, said.count("\n")) == (2, 1), said
+    assert f"--address {address}: the Ray cluster had no CPU for 10 s, and every file takes one" in said
+    assert "the same command goes on" in said
+    with started(*command) as job:
+        until(job, "batch_plan")
+        say(cluster, "more")
+        done = until(job, "batch_done")
+        assert (job.wait(60), done["done"]) == (0, 2), "a node that comes in time is taken"
 
 
 SLOTS = """

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HUNG = """
 import ctypes, json, os, sys, time
 from click.testing import CliRunner
+import vidrain.watchdog
+vidrain.watchdog.STALL_S = 0.5  # of commands that have no --stall-s
 from vidrain.cli import main
 share, *commands = sys.argv[1:]
 server = os.open("/dev/fuse", os.O_RDWR)
@@ -42,7 +44,7 @@ def beside_a_hung_share(share: Path, *commands: tuple[str | Path, ...]) -> list[
     share.mkdir()
     texts = [json.dumps(list(map(str, command))) for command in commands]
     command = ["unshare", "-rm", sys.executable, "-c", HUNG, str(share), *texts]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -85,3 +87,28 @@ def test_one_file_of_a_manifest_there_costs_no_other(samples: Path, tmp_path: Pa
     facts = json.loads(status[1])
     assert (status[0], facts["done"], facts["failed"]) == (1, 1, 1)
     assert (tmp_path / "page.html").exists()
+
+
+@pytest.mark.proves("batch run --output", "batch status OUT", "batch retry OUT", "clean --output", "segment run OUT")
+def test_outputs_there_end_in_one_line(samples: Path, tmp_path: Path) -> None:
+    """Before anything is begun; and it is not the source that is said to give nothing."""
+    share, source, patience = tmp_path / "share", samples / "odd.mp4", ("--stall-s", "0.5")
+    out, page, script = share / "out", tmp_path / "page.html", tmp_path / "job.sh"
+    commands: list[tuple[str | Path, ...]] = [
+        ("batch", "run", samples, "-o", out, *patience),
+        ("batch", "run", source, "-o", tmp_path / "out", "--report", out, *patience),
+        ("batch", "run", source, "-o", out, "--dry-run", *patience),
+        ("batch", "status", out),
+        ("batch", "retry", out),
+        ("clean", source, "-o", out, *patience),
+        ("clean", source, "-o", tmp_path / "out.mp4", "--rain", out, *patience),
+        ("clean", source, "-o", out, "--report", page, *patience),
+        ("clean", source, "-o", tmp_path / "out.mp4", "--report", out, *patience),
+        ("clean", source, "-o", out, "--slurm", script, *patience),
+        ("segment", "run", out, "--index", "0"),
+    ]
+    for command, (code, said, error, seconds) in zip(commands, beside_a_hung_share(share, *commands), strict=True):
+        assert (code, said, error.count("\n")) == (5, "", 1), (command, error)
+        assert error.startswith(f"vidrain: {out}: the disk or share there gave no answer for 0.5 s; "), command
+        assert seconds < 30
+    assert [path.name for path in tmp_path.iterdir()] == ["share"]

@@ -33,6 +33,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "outputs",
                 "leftovers",
                 "lease",
+                "scratch",
                 "events",
                 "events_bench",
                 "missing",

@@ -39,6 +39,10 @@ _WITHOUT_S = 10.0  # a node that was restarted is back by then
 _HEAD_S = 20.0  # without an answer of the head, after which it counts as lost: after 60 Ray ends our process, with 1
 _ASK_S = 2.0  # patience with it when it is asked
 _NO_GPU = "--device cuda: the Ray cluster has no GPU; add a node that has one, or use --device auto or cpu"
+_NO_CPU = (
+    f"the Ray cluster had no CPU for {_WITHOUT_S:g} s, and every file takes one; start a node that has some, such as "
+    "ray start --address"
+)
 _LOG = "ray.log"
 _STORE = 100_000_000  # bytes of the object store of a cluster that we start; it holds a few lines of text
 _OURS = (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError)  # come back however often they are tried
@@ -54,6 +58,7 @@ class RayEngine:
         self._address, self._workers, self._logs, self._tell = address, workers, logs.absolute(), tell
         self._on_gpus, self._had_gpus = on_gpus, monotonic()
         self._head, self._had_head = "", monotonic()  # HOST:PORT
+        self._had_cpus = monotonic()
         self._found: dict[str, float] = {}  # what the cluster had when it was asked last
         self._waiting: set[Any] = set()  # those that take a GPU, and told nothing yet
         self._running: dict[Any, str] = {}  # what a task yields -> its id
@@ -64,11 +69,11 @@ class RayEngine:
     def slots(self) -> int:
         """One for every CPU, or GPU, that the cluster has just now: nodes come and go."""
         there = self._resources()
-        most = self._workers or int(there.get("CPU", 1))
+        most = self._workers or max(int(there.get("CPU", 0)), 1)  # one that waits makes a cluster grow that can
         return min(most, max(int(there.get("GPU", 0)), 1)) if self._on_gpus else most
 
     def _resources(self) -> dict[str, float]:
-        """What the cluster has; a head that is gone is waited for. UsageError where it stays away.
+        """What the cluster has; a head that is gone is waited for, and CPUs. UsageError where they stay away.
 
         Not asked for every event: a connection takes a port, which is not free again for a minute.
         """
@@ -81,6 +86,10 @@ class RayEngine:
             sleep(_LOOK_S)
         self._had_head = monotonic()
         self._found = ray.cluster_resources()
+        if self._found.get("CPU", 0) >= _THREADS:
+            self._had_cpus = monotonic()
+        elif monotonic() - self._had_cpus > _WITHOUT_S:
+            raise UsageError(f"{self._asked}: {_NO_CPU} {self._head}, and the same command goes on")
         return self._found
 
     @property
@@ -178,7 +187,8 @@ class RayEngine:
             self._open.close()
             why = " ".join(str(error).split())
             raise UsageError(f"{self._asked}: no Ray cluster can be used ({why}); see ray start --head") from error
-        self._head, self._had_head = ray.get_runtime_context().gcs_address, monotonic()
+        self._head = ray.get_runtime_context().gcs_address
+        self._had_head = self._had_cpus = monotonic()
         return self
 
     def __exit__(

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import mkdtemp
 from time import monotonic
 from typing import Any
 
 import torch
 
-from vidrain import __version__, leftovers
+from vidrain import __version__
 from vidrain.bench.clip import write_clip
 from vidrain.bench.jobs import JobFailed, command_for, run_job
 from vidrain.bench.markdown import BUSY, page
@@ -47,6 +46,7 @@ from vidrain.model.gate import CONFIGS, Gate
 from vidrain.model.nlcl import Generator, Nlcl
 from vidrain.outputs import FolderClaim, fresh_folder, put, written
 from vidrain.provenance import made_by, sha256_of
+from vidrain.scratch import scratch_folder
 from vidrain.video.decode import open_video
 from vidrain.weights import load_decomposer, packed_gate, packed_nlcl
 
@@ -118,13 +118,8 @@ def _folder(output: Path | None, force: bool) -> Iterator[tuple[Path, FolderClai
                 work.mkdir()
             yield work, claim
         return
-    work = Path(mkdtemp(prefix="vidrain-"))
-    leftovers.leave_nothing_of(work, leftovers.always)
-    try:
+    with scratch_folder("bench") as work:
         yield work, None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        leftovers.forget(work)
 
 
 def _prepare(options: BenchOptions, work: Path, on_event: OnEvent) -> dict[str, str]:

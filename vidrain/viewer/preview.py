@@ -10,7 +10,6 @@ from fractions import Fraction
 from itertools import chain
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from vidrain.errors import InputError, UsageError
 from vidrain.events import Meter, OnEvent, PageDone, PagePlan, ignore
@@ -68,7 +67,7 @@ def write_preview(
     refuse_clashes(path, [target])
     with claimed(target, force=options.force) as claim:
         on_event(PagePlan(source=str(path), output=str(target), frames=len(part.kept)))
-        content = _content(part, on_event)
+        content = _content(part, claim.partial, on_event)
         missing = part.missing()
         warnings = [notice.message for notice in missing.notices()]
         write_page(replace(content, warnings=warnings), claim.partial)
@@ -86,28 +85,25 @@ def _limited(part: Part, seconds: Fraction) -> Part:
     return replace(part, kept=range(start, max(stop, start + 1)))
 
 
-def _content(part: Part, on_event: OnEvent) -> Content:
+def _content(part: Part, small: Path, on_event: OnEvent) -> Content:
+    """What the page shows. small: where its video is made; nobody else writes there, and it may go."""
     info, kept = part.video.info, part.kept
     conversion = conversion_for(info)
     figures, meter, frames = Figures(info.time_base, is_noisy=False), Meter(len(kept)), list[Frame]()
-    with TemporaryDirectory(prefix="vidrain-") as folder:
-        small = Path(folder) / "proxy.mp4"
-        with part.separated() as layers, ExitStack() as stack:
-            first = next(layers, None)
-            if first is None:
-                raise InputError(
-                    f"{info.path}: none of its {len(kept)} frames there could be decoded; choose another --at"
-                )
-            pts = first.frame.pts  # the page counts from the first frame that it shows
-            writing = proxy(small, info, first_pts=pts, bytes_per_frame=VIDEO_BYTES // len(kept))
-            writer = stack.enter_context(writing)
-            for item in chain([first], layers):
-                before, after = item.frame.planes, item.background
-                figures.look(item.frame, *(luma_levels(planes, conversion) for planes in (before, after)))
-                write_pair(writer, item.frame, replace(item.frame, planes=after), info, info)
-                frames.append(replace(item.frame, planes=()))
-                on_event(meter.tick())
-        shown = excerpt_of(figures.frames, frames, info, small)
+    with part.separated() as layers, ExitStack() as stack:
+        first = next(layers, None)
+        if first is None:
+            raise InputError(f"{info.path}: none of its {len(kept)} frames there could be decoded; choose another --at")
+        pts = first.frame.pts  # the page counts from the first frame that it shows
+        writing = proxy(small, info, first_pts=pts, bytes_per_frame=VIDEO_BYTES // len(kept))
+        writer = stack.enter_context(writing)
+        for item in chain([first], layers):
+            before, after = item.frame.planes, item.background
+            figures.look(item.frame, *(luma_levels(planes, conversion) for planes in (before, after)))
+            write_pair(writer, item.frame, replace(item.frame, planes=after), info, info)
+            frames.append(replace(item.frame, planes=()))
+            on_event(meter.tick())
+    shown = excerpt_of(figures.frames, frames, info, small)
     return Content(
         title=f"Preview of {info.path.name}",
         facts=[

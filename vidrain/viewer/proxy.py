@@ -26,6 +26,7 @@ WIDEST, HIGHEST = 640, 480  # pixels of one of the three parts
 PARTS = 3
 _GAIN = 3.0  # of rain: a tenth of the range is a strong streak
 _LAYOUT = PixelLayout("yuv420p", 8)
+_MP4 = Path("proxy.mp4")  # the container, wherever it is written and whatever it is called there
 _BT709 = ColorTags(1, 1, 1, 1)
 _CRF = 25
 _GROUP = 12  # frames from key to key: a step backwards decodes no more
@@ -74,7 +75,9 @@ class Proxy:
 
 @contextmanager
 def proxy(path: Path, info: VideoInfo, *, first_pts: int, bytes_per_frame: int) -> Iterator[Proxy]:
-    """A proxy for frames of the video of `info`, written to `path`, an MP4 that begins with the frame at `first_pts`.
+    """A proxy for frames of the video of `info`, an MP4 that begins with the frame at `first_pts`, written to `path`.
+
+    That may have any name, such as that of the page until it is finished: so nothing stays elsewhere after a kill.
 
     bytes_per_frame: on average at most, which keeps a page from growing without end.
     """
@@ -95,7 +98,7 @@ def proxy(path: Path, info: VideoInfo, *, first_pts: int, bytes_per_frame: int) 
     )
     bits = str(min(8 * bytes_per_frame * _RATE, _MOST_BITS))
     options = {"g": str(_GROUP), "bf": "0", "maxrate": bits, "bufsize": bits, "x264opts": "force-cfr=1"}
-    plan = plan_encoder(plain, path, EncodeOptions(codec="h264", crf=_CRF, options=options))
+    plan = plan_encoder(plain, _MP4, EncodeOptions(codec="h264", crf=_CRF, options=options))
     with VideoWriter(path, plan, plain) as writer:
         yield Proxy(writer, (width, height), conversion_for(plain), first_pts)
 

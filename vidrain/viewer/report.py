@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from vidrain.batch.inputs import SUFFIXES
@@ -33,7 +32,7 @@ from vidrain.viewer.figures import Figures, Shown, excerpts, luma_levels
 from vidrain.viewer.made import made_facts, read_line, settings_behind
 from vidrain.viewer.page import VIDEO_BYTES, Content, Excerpt, excerpt_of, facts_of, write_page
 from vidrain.viewer.proxy import proxy, write_pair
-from vidrain.watchdog import Watchdog
+from vidrain.watchdog import Watchdog, refuse_hung
 
 _MOST = 480  # frames that can be looked at
 _LENGTH = 60  # of an excerpt
@@ -93,7 +92,7 @@ def write_report(
             on_event(Notice(code="times", message=warning))
         facts = verification_facts(verify_against(made, path, options=options))
         facts |= {"output": readable(made.name), "source": readable(path.name)}  # a page is given to others
-        content = _content(before, after, pairs, options, on_event)
+        content = _content(before, after, pairs, options, claim.partial, on_event)
         content = replace(content, verification=facts, config=settings or content.config, warnings=warnings)
         write_page(content, claim.partial)
         claim.publish()
@@ -109,6 +108,7 @@ def _refuse_clashes(source: Path, targets: Sequence[Path], options: CleanOptions
 def refuse_page(page: Path, source: Path, output: Path | None, options: CleanOptions) -> None:
     """Refuse beforehand a page that could not be written once the video is clean. Raises VidrainError."""
     _refuse_several(options)
+    refuse_hung((page, output), options.stall_s)
     clean = (output,) if output is not None else set(default_outputs(source))
     others = (*clean, options.rain, options.rain_preview, options.compare, options.keep_adapted)
     _refuse_clashes(source, [page, *(path for path in others if path is not None)], options)
@@ -181,7 +181,10 @@ def _guesses(before: Video, after: Video, model: str, options: CleanOptions) -> 
         yield settings_of(guess, model, kept)
 
 
-def _content(before: Video, after: Video, pairs: Pairs, options: CleanOptions, on_event: OnEvent) -> Content:
+def _content(
+    before: Video, after: Video, pairs: Pairs, options: CleanOptions, small: Path, on_event: OnEvent
+) -> Content:
+    """What the page shows. small: where its videos are made; nobody else writes there, and they may go."""
     patience_s = options.stall_s
     info, is_noisy = before.info, after.info.codec != "ffv1"
     conversions = conversion_for(info), conversion_for(after.info)
@@ -199,7 +202,7 @@ def _content(before: Video, after: Video, pairs: Pairs, options: CleanOptions, o
     shown = []
     for each in wanted:
         chosen = Chosen(looked[each.start : each.stop], figures.frames[each.start : each.stop])
-        shown.append(_excerpt(before, after, chosen, VIDEO_BYTES // total, patience_s))
+        shown.append(_excerpt(before, after, chosen, small, VIDEO_BYTES // total, patience_s))
     line = made_by_in(read_facts(after.info.path, [after.info.stream_index]).tags)
     said = read_line(line)
     return Content(
@@ -244,14 +247,14 @@ def _watched(video: Video, first: int, patience_s: float) -> Generator[Frame, No
     return watchdog.ahead(video.frames(first), _AHEAD, "decode", video.decoded.place)
 
 
-def _excerpt(before: Video, after: Video, chosen: Chosen, bytes_per_frame: int, patience_s: float) -> Excerpt:
+def _excerpt(
+    before: Video, after: Video, chosen: Chosen, small: Path, bytes_per_frame: int, patience_s: float
+) -> Excerpt:
     """The chosen frames, decoded once more. bytes_per_frame: of video."""
     frames: list[Frame] = []
-    with TemporaryDirectory(prefix="vidrain-") as folder:
-        small = Path(folder) / "proxy.mp4"
-        first = chosen.shown[0].pts
-        with proxy(small, before.info, first_pts=first, bytes_per_frame=bytes_per_frame) as writer:
-            for _, (frame, clean) in _frames(before, after, chosen.pairs, patience_s):
-                write_pair(writer, frame, clean, before.info, after.info)
-                frames.append(replace(frame, planes=()))
-        return excerpt_of(chosen.shown, frames, before.info, small)
+    first = chosen.shown[0].pts
+    with proxy(small, before.info, first_pts=first, bytes_per_frame=bytes_per_frame) as writer:
+        for _, (frame, clean) in _frames(before, after, chosen.pairs, patience_s):
+            write_pair(writer, frame, clean, before.info, after.info)
+            frames.append(replace(frame, planes=()))
+    return excerpt_of(chosen.shown, frames, before.info, small)
