@@ -325,10 +325,10 @@ def test_pages_of_the_longest_names(name: str, samples: Path, tmp_path: Path, vi
 @pytest.mark.parametrize(
     ("given", "told", "model"),
     [
-        ((), (), "gate-m"),
+        (("--preset", "balanced"), (), "gate-m"),
         (("--archive", "--preset", "fast"), (), "baseline"),
         (("--pad", "--preset", "quality"), (), "gate-l"),
-        (("--start", "1", "--keep-pts"), ("--start", "1", "--keep-pts"), "gate-m"),
+        (("--start", "1", "--keep-pts", "--model", "gate-m"), ("--start", "1", "--keep-pts"), "gate-m"),
     ],
     ids=["defaults", "archive", "pad", "part"],
 )
