@@ -33,8 +33,7 @@ class Watchdog:
     patience_s: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.patience_s <= _LONGEST_S:
-            raise UsageError(f"stall_s={self.patience_s:g}: allowed are seconds above 0, up to {_LONGEST_S:g}")
+        _refuse_endless(self.patience_s)
 
     def opened(self, work: Callable[[Pulse], T], where: str = "while it was opened") -> T:
         """Result of `work`, which opens, lists or indexes the source and beats the pulse while it moves on."""
@@ -64,6 +63,7 @@ def refuse_hung(targets: Iterable[Path | None], patience_s: float) -> None:
 
     None is nothing. All else that may be wrong there says who writes.
     """
+    _refuse_endless(patience_s)
     for target in filter(None, targets):
         try:
             patiently(partial(_ask, target), patience_s, "look")
@@ -72,6 +72,11 @@ def refuse_hung(targets: Iterable[Path | None], patience_s: float) -> None:
                 f"{target}: the disk or share there gave no answer for {patience_s:g} s; mount it again, or choose "
                 "another place"
             ) from error
+
+
+def _refuse_endless(patience_s: float) -> None:
+    if not 0 < patience_s <= _LONGEST_S:
+        raise UsageError(f"stall_s={patience_s:g}: allowed are seconds above 0, up to {_LONGEST_S:g}")
 
 
 def _ask(target: Path, _: Pulse) -> None:

@@ -263,7 +263,11 @@ def test_a_slow_model_is_no_stall(source: Path, out: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
 def test_patience_must_be_some_seconds(seconds: str, source: Path, out: Path, vidrain: Vidrain) -> None:
-    for arguments in (("clean", source, "-o", out), ("inspect", source), ("verify", source, "--against", source)):
+    clean = ("clean", source, "-o", out)
+    for arguments in (
+        *(clean, (*clean, "--report", out.with_name("page.html")), (*clean, "--slurm", out.with_name("array.sh"))),
+        *(("batch", "run", source, "-o", out.parent), ("inspect", source), ("verify", source, "--against", source)),
+    ):
         ran = vidrain(*arguments, "--stall-s", seconds)
         assert (ran.code, ran.err.count("\n")) == (2, 1)
         assert "allowed are seconds above 0" in ran.err
