@@ -26,12 +26,26 @@ def test_files_that_no_batch_made_stay_without_force(card: Path, out: Path, vidr
     ran = vidrain("batch", "run", card / "a.mp4", card / "sub" / "b.MP4", "-o", out, *INLINE, *CHEAP)
     assert ran.code == 1
     assert (out / "a.mp4").read_text() == "mine"
-    assert "a.mp4: exists already and is none of this batch; use --force to replace it" in ran.err
+    assert "a.mp4: exists already and is none of this batch, or was changed since; use --force to replace it" in ran.err
     before = written(out)["b.MP4"]
     forced = vidrain("batch", "run", card / "a.mp4", card / "sub" / "b.MP4", "-o", out, *INLINE, *CHEAP, "--force")
     assert forced.code == 0
     assert (out / "a.mp4").read_bytes()[4:8] == b"ftyp"
     assert written(out)["b.MP4"] == before, "--force does nothing again that is done"
+
+
+@pytest.mark.proves("batch run --force")
+def test_an_output_that_was_changed_stays_though_its_size_is_the_same(card: Path, out: Path, vidrain: Vidrain) -> None:
+    run = ("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 0
+    made = bytearray((out / "a.mp4").read_bytes())
+    made[-1] ^= 1
+    (out / "a.mp4").write_bytes(made)
+    for settings in ((), ("--crf", "30")):
+        ran = vidrain(*run, *settings)
+        assert (ran.code, (out / "a.mp4").read_bytes()) == (1, bytes(made))
+        assert "a.mp4: exists already and is none of this batch, or was changed since; use --force" in ran.err
+    assert vidrain(*run, "--force").code == 0
 
 
 @pytest.mark.fault(27)
@@ -110,7 +124,7 @@ def test_a_file_of_the_user_in_place_of_one_that_was_begun_stays(
     before = written(out)
     ran = vidrain(*run)
     assert (ran.code, written(out)) == (1, before)
-    assert "a.mp4: exists already and is none of this batch; use --force to replace it" in ran.err
+    assert "a.mp4: exists already and is none of this batch, or was changed since; use --force to replace it" in ran.err
     made.unlink()
     assert vidrain(*run).code == 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,6 +81,46 @@ def test_done_means_the_same_key_and_every_file_as_it_was_left(tmp_path: Path) -
     assert not journal.is_done("a.mp4", "k")
     (tmp_path / "a.mp4").unlink()
     assert not journal.is_done("a.mp4", "k")
+
+
+def left(out: Path, name: str) -> dict[str, Any]:
+    """The record of a file as it lies there."""
+    return record(name, changed={name: (out / name).stat().st_mtime_ns})
+
+
+def test_a_file_of_the_same_size_that_was_changed_is_neither_done_nor_ours(tmp_path: Path) -> None:
+    """Also after --fresh; of a record without the time of change the size alone is known."""
+    for name in ("a.mp4", "old.mp4"):
+        (tmp_path / name).write_bytes(b"abc")
+    journal = filled(tmp_path, left(tmp_path, "a.mp4"), record("old.mp4"))
+    assert [(journal.is_done(name, "k"), journal.is_ours(name)) for name in ("a.mp4", "old.mp4")] == 2 * [(True, True)]
+    for name in ("a.mp4", "old.mp4"):
+        rewritten(tmp_path / name, b"abd")
+    assert [journal.is_done(name, "k") for name in ("a.mp4", "old.mp4")] == [False, True]
+    with journal.alone():
+        journal.forget()
+    assert [journal.is_ours(name) for name in ("a.mp4", "old.mp4")] == [False, True]
+
+
+def rewritten(path: Path, content: bytes) -> None:
+    """Later, as far as the clock of the file system tells."""
+    before = path.stat().st_mtime_ns
+    path.write_bytes(content)
+    os.utime(path, ns=(before + 1_500_000, before + 1_500_000))
+
+
+@pytest.mark.parametrize("grain", [1, 100, 1_000, 10_000_000, 1_000_000_000, 2_000_000_000])
+def test_a_folder_that_was_copied_with_its_times_is_ours(grain: int, tmp_path: Path) -> None:
+    """Another inode, and a file system that rounds times down; a copy without times counts as changed."""
+    (tmp_path / "a.mp4").write_bytes(b"abc")
+    made = 1_790_000_003_987_654_321
+    os.utime(tmp_path / "a.mp4", ns=(made, made))
+    filled(tmp_path, left(tmp_path, "a.mp4"))
+    copy = shutil.copytree(tmp_path, tmp_path / "copy")
+    os.utime(copy / "a.mp4", ns=(made, made // grain * grain))
+    assert (Journal(copy).is_done("a.mp4", "k"), Journal(copy).is_ours("a.mp4")) == (True, True)
+    (copy / "a.mp4").touch()
+    assert (Journal(copy).is_done("a.mp4", "k"), Journal(copy).is_ours("a.mp4")) == (False, False)
 
 
 def test_what_was_made_stays_so_whatever_is_noted_behind_it(tmp_path: Path) -> None:

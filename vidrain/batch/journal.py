@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from vidrain.errors import OutputError
-from vidrain.fingerprint import fingerprint, named_in
+from vidrain.fingerprint import fingerprint, is_as_left, named_in
 from vidrain.lease import Owner, holder_of, leased, refuse_lost
 from vidrain.outputs import put, sync, written
 
-Record = dict[str, Any]  # state: begun, done, partial, failed or kept; output: relative to OUT
+# state: begun, done, partial, failed or kept; output: relative to OUT; files: path, likewise -> bytes it was left with;
+# changed: path -> its time of change in nanoseconds, which records of earlier versions lack
+Record = dict[str, Any]
 
 FOLDER = ".vidrain"
 DONE = ("done", "partial")
@@ -43,7 +45,7 @@ class Journal:
     def _open(self) -> None:
         self.last: dict[str, Record] = {}
         self.made: dict[str, Record] = {}
-        self._sizes: dict[str, int] = {}  # file, relative to OUT -> bytes it was left with
+        self._left: dict[str, tuple[int, int | None]] = {}  # file, relative to OUT -> bytes and time it was left with
         self._begun: dict[str, list[str]] = {}  # output -> files that its run may have left
         self.records, self.broken, self._end = 0, 0, 0
         for record, end in self._read():
@@ -77,7 +79,7 @@ class Journal:
         if record["state"] in DONE:
             self.made[output] = record
             self._begun.pop(output, None)  # but not where it failed: a try may have named its files before
-        self._sizes.update(files)
+        self._left.update(_left_by(record))
 
     def begin(self) -> None:
         """Make ready to note: what was cut off at the end goes. Only for who holds the folder."""
@@ -118,7 +120,7 @@ class Journal:
         """Whether the file at `path`, relative to OUT, is one that a batch made here and nobody changed since."""
         if any(path in files and self._has_receipt(output, path) for output, files in self._begun.items()):
             return True
-        return path in self._sizes and _size(self._out / path) == self._sizes[path]
+        return path in self._left and is_as_left(self._out / path, *self._left[path])
 
     def _has_receipt(self, output: str, path: str) -> bool:
         """Whether a run that was killed gave this very file its name, but did not come to note it."""
@@ -126,13 +128,13 @@ class Journal:
         return fingerprint(target) in named_in(receipt_of(self._out, output)).get(str(target), ())
 
     def is_done(self, output: str, key: str) -> bool:
-        """Whether `output` was made under this key, and all its files still lie there."""
+        """Whether `output` was made under this key, and all its files still lie there as they were left."""
         record = self.made.get(output)
         if record is None or record["key"] != key:
             return False
         if any(self._has_receipt(output, path) for path in self._begun.get(output, ())):
             return False  # a run that was killed put others in their place
-        return all(_size(self._out / path) == size for path, size in record["files"].items())
+        return all(is_as_left(self._out / path, *left) for path, left in _left_by(record).items())
 
     def note_made(self, output: str) -> None:
         """Let the record of what was made there be the last one again, so that all who ask hear the same."""
@@ -142,16 +144,14 @@ class Journal:
     def forget(self) -> None:
         """Begin anew: nothing counts as done or failed; which files are of our making stays known."""
         self._refuse_lost()
-        kept = [{"state": "kept", "output": path, "files": {path: size}} for path, size in self._sizes.items()]
-        kept += [
-            {"state": "kept", "output": path, "files": {path: _size(self._out / path)}} for path in self._doubtful()
-        ]
-        put(self._lines, b"".join(_line_of(record) for record in kept))
+        kept = self._left | self._doubtful()
+        put(self._lines, b"".join(_line_of(_kept(path, *left)) for path, left in kept.items()))
         self._open()
 
-    def _doubtful(self) -> list[str]:
-        """Files that a run left which was killed."""
-        return [path for files in self._begun.values() for path in files if self.is_ours(path)]
+    def _doubtful(self) -> dict[str, tuple[int, int | None]]:
+        """Files that a run left which was killed, as they are now."""
+        ours = [path for files in self._begun.values() for path in files if self.is_ours(path)]
+        return {path: (found[1], found[2]) for path in ours if (found := fingerprint(self._out / path)) is not None}
 
     def keep_plan(self, plan: Mapping[str, Any]) -> None:
         """Remember what was asked for, in place of what was before."""
@@ -217,8 +217,10 @@ def _record_in(line: bytes) -> Record | None:
     return found
 
 
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+def _left_by(record: Record) -> dict[str, tuple[int, int | None]]:
+    changed = record.get("changed", {})
+    return {path: (size, changed.get(path)) for path, size in record.get("files", {}).items()}
+
+
+def _kept(path: str, size: int, changed: int | None) -> Record:
+    return {"state": "kept", "output": path, "files": {path: size}} | ({"changed": {path: changed}} if changed else {})

@@ -30,7 +30,7 @@ EngineName = Literal["processes", "inline", "ray"]
 _CORES_EACH = 4  # of a worker: more do not make one file faster by as much
 _MB = 1_000_000
 _PEAK = 2  # times the size of an output: its segments, and what they are joined into
-_EXISTS = "exists already and is none of this batch; use --force to replace it, or another -o"
+_EXISTS = "exists already and is none of this batch, or was changed since; use --force to replace it, or another -o"
 _GOES_ON = "make room, and the same command goes on"
 _NOT_FRESH = ", without --fresh"
 _LOGS = "logs"
@@ -270,9 +270,12 @@ class _Run:
         self.on_event(end)
 
     def _record(self, look: Look, result: Result) -> Record:
-        files = {_inside(path, self.out): size for path, size in result.pop("files", {}).items()}
+        left = {
+            name: {_inside(path, self.out): value for path, value in result.pop(name, {}).items()}
+            for name in ("files", "changed")
+        }
         own = {"output": look.file.output, "source": str(look.file.source), "key": look.key, "mark": mark_of(look.file)}
-        return {**own, "source_bytes": look.size, **result, "files": files}
+        return {**own, "source_bytes": look.size, **result, **left}
 
     def tell(self, number: str, event: dict[str, Any]) -> None:
         """Pass on what the job of a file tells, under the name of that file."""

@@ -112,10 +112,12 @@ def _clean(task: Task, on_event: OnEvent) -> Result:
     target.parent.mkdir(parents=True, exist_ok=True)
     with receipt(Path(task["receipt"])) if "receipt" in task else nullcontext():
         report = _cleaned(task["source"], target, clean_from(task["settings"]), on_event)
+    left = {str(path): path.stat() for path in report.outputs.values()}
     return {
         "state": "done" if report.status == "ok" else "partial",
         "code": OK if report.status == "ok" else PARTIAL,
-        "files": {str(path): path.stat().st_size for path in report.outputs.values()},
+        "files": {path: found.st_size for path, found in left.items()},
+        "changed": {path: found.st_mtime_ns for path, found in left.items()},
         "frames": report.frames_out,
         "seconds": round(report.seconds, 3),
         "rain": report.rain,
