@@ -20,7 +20,7 @@ def out(tmp_path: Path) -> Path:
 def test_a_dry_run_writes_nothing_and_says_what_it_takes(card: Path, out: Path, vidrain: Vidrain) -> None:
     ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--dry-run")
     assert (ran.code, ran.err, out.exists()) == (0, "", False)
-    assert f"to do  {card}/a.mp4 -> a.mp4" in ran.out
+    assert f"to do      {card}/a.mp4 -> a.mp4\n" in ran.out
     assert "3 of 3 files to do, 0 done before, 0 failed before" in ran.out
     assert "frames of a.mp4 computed now" in ran.out or "frames of b.MP4 computed now" in ran.out
     vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP)
@@ -35,6 +35,48 @@ def test_a_dry_run_writes_nothing_and_says_what_it_takes(card: Path, out: Path, 
     read = sum((card / name).stat().st_size for name in ("a.mp4", "sub/b.MP4"))
     assert facts["space"] == round((card / "c.mp4").stat().st_size * made / read)
     assert facts["seconds"] > 0
+
+
+@pytest.mark.proves("batch run --dry-run")
+def test_a_dry_run_names_what_the_run_would_refuse(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """What is in the way, cannot be read or is empty, and what failed before, each with its cause."""
+    run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    vidrain(*run)
+    (card / "empty.mp4").touch()
+    (card / "gone.mp4").symlink_to("nowhere")
+    (card / "taken.mp4").write_bytes((card / "a.mp4").read_bytes())
+    (out / "taken.mp4").write_text("mine")
+    ran = vidrain(*run, "--dry-run")
+    assert ran.code == 0
+    lines = {line.partition(" -> ")[2].partition(": ")[0]: line for line in ran.out.splitlines()}
+    assert lines["text.mp4"].startswith(f"failed     {card}/text.mp4 -> text.mp4: {card}/text.mp4: is no video file")
+    assert lines["empty.mp4"] == f"unreadable {card}/empty.mp4 -> empty.mp4: {card}/empty.mp4: is empty (0 bytes)"
+    assert lines["gone.mp4"].startswith(f"unreadable {card}/gone.mp4 -> gone.mp4: {card}/gone.mp4: ")
+    assert lines["taken.mp4"].startswith(f"in the way {card}/taken.mp4 -> taken.mp4: {out}/taken.mp4: exists already")
+    assert "0 of 6 files to do, 2 done before, 1 failed before, 1 in the way, 2 unreadable" in ran.out.splitlines()
+    facts = json.loads(vidrain(*run, "--dry-run", "--json").out)
+    counts = [facts[name] for name in ("todo", "in_the_way", "unreadable", "no_room")]
+    each = {file["output"]: (file["state"], "cause" in file) for file in facts["each"]}
+    assert (counts, each["taken.mp4"], each["empty.mp4"]) == ([0, 1, 2, 0], ("in the way", True), ("unreadable", True))
+    assert "1 of 6 files to do" in vidrain(*run, "--dry-run", "--force").out
+
+
+@pytest.mark.proves("batch run --dry-run", "batch run --min-free")
+def test_a_dry_run_counts_what_does_not_fit_on_the_disk(card: Path, out: Path, vidrain: Vidrain) -> None:
+    run = ("batch", "run", card / "a.mp4", card / "sub", "-o", out, *INLINE, *CHEAP)
+    ran = vidrain(*run, "--dry-run", "--min-free", "1e12")
+    line = ran.out.splitlines()[0]
+    assert line.startswith(f"no room    {card}/a.mp4 -> a.mp4: may take ") and "(--min-free 1e+12 stay)" in line
+    assert "0 of 2 files to do, 0 done before, 0 failed before, 2 no room" in ran.out
+    assert " to read, about " in ran.out, "what it takes to make room for"
+    assert vidrain(*run, "--min-free", "1e12").code == 5
+
+
+def test_what_an_estimate_could_not_open_is_not_to_do(card: Path, out: Path, vidrain: Vidrain) -> None:
+    (card / "b.mp4").write_bytes(b"no video" * 10)
+    ran = vidrain("batch", "run", card / "b.mp4", "-o", out, *INLINE, *CHEAP, "--dry-run")
+    assert f"unreadable {card}/b.mp4 -> b.mp4: {card}/b.mp4: is no video file" in ran.out
+    assert "0 of 1 files to do" in ran.out
 
 
 def test_what_cannot_be_tried_beforehand_ends_no_batch(

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from vidrain.batch.foresight import crowded
 from vidrain.batch.inputs import Item
 from vidrain.batch.journal import Journal
 from vidrain.batch.listing import status_facts
-from vidrain.batch.plan import File, files_of, from_json, key_of, mark_of, to_json
+from vidrain.batch.plan import File, Look, files_of, from_json, key_of, mark_of, to_json
 from vidrain.batch.states import states_of
 from vidrain.config import clean_from, load_clean, plain
 from vidrain.errors import ModelError, UsageError
@@ -149,6 +150,25 @@ def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
     files = files_of(items, lambda pairs: load_clean(None, pairs, {}), ("rain",))
     assert from_json(json.loads(json.dumps(to_json(files, {})))) == files
     assert files[1].targets == {"clean": "x/b.mp4", "rain": "x/b.rain.mp4"}
+
+
+def test_room_is_counted_as_the_run_takes_it() -> None:
+    """The largest first, each with its segments beside it; a smaller one may fit where that did not."""
+    file = File(Path("a.mp4"), "a.mp4", plain(CleanOptions()))
+    looks = [
+        Look(replace(file, output=output), "to do", "k", size) for output, size in (("s", 10), ("l", 90), ("m", 80))
+    ]
+    space = {"s": 10e6, "l": 90e6, "m": 80e6}
+
+    def found(free_mb: int, stands_mb: int = 0) -> list[str]:
+        stands = dict.fromkeys(space, stands_mb * 1_000_000)
+        return [look.state for look in crowded(looks, space, stands, free_mb * 1_000_000, 100e6)]
+
+    assert found(1000) == ["to do", "to do", "to do"]
+    assert found(280) == ["to do", "to do", "no room"]
+    assert found(280, 90) == ["to do", "to do", "to do"], "what is replaced makes room"
+    assert found(279) == ["to do", "no room", "to do"]
+    assert found(119) == ["no room", "no room", "no room"]
 
 
 def test_two_files_never_write_the_same(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import shutil
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from vidrain.batch.journal import Journal, Record
 from vidrain.batch.plan import File, Look, Settings, mark_of
 from vidrain.config import clean_from
+from vidrain.errors import InputError
 from vidrain.job import CleanOptions
 from vidrain.outputs import written
 from vidrain.part import plan_part
@@ -20,6 +21,7 @@ _WARMING = 2  # frames that are not counted
 _LOSSY = 1.5  # bytes out for a byte in, assumed until a file is done: rain costs bits, crf 18 costs more
 _LOSSLESS = 0.7  # bytes of FFV1 for a byte of planes, assumed likewise
 _TRIED = 5  # files, for one that opens
+_PEAK = 2  # times the size of an output: its segments, and what they are joined into
 
 
 class _Rate(NamedTuple):
@@ -28,18 +30,20 @@ class _Rate(NamedTuple):
     growth: float
     seconds: float | None
     basis: str
+    unread: Mapping[str, str] = {}  # output -> why, of sources that did not open
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What lies ahead. space: output -> bytes of all that is written for it; basis: where figures come from, in words.
 
-    seconds: None where no figure is to be had.
+    seconds: None where no figure is to be had; unread: output -> why, of sources that were tried and did not open.
     """
 
     space: Mapping[str, float]
     seconds: float | None
     basis: str
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: bool) -> Estimate:
@@ -59,13 +63,15 @@ def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: 
         mark = mark_of(look.file)
         alike[mark if _bytes_read(made[mark]) else (_is_lossless(look.file.settings), look.file.also)].append(look)
     rates = {kind: _rate(group, made[mark_of(group[0].file)], workers, measure) for kind, group in alike.items()}
-    space = {look.file.output: look.size * rates[kind].growth for kind, group in alike.items() for look in group}
-    size = {kind: sum(look.size for look in group) for kind, group in alike.items()}
+    unread = {output: why for rate in rates.values() for output, why in rate.unread.items()}
+    opened = {kind: [look for look in group if look.file.output not in unread] for kind, group in alike.items()}
+    space = {look.file.output: look.size * rates[kind].growth for kind, group in opened.items() for look in group}
+    size = {kind: sum(look.size for look in group) for kind, group in opened.items()}
     timed = {kind: rate.seconds for kind, rate in rates.items() if rate.seconds is not None}
     spent = sum(seconds * size[kind] for kind, seconds in timed.items())
     known = sum(size[kind] for kind in timed)  # the others are taken to be as quick
     bases = "; ".join(dict.fromkeys(rate.basis for rate in rates.values()))
-    return Estimate(space, spent * sum(size.values()) / known if known else None, bases)
+    return Estimate(space, spent * sum(size.values()) / known if known else None, bases, unread)
 
 
 def _rate(todo: Sequence[Look], done: Sequence[Record], workers: int, measure: bool) -> _Rate:
@@ -86,21 +92,23 @@ def _bytes_read(done: Sequence[Record]) -> int:
 def _measured(todo: Sequence[Look]) -> _Rate:
     """From the middle of the sizes on, until one opens."""
     by_size = sorted(todo, key=lambda look: look.size)
-    middle, why = len(by_size) // 2, ""
+    middle, why, unread = len(by_size) // 2, "", dict[str, str]()
     for look in (by_size[middle:] + by_size[:middle])[:_TRIED]:
         try:
             per_frame, frames, raw = _of_frames(look)
         except Exception as error:  # whatever it is, no figure is worth the batch: its task meets it as well
             why = " ".join(f"{type(error).__name__}: {error}".split())
+            if isinstance(error, InputError):
+                unread[look.file.output] = str(error)
             continue
         growth = _growth(look, raw * frames)
         name = look.file.source.name
         basis = (
             f"{_MEASURED} frames of {name} computed now, its {frames} frames taken for the bytes of all; space assumed"
         )
-        return _Rate(growth, per_frame * frames / look.size, basis)
+        return _Rate(growth, per_frame * frames / look.size, basis, unread)
     tried = f"none of {min(len(todo), _TRIED)} files could be tried ({why})"
-    return _Rate(_LOSSY, None, f"{tried}; {_LOSSY} bytes assumed for a byte")
+    return _Rate(_LOSSY, None, f"{tried}; {_LOSSY} bytes assumed for a byte", unread)
 
 
 def _of_frames(look: Look) -> tuple[float, int, int]:
@@ -148,3 +156,8 @@ def free_bytes(out: Path) -> int:
         while not place.exists():
             place = place.parent
         return shutil.disk_usage(place).free
+
+
+def leaves_room(free: float, due: float, min_free: float) -> bool:
+    """Whether outputs of `due` bytes, with their segments beside them, leave `min_free` of the `free` ones."""
+    return free - due * _PEAK >= min_free

@@ -1,11 +1,12 @@
 """Puts what a batch will do, and what became of one, into words and JSON."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidrain.batch.journal import DONE, Journal, Record
-from vidrain.batch.plan import File
+from vidrain.batch.plan import File, State
 from vidrain.batch.run import Plan
 from vidrain.batch.states import end_of, ends_of, exit_code_of, states_of
 from vidrain.batch_lines import readable
@@ -13,6 +14,7 @@ from vidrain.stream import Pulse, patiently
 
 _HARDLY_S = 2.0
 _STATES = ("done", "partial", "failed", "waiting")
+_REFUSED: tuple[State, ...] = ("in the way", "unreadable", "no room")
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
@@ -25,6 +27,8 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         for look in plan.looks
     ]
     counts = {name: getattr(event, name) for name in ("files", "done", "failed", "todo", "engine", "workers")}
+    states = Counter(look.state for look in plan.looks)
+    counts |= {state.replace(" ", "_"): states[state] for state in _REFUSED}
     ahead = {name: getattr(event, name) for name in ("size", "space", "free", "seconds", "basis")}
     return {"v": 1, "output": event.output, **counts, **ahead, "each": files}
 
@@ -32,9 +36,19 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
 def plan_lines(plan: Plan) -> list[str]:
     """The same for people: a line for every file that is not done, and what that will take."""
     event = plan.event
-    lines = [f"{look.state:6} {look.file.source} -> {look.file.output}" for look in plan.looks if look.state != "done"]
-    lines += [f"{event.todo} of {event.files} files to do, {event.done} done before, {event.failed} failed before"]
-    if event.todo:
+    lines = [
+        f"{look.state:10} {look.file.source} -> {look.file.output}" + (f": {look.why}" if look.why else "")
+        for look in plan.looks
+        if look.state != "done"
+    ]
+    states = Counter(look.state for look in plan.looks)
+    counts = [
+        f"{event.todo} of {event.files} files to do",
+        f"{event.done} done before",
+        f"{event.failed} failed before",
+    ]
+    lines += [", ".join(counts + [f"{states[state]} {state}" for state in _REFUSED if states[state]])]
+    if event.todo or states["no room"]:
         lines += [f"{_amount(event.size)} to read, about {_amount(event.space)} to write, {_amount(event.free)} free"]
         lines += [f"about {_span(event.seconds)}" if event.seconds is not None else "how long is not known"]
         lines += [f"from: {event.basis}"]

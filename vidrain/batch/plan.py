@@ -17,7 +17,7 @@ from vidrain.batch.wire import Task
 from vidrain.config import plain
 from vidrain.errors import InputError, StallError, UsageError
 from vidrain.fingerprint import fingerprint
-from vidrain.identity import identity_of
+from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions
 from vidrain.model.gate import CONFIGS
 from vidrain.provenance import hash_of_file
@@ -28,7 +28,9 @@ Settings = dict[str, Any]  # of `CleanOptions`, nested, paths as texts
 Seen = tuple[int, tuple[object, ...]]  # bytes of a source, 0 for one that cannot be read, and what it is
 Also = Literal["rain", "rain_preview", "compare"]
 ALSO: tuple[Also, ...] = ("rain", "rain_preview", "compare")
-State = Literal["done", "failed", "to do"]
+# Those behind the first three are told by a dry run alone: such a file is not to do, for the run would refuse it.
+State = Literal["done", "failed", "to do", "in the way", "unreadable", "no room"]
+EXISTS = "exists already and is none of this batch, or was changed since; use --force to replace it, or another -o"
 
 OF_ONE_FILE = (*ALSO, "keep_adapted")  # paths
 _NOT_IN_RESULT = {"preset", "device", "force", "fresh", "stall_s", "weights", "model", *OF_ONE_FILE}
@@ -70,7 +72,7 @@ class File:
 class Look(NamedTuple):
     """What there is to say of a file before the work. key: under which it counts as done; size: bytes of the source.
 
-    why: what its last try ended with, for one that failed, or why none is worth it.
+    why: what its last try ended with, for one that failed, why its source cannot be read, or why it would not run.
     """
 
     file: File
@@ -138,7 +140,14 @@ def _look_at(file: File, journal: Journal, seen: Seen) -> Look:
     last = journal.last.get(file.output, {})
     if last.get("state") == "failed" and last["key"] == key and not last["transient"]:
         return Look(file, "failed", key, size, last["cause"])
-    return Look(file, "to do", key, size)
+    return Look(file, "to do", key, size, "" if size else _unread(file.source, identity))
+
+
+def _unread(source: Path, identity: tuple[object, ...]) -> str:
+    """Why there is nothing to read of a source."""
+    if (0, identity) == _UNSEEN:
+        return f"{source}: gave nothing when it was looked at; see whether its disk or share answers"
+    return f"{source}: is empty (0 bytes)" if isinstance(identity, Identity) else str(identity[0])
 
 
 def look_again(look: Look) -> Look:

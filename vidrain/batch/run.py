@@ -14,10 +14,11 @@ from time import monotonic
 from typing import Any, Literal, NamedTuple
 
 from vidrain.batch.engine import Engine, Tell
-from vidrain.batch.estimate import Estimate, estimate, free_bytes
+from vidrain.batch.estimate import Estimate, estimate, free_bytes, leaves_room
+from vidrain.batch.foresight import crowded, refused, standing, unopened
 from vidrain.batch.inline import Inline
 from vidrain.batch.journal import DONE, FOLDER, Journal, Record, receipt_of
-from vidrain.batch.plan import File, Look, is_free, look_again, look_at_all, looks_the_same, mark_of, to_json
+from vidrain.batch.plan import EXISTS, File, Look, is_free, look_again, look_at_all, looks_the_same, mark_of, to_json
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
 from vidrain.batch.states import end_of, ends_of
@@ -29,8 +30,6 @@ EngineName = Literal["processes", "inline", "ray"]
 
 _CORES_EACH = 4  # of a worker: more do not make one file faster by as much
 _MB = 1_000_000
-_PEAK = 2  # times the size of an output: its segments, and what they are joined into
-_EXISTS = "exists already and is none of this batch, or was changed since; use --force to replace it, or another -o"
 _GOES_ON = "make room, and the same command goes on"
 _NOT_FRESH = ", without --fresh"
 _LOGS = "logs"
@@ -88,26 +87,32 @@ def plan_batch(
 ) -> Plan:
     """Look at every file and at the disk; writes nothing.
 
-    again: what failed before is to do as well; measure: some frames may be computed, to know how long it will take.
+    again: what failed before is to do as well; measure: some frames may be computed, to know how long it will take, and
+    what the run would refuse is told apart; what only lacks room counts in size, space and seconds.
     """
     looks = look_at_all(files, journal)
     if again:
         looks = [look._replace(state="to do") if look.state == "failed" else look for look in looks]
     workers = workers_of(options)
-    ahead = estimate(looks, journal, workers=workers, measure=measure)
-    states, todo = Counter(look.state for look in looks), [look for look in looks if look.state == "to do"]
-    size = sum(look.size for look in todo)
+    if measure:
+        looks = refused(looks, journal, out, force=options.force)
+    ahead, free = estimate(looks, journal, workers=workers, measure=measure), free_bytes(out)
+    if measure:
+        stands = {look.file.output: standing(look.file, out) for look in looks if look.state == "to do"}
+        looks = crowded(unopened(looks, ahead.unread), ahead.space, stands, free, options.min_free_mb * _MB)
+    states = Counter(look.state for look in looks)
+    size = sum(look.size for look in looks if look.state in ("to do", "no room"))
     event = BatchPlan(
         output=str(out),
         files=len(files),
         done=states["done"],
         failed=states["failed"],
-        todo=len(todo),
+        todo=states["to do"],
         engine=options.engine,
         workers={"inline": 1, "ray": options.workers}.get(options.engine, workers),
         size=size,
         space=round(sum(ahead.space.values())),
-        free=free_bytes(out),
+        free=free,
         seconds=ahead.seconds,
         basis=ahead.basis,
     )
@@ -205,7 +210,7 @@ class _Run:
             if self.options.force or is_free(look.file, self.journal, self.out):
                 continue
             del self.looks[number]
-            end = failed(OutputError.exit_code, f"{self.out / look.file.output}: {_EXISTS}", transient=True)
+            end = failed(OutputError.exit_code, f"{self.out / look.file.output}: {EXISTS}", transient=True)
             self.over(look, end, is_last=True)
 
     def all(self) -> None:
@@ -289,7 +294,7 @@ class _Run:
             free = free_bytes(self.out)
             self._free = monotonic(), free
         due = sum(self.plan.ahead.space.get(self.looks[each["id"]].file.output, 0) for each in (task, *running))
-        return free - due * _PEAK >= self.options.min_free_mb * _MB
+        return leaves_room(free, due, self.options.min_free_mb * _MB)
 
     def judged(self, task: Task, result: Result) -> Result:
         """A source that a worker cannot read, but we can, as it was: the fault is where that worker is."""
