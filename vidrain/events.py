@@ -3,8 +3,8 @@
 clean("in.mp4", on_event=lambda event: ...)
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
@@ -308,6 +308,7 @@ class FileEnd:
 class BatchDone:
     """Said once, at the end. done, partial, failed: of this run; before: done by earlier ones; left: not run.
 
+    kept: output -> frames in finished segments and of how many, of what was left in the middle.
     troubles: every file of the batch that failed or is partial, whichever run it was.
     """
 
@@ -320,6 +321,7 @@ class BatchDone:
     left: int
     seconds: float
     troubles: list[FileEnd]
+    kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ def test_every_file_is_done_or_explained_and_stays_so(card: Path, out: Path, vid
     again = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "encode.crf=19")
     assert (again.code, written(out)) == (1, before)
     assert again.err.splitlines()[-2] == table
-    assert "2 done before, 1 failed before (try them again: vidrain batch retry), of 3 files" in again.err
+    assert f"2 done before, 1 failed before (try them again: vidrain batch retry {out}), of 3 files" in again.err
     other = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "encode.crf=20")
     assert {name for name, changed in written(out).items() if changed == before[name]} == set(), "another crf"
     assert "2 done, 1 failed" in other.err

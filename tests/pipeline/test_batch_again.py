@@ -11,7 +11,7 @@ import pytest
 
 from tests import ffmpeg_says
 from tests.batches import CHEAP, INLINE, of, written
-from tests.pipeline.conftest import Vidrain
+from tests.pipeline.conftest import LENGTH, Vidrain
 from tests.pipeline.test_gate import constant_gate
 from vidrain.batch.inputs import items_in
 from vidrain.batch.journal import FOLDER, Journal
@@ -19,7 +19,9 @@ from vidrain.batch.plan import files_of
 from vidrain.batch.run import BatchOptions, run_batch
 from vidrain.config import load_clean
 from vidrain.errors import OutputError
-from vidrain.events import BatchPlan, Event, FileEnd, Notice
+from vidrain.events import BatchDone, BatchPlan, Event, FileEnd, FileNews, Notice
+
+QUICK = load_clean(None, CHEAP[:-2], {})
 
 
 @pytest.fixture
@@ -251,6 +253,32 @@ def test_a_retry_names_the_files_that_are_not_finished(card: Path, out: Path, vi
     assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 0
     ran = vidrain("batch", "retry", out)
     assert (ran.code, "not finished yet" in ran.err) == (0, False)
+    assert f"{out}: no file failed, there is nothing to try again" in ran.err
+
+
+@pytest.mark.fault(26)
+@pytest.mark.usefixtures("short_segments")
+def test_who_is_stopped_hears_how_much_is_kept(clip: Path, out: Path) -> None:
+    """Of a file that had begun; one that had not is not run."""
+    files = files_of(items_in([str(clip), str(clip.with_name("street.mp4"))], out), lambda _: QUICK, ())
+    told: list[Event] = []
+
+    def stop(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, FileNews) and event.event == "progress" and event.fields["frames"] > 2 * LENGTH:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(files, out, BatchOptions(engine="inline"), on_event=stop)
+    done = told[-1]
+    assert isinstance(done, BatchDone)
+    ((output, (frames, total)),) = done.kept.items()
+    run_batch(
+        [file for file in files if file.output == output], out, BatchOptions(engine="inline"), on_event=told.append
+    )
+    resumed = next(event for event in told if isinstance(event, FileNews) and event.event == "resumed")
+    assert (done.left, resumed.file, resumed.fields) == (2, output, {"frames": frames, "total": total})
+    assert frames >= LENGTH
 
 
 @pytest.mark.fault(34)

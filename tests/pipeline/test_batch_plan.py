@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def out(tmp_path: Path) -> Path:
 def test_a_dry_run_writes_nothing_and_says_what_it_takes(card: Path, out: Path, vidrain: Vidrain) -> None:
     ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--dry-run")
     assert (ran.code, ran.err, out.exists()) == (0, "", False)
+    assert re.search(r"^about \d+ s$", ran.out, re.MULTILINE)
     assert f"to do      {card}/a.mp4 -> a.mp4\n" in ran.out
     assert "3 of 3 files to do, 0 done before, 0 failed before" in ran.out
     assert "frames of a.mp4 computed now" in ran.out or "frames of b.MP4 computed now" in ran.out
@@ -76,7 +78,7 @@ def test_what_an_estimate_could_not_open_is_not_to_do(card: Path, out: Path, vid
     (card / "b.mp4").write_bytes(b"no video" * 10)
     ran = vidrain("batch", "run", card / "b.mp4", "-o", out, *INLINE, *CHEAP, "--dry-run")
     assert f"unreadable {card}/b.mp4 -> b.mp4: {card}/b.mp4: is no video file" in ran.out
-    assert "0 of 1 files to do" in ran.out
+    assert "0 of 1 file to do" in ran.out
 
 
 def test_what_cannot_be_tried_beforehand_ends_no_batch(
@@ -92,7 +94,7 @@ def test_what_cannot_be_tried_beforehand_ends_no_batch(
     ran = vidrain(*run)
     assert (ran.code, sorted(written(out))) == (0, ["a.mp4", "a.rain.mp4"])
     basis = ran.events[0]["basis"]
-    assert basis == "none of 1 files could be tried (RuntimeError: no memory is left); 1.5 bytes assumed for a byte"
+    assert basis == "not one file could be tried (RuntimeError: no memory is left); 1.5 bytes assumed for a byte"
 
 
 SETTINGS = {

@@ -13,6 +13,8 @@ import pytest
 
 from vidrain.batch import inputs
 from vidrain.batch.inputs import Item, items_in
+from vidrain.batch.plan import files_of
+from vidrain.config import load_clean
 from vidrain.errors import InputError, UsageError
 from vidrain.tables import write_parquet
 from vidrain.video.decode import open_video
@@ -185,3 +187,12 @@ def test_a_long_list_is_no_stall(named: str, tmp_path: Path, monkeypatch: pytest
     for name in ("_same", "_is_hidden"):
         monkeypatch.setattr(inputs, name, slowly(getattr(inputs, name)))
     assert len(items_in([str(tmp_path / named)], tmp_path / "out", patience_s=0.4)) == 12
+
+
+@pytest.mark.parametrize("pair", [("encode.crff", "3"), ("encode.crf", "much"), ("rain", "r.mp4")])
+def test_a_setting_that_a_row_gets_wrong_names_the_manifest_and_the_row(pair: tuple[str, str], tmp_path: Path) -> None:
+    (manifest := tmp_path / "jobs.csv").write_text(f"input,{pair[0]}\na.mp4,\nb.mp4,{pair[1]}\n")
+    items = items_in([str(manifest)], tmp_path / "out")
+    with pytest.raises(UsageError, match=rf"^{manifest}: row 2: {pair[0]}.*: ") as caught:
+        files_of(items, lambda own: load_clean(None, own, {}), ())
+    assert "\n" not in str(caught.value)

@@ -1,11 +1,13 @@
 """What a batch tells, as people get to see it."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.told import shown_by_bar
+from vidrain.batch_lines import batch_line, batch_summary
 from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart
 from vidrain.progress import Quiet
 
@@ -41,9 +43,28 @@ TABLE = [
     "state   code file    cause",
     "failed  3    a b.mp4 no video",
     "partial 4    c.mp4   missing: 1.00 to 2.00 s",
-    "clean: 1 done, 1 partial, 1 not run, 1 done before, 1 failed before (try them again: vidrain batch retry), of 5 "
-    "files, in 9.0 s",
+    "clean: 1 done, 1 partial, 1 not run, 1 done before, 1 failed before (try them again: vidrain batch retry clean), "
+    "of 5 files, in 9.0 s",
 ]
+
+
+def last_line(**counts: Any) -> str:
+    none: dict[str, Any] = {"files": 5, "before": 0, "done": 0, "partial": 0, "failed": 0, "left": 0, "seconds": 9.0}
+    return batch_summary(BatchDone(output="clean", troubles=[], **none | counts))[-1]
+
+
+def test_says_how_much_is_kept_of_what_was_stopped() -> None:
+    """As `clean` does: who was stopped need not think that hours are lost."""
+    said = last_line(done=1, left=4, kept={"a.mp4": (240, 600)})
+    assert said == "clean: 1 done, 1 stopped (240 of 600 frames of a.mp4 are kept), 3 not run, of 5 files, in 9.0 s"
+    said = last_line(left=5, kept={f"{name}.mp4": (1, 2) for name in "abcd"})
+    assert "4 stopped (1 of 2 frames of a.mp4, 1 of 2 frames of b.mp4, 1 of 2 frames of c.mp4, ... are kept)" in said
+
+
+def test_says_that_there_is_nothing_to_try_again_and_counts_one_as_one() -> None:
+    assert last_line(files=0) == "clean: no file failed, there is nothing to try again"
+    assert last_line(files=1, done=1) == "clean: 1 done, of 1 file, in 9.0 s"
+    assert batch_line(replace(BATCH, todo=1, files=1)).startswith("clean: 1 of 1 file to do, ")
 
 
 def test_shows_a_line_for_every_worker_and_one_for_all() -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from vidrain.batch.journal import Journal, Record
 from vidrain.batch.plan import File, Look, Settings, mark_of
+from vidrain.batch_lines import many
 from vidrain.config import clean_from
 from vidrain.errors import InputError
 from vidrain.job import CleanOptions
@@ -79,7 +80,8 @@ def _rate(todo: Sequence[Look], done: Sequence[Record], workers: int, measure: b
     if read := _bytes_read(done):
         growth = sum(sum(record["files"].values()) for record in done) / read
         seconds = sum(record["seconds"] for record in done) / read / workers
-        return _Rate(growth, seconds, f"{len(done)} files done here with these settings, by their bytes")
+        whose = "their" if len(done) > 1 else "its"
+        return _Rate(growth, seconds, f"{many(len(done), 'file')} done here with these settings, by {whose} bytes")
     if not measure and not _keeps_all(todo[0].file):
         return _Rate(_LOSSY, None, f"no file is done yet; {_LOSSY} bytes assumed for a byte")
     return _measured(todo)
@@ -107,7 +109,8 @@ def _measured(todo: Sequence[Look]) -> _Rate:
             f"{_MEASURED} frames of {name} computed now, its {frames} frames taken for the bytes of all; space assumed"
         )
         return _Rate(growth, per_frame * frames / look.size, basis, unread)
-    tried = f"none of {min(len(todo), _TRIED)} files could be tried ({why})"
+    number = min(len(todo), _TRIED)
+    tried = f"{f'none of {number} files' if number > 1 else 'not one file'} could be tried ({why})"
     return _Rate(_LOSSY, None, f"{tried}; {_LOSSY} bytes assumed for a byte", unread)
 
 

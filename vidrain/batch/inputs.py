@@ -30,11 +30,15 @@ _ALL = "*"  # what a folder that cannot be read stands for
 
 
 class Item(NamedTuple):
-    """One source, where in OUT its clean video goes (relative, with /), and settings of its own as key=value."""
+    """One source, where in OUT its clean video goes (relative, with /), and settings of its own as key=value.
+
+    where: the row that these stand in, in words.
+    """
 
     source: Path
     output: str
     pairs: tuple[str, ...] = ()
+    where: str = ""
 
 
 def items_in(texts: Sequence[str], out: Path, patience_s: float = STALL_S) -> list[Item]:
@@ -167,8 +171,9 @@ def _listed(manifest: Path) -> Iterator[Item]:
         output = place_of(Path(named.name) if named.is_absolute() else named)
         if row.get("output"):
             output = _inside(str(row["output"]), where)
-        pairs = (f"{key}={value}" for key, value in row.items() if key not in _NOT_SETTINGS and value not in (None, ""))
-        yield Item(manifest.parent / named, output, tuple(pairs))
+        own = ((key, value) for key, value in row.items() if key not in _NOT_SETTINGS and value not in (None, ""))
+        pairs = tuple(f"{key}={value}" for key, value in own)
+        yield Item(manifest.parent / named, output, pairs, where if pairs else "")
 
 
 def _inside(output: str, where: str) -> str:

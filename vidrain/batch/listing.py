@@ -9,7 +9,7 @@ from vidrain.batch.journal import DONE, Journal, Record
 from vidrain.batch.plan import File, State
 from vidrain.batch.run import Plan
 from vidrain.batch.states import end_of, ends_of, exit_code_of, states_of
-from vidrain.batch_lines import readable
+from vidrain.batch_lines import many, readable
 from vidrain.stream import Pulse, patiently
 
 _HARDLY_S = 2.0
@@ -43,7 +43,7 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
     states = Counter(look.state for look in plan.looks)
     counts = [
-        f"{event.todo} of {event.files} files to do",
+        f"{event.todo} of {many(event.files, 'file')} to do",
         f"{event.done} done before",
         f"{event.failed} failed before",
     ]
@@ -121,7 +121,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
         for end in facts["troubles"]
     ]
     counts = ", ".join(f"{facts[state]} {state}" for state in _STATES)
-    lines += [f"{facts['output']}: {facts['files']} files: {counts}"]
+    lines += [f"{facts['output']}: {many(facts['files'], 'file')}: {counts}"]
     if (owner := facts["running"]) is not None:
         left = f", about {_span(facts['seconds_left'])} left" if facts["seconds_left"] is not None else ""
         lines += [f"a run is at work: process {owner['pid']} on {owner['host']}{left}"]
@@ -140,6 +140,8 @@ def _amount(size: int) -> str:
 
 
 def _span(seconds: float) -> str:
+    if round(seconds) < 60:
+        return f"{max(round(seconds), 1)} s"
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d} h" if hours else f"{minutes}:{left:02d} min"

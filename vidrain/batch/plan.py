@@ -87,7 +87,8 @@ def files_of(
 ) -> list[File]:
     """Items with their settings. load: from key=value pairs of an item to options.
 
-    Raises UsageError for settings that name one output, and where two files would write the same.
+    Raises UsageError for settings that are none or name one output, which names the row that they stand in, and where
+    two files would write the same.
     """
 
     @cache
@@ -99,7 +100,13 @@ def files_of(
                 raise UsageError(f"{name}: names one output, but there may be many; use {hint}")
         return plain(options)
 
-    files = [File(item.source, item.output, settings(item.pairs), also) for item in items]
+    def of_row(item: Item) -> Settings:
+        try:
+            return settings(item.pairs)
+        except UsageError as error:
+            raise (UsageError(f"{item.where}: {error}") if item.where else error) from error
+
+    files = [File(item.source, item.output, of_row(item), also) for item in items]
     seen: dict[str, File] = {}
     for file in files:
         for path in file.targets.values():

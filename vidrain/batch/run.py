@@ -23,8 +23,10 @@ from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
 from vidrain.batch.states import end_of, ends_of
 from vidrain.batch.wire import Result, Task, failed
+from vidrain.batch_lines import many
 from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
+from vidrain.segments.folder import kept_of
 
 EngineName = Literal["processes", "inline", "ray"]
 
@@ -161,12 +163,11 @@ def run_batch(
         done = run.conclude(files, began)
     goes_on = _GOES_ON + _NOT_FRESH * fresh
     if run.starved:
-        many = f"{run.starved} file{'s' * (run.starved > 1)}"
-        raise OutputError(f"{out}: the disk was full before {many} could be written; {goes_on}")
+        raise OutputError(f"{out}: the disk was full before {many(run.starved, 'file')} could be written; {goes_on}")
     if done.left and (options.keep_going or not done.failed):
         raise OutputError(
-            f"{out}: {free_bytes(out) / _MB:.0f} MB are free, too few for any of the {done.left} files that are left "
-            f"(--min-free {options.min_free_mb:g} stay); {goes_on}"
+            f"{out}: {free_bytes(out) / _MB:.0f} MB are free, too few for any of what is left, "
+            f"{many(done.left, 'file')} (--min-free {options.min_free_mb:g} stay); {goes_on}"
         )
     return done
 
@@ -175,9 +176,8 @@ def _first_words(journal: Journal, out: Path, fresh: bool) -> list[Notice]:
     """What became of the journal before this run, and what is to become of it."""
     found = []
     if journal.broken:
-        what = (
-            f"{journal.broken} records of {out / FOLDER} were damaged and are not known any more; their files run again"
-        )
+        lost = f"{many(journal.broken, 'damaged record')} in {out / FOLDER}"
+        what = f"{lost}: what was said there is not known any more, and runs again"
         found.append(Notice(code="journal", message=what))
     if fresh and journal.last:
         states = Counter(record["state"] for record in journal.last.values())
@@ -198,6 +198,7 @@ class _Run:
     on_event: OnEvent
     fresh: bool = False  # nothing counts that was begun before
     ended: dict[str, FileEnd] = field(default_factory=dict)  # output -> how it ended in this run
+    begun: list[str] = field(default_factory=list)  # outputs that were begun in this run
     starved: int = 0  # files that found the disk full
     _free: tuple[float, int] = (0.0, 0)  # when it was looked, bytes
 
@@ -250,6 +251,7 @@ class _Run:
         files = dict.fromkeys(look.file.targets.values(), 0)
         self.journal.note({"state": "begun", "output": look.file.output, "key": look.key, "files": files})
         step.task["settings"]["force"] = self._may_replace(look.file)  # also what an attempt left that was lost
+        self.begun.append(look.file.output)
         source = str(look.file.source)
         self.on_event(FileStart(file=look.file.output, source=source, attempt=step.attempt))
 
@@ -314,6 +316,7 @@ class _Run:
     def summary(self, seconds: float) -> BatchDone:
         """What came of it, and every file that is not simply done."""
         states = Counter(end.state for end in self.ended.values())
+        left = [output for output in dict.fromkeys(self.begun) if output not in self.ended]
         troubles = [end for look in self.plan.looks if (end := self._trouble(look)) is not None]
         return BatchDone(
             output=str(self.out),
@@ -325,6 +328,7 @@ class _Run:
             left=len(self.plan.todo) - len(self.ended),
             seconds=round(seconds, 1),
             troubles=troubles,
+            kept={output: kept for output in left if (kept := kept_of(self.out / output)) is not None},
         )
 
     def _trouble(self, look: Look) -> FileEnd | None:

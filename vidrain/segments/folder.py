@@ -346,6 +346,21 @@ def _head_of(source: Identity, index: bytes) -> bytes:
     return json.dumps([__version__, *source, hashlib.sha256(index).hexdigest()]).encode() + b"\n"
 
 
+def kept_of(target: Path) -> tuple[int, int] | None:
+    """Frames of `target` in segments that are said to be finished, and of how many; None where nothing is kept.
+
+    By their records alone: who stops has no time to read the segments.
+    """
+    folder = folder_of(target)
+    try:
+        records = [json.loads(path.read_bytes()) for path in folder.glob(f"*-*{_RECORD}")]
+        total = int(json.loads((folder / _PLAN).read_bytes())["frames"])
+        frames = sum(len(record["parts"]["clean"][0]) for record in records)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return (frames, total) if frames else None
+
+
 @contextmanager
 def unfinished(target: Path) -> Iterator[Unfinished]:
     """The folder of `target`, which this process has claimed: gone in the end, unless another run can go on from it."""
