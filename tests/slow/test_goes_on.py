@@ -25,7 +25,11 @@ KILLS, SECONDS = 20, 60
 
 @pytest.mark.fault(25)
 def test_twenty_kills(footage: Path, tmp_path: Path) -> None:
-    """A minute of footage; every run begins where the finished segments of those before it end."""
+    """A minute of footage; every run begins where the finished segments of those before it end.
+
+    The moments are frames: each kill comes just behind a `progress` that passes a limit, so none while outputs are
+    joined or renamed. Those are killed call by call in tests/pipeline/test_crash_points.py.
+    """
     source, calm, out = tmp_path / "in.mp4", tmp_path / "calm.mp4", tmp_path / "out" / "out.mp4"
     out.parent.mkdir()
     ffmpeg_says.quietly(
