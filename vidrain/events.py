@@ -3,7 +3,7 @@
 clean("in.mp4", on_event=lambda event: ...)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -251,8 +251,7 @@ class BatchPlan:
     """Said once, before the first file of a batch. done, failed: by earlier runs, left as they are; todo: files to run.
 
     size: bytes of the sources of these; space: bytes that their outputs may take, of `free` ones; seconds: what they
-    may take, None if unknown; basis: where both come from, in words; workers: files at a time, None
-    for as many as a cluster has CPUs.
+    may take, None if unknown; basis: of both, in words; workers: files at a time, None for all CPUs of a cluster.
     """
 
     output: str
@@ -308,8 +307,7 @@ class FileEnd:
 class BatchDone:
     """Said once, at the end. done, partial, failed: of this run; before: done by earlier ones; left: not run.
 
-    kept: output -> frames in finished segments and of how many, of what was left in the middle.
-    troubles: every file of the batch that failed or is partial, whichever run it was.
+    troubles: all that failed or is partial, whichever run it was; kept: output of what stopped -> frames kept, of all.
     """
 
     output: str
@@ -321,7 +319,7 @@ class BatchDone:
     left: int
     seconds: float
     troubles: list[FileEnd]
-    kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    kept: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,6 @@ def test_a_line_for_every_worker_where_it_is_wanted(
     for command in (("run", card / "text.mp4", "-o", out, *INLINE, *CHEAP, "--fresh"), ("retry", out)):
         for options, is_shown in (((), True), (("--progress",), True), (("--no-progress",), False)):
             shown = on_a_terminal(monkeypatch, "batch", *command, *options)
-            assert ("1  text.mp4" in shown, "1 failed, of 1 files" in shown) == (is_shown, True), shown
+            assert ("1  text.mp4" in shown, "1 failed, of 1 file," in shown) == (is_shown, True), shown
         piped = vidrain("batch", *command, "--progress")
-        assert ("1  text.mp4" in piped.err, "1 failed, of 1 files" in piped.err, piped.out) == (False, True, "")
+        assert ("1  text.mp4" in piped.err, "1 failed, of 1 file," in piped.err, piped.out) == (False, True, "")
