@@ -4,6 +4,7 @@ Everything heavy is imported inside the commands, so `vidrain --help` answers at
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,8 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
         refuse_hung((output, page), STALL_S)
         journal = Journal(output)
         plan = _planned(journal, output)
-        files, options = from_json(plan), BatchOptions(**plan["options"])
+        files = from_json(plan)
+        options = replace(BatchOptions(**plan["options"]), force=False)  # that was said of what stood there then
         ends = ends_of(files, journal)
         failed = [file for file in files if ends.get(file.output, {}).get("state") == "failed"]
         if page is not None:
