@@ -11,20 +11,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidrain.cli_options import FILE, clean_settings, keys_of
-from vidrain.errors import OK, PARTIAL, UsageError
+from vidrain.errors import OK, UsageError
 from vidrain.running import run_command
 from vidrain.watchdog import STALL_S, Watchdog, refuse_hung
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
 
-_EXITS = (
-    "\b\nExit codes: 0 all done, 1 some files failed, 2 wrong usage, 4 none failed but some are partial,\n"
-    "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable,\n"
+_AT_WORK = (
+    "5 no space, or OUT not writable, 6 another run is at work in OUT, 7 model unusable,\n"
     "70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
+_EXITS = (
+    "\b\nExit codes: 0 all done, 1 some files failed,\n"
+    "2 wrong usage, or a Ray cluster that is lost or has no CPUs,\n"
+    "3 a folder, glob or manifest that stalls or cannot be read, 4 none failed but some are partial,\n" + _AT_WORK
+)
+_RETRY_EXITS = (
+    "\b\nExit codes: 0 all done, 1 some files failed,\n"
+    "2 wrong usage, no batch was run there, or a Ray cluster that is lost or has no CPUs,\n"
+    "4 none failed but some are partial, or not finished,\n" + _AT_WORK
+)
 _STATUS_EXITS = (
-    "\b\nExit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial,\n"
+    "\b\nExit codes: 0 all done, 1 some files failed, 2 no batch was run there,\n"
+    "4 none failed but some are partial, or not finished, whether a run is at work or not,\n"
     "5 OUT cannot be read, or gives no answer."
 )
 _PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."
@@ -134,7 +144,7 @@ def status(output: Path, *, as_json: bool) -> None:
     run_command(work, as_json, bar=False)
 
 
-@batch.command("retry", epilog=_EXITS)
+@batch.command("retry", epilog=_RETRY_EXITS)
 @click.argument("output", metavar="OUT", type=FILE)
 @click.option("--report", "page", type=FILE, help=_PAGE)
 @_PROGRESS
@@ -166,7 +176,7 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
         waiting = [file.output for file in files if file.output not in ends]
         if waiting:
             sink(unfinished(waiting))
-        return exit_code_of(files, journal) or (PARTIAL if waiting else OK)
+        return exit_code_of(files, journal)
 
     run_command(work, as_json, bar=progress, stopped=_STOPPED)
 

@@ -124,8 +124,10 @@ def test_what_other_settings_came_to_is_not_what_is_asked_for_now(card: Path, ou
     run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
     assert vidrain(*run).code == 1
     assert vidrain(*run, "--crf", "30", "--min-free", "1e12").code == 5
-    facts = json.loads(vidrain("batch", "status", out, "--json").out)
-    assert [facts[name] for name in ("done", "failed", "waiting", "troubles", "exit_code")] == [0, 0, 3, [], 0]
+    asked = vidrain("batch", "status", out, "--json")
+    facts = json.loads(asked.out)
+    assert [facts[name] for name in ("done", "failed", "waiting", "troubles", "exit_code")] == [0, 0, 3, [], 4]
+    assert asked.code == 4, "who waits for 0 must not take it for finished"
     ran = vidrain("batch", "retry", out, "--json")
     assert (ran.code, of(ran.events, "file_start")) == (4, [])
     assert vidrain(*run).code == 1

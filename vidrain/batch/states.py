@@ -61,9 +61,9 @@ def end_of(record: Record, source: str) -> FileEnd:
 
 
 def exit_code_of(files: Sequence[File], journal: Journal) -> int:
-    """Of a batch that came to its end: 1 where a file failed, 4 where one is partial, whichever run it was in."""
+    """Of these files, whichever run they were in: 1 where one failed, 4 where one is partial or waits, 0 for all done."""
     states = states_of(files, journal)
-    return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
+    return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] or states["waiting"] else OK
 
 
 def unfinished(outputs: Sequence[str]) -> Notice:
