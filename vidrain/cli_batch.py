@@ -197,7 +197,7 @@ def _is_there(path: Path, patience_s: float) -> bool:
 
 
 def _planned(journal: Any, output: Path) -> dict[str, Any]:
-    """What was asked for in OUT last."""
+    """What is asked for of OUT, by all its runs."""
     plan: dict[str, Any] | None = journal.plan()
     if plan is None:
         raise UsageError(f"{output}: no batch was run there; begin with: vidrain batch run IN -o {output}")

@@ -135,6 +135,30 @@ def test_what_other_settings_came_to_is_not_what_is_asked_for_now(card: Path, ou
     assert [facts[name] for name in ("done", "failed", "waiting")] == [2, 1, 0]
 
 
+@pytest.mark.proves("batch run", "batch status", "batch retry")
+def test_a_run_of_a_part_forgets_nothing_of_the_rest(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """The table of failures is a manifest: who runs it has to hear of all files of OUT all the same."""
+    (card / "other.mp4").write_text("no video")
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--crf", "40").code == 1
+    assert failures(out) == ["other.mp4", "text.mp4"]
+    ran = vidrain("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP)
+    assert (ran.code, failures(out)) == (0, ["other.mp4", "text.mp4"]), "its exit code is of its own files"
+    assert "1 done, of 1 files" in ran.err
+    status = vidrain("batch", "status", out)
+    assert (status.code, "4 files: 2 done, 0 partial, 2 failed, 0 waiting" in status.out) == (1, True)
+    for name in ("other.mp4", "text.mp4"):
+        (card / name).write_bytes((card / "sub" / "b.MP4").read_bytes())
+    (out / FOLDER / "failed.csv").write_text((out / FOLDER / "failed.csv").read_text().replace("text.mp4", "new.mp4"))
+    (card / "text.mp4").rename(card / "new.mp4")
+    assert vidrain("batch", "run", out / FOLDER / "failed.csv", "-o", out, *INLINE, *CHEAP).code == 0
+    (card / "new.mp4").rename(card / "text.mp4")
+    ran = vidrain("batch", "retry", out, "--json")
+    assert (ran.code, [event["file"] for event in of(ran.events, "file_start")]) == (0, ["text.mp4"])
+    assert (out / "text.mp4").read_bytes() == (out / "sub" / "b.MP4").read_bytes(), "each with its own settings"
+    facts = json.loads(vidrain("batch", "status", out, "--json").out)
+    assert [facts[name] for name in ("files", "done", "failed", "exit_code")] == [5, 5, 0, 0]
+
+
 @pytest.mark.proves("batch run --fresh")
 def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, vidrain: Vidrain) -> None:
     assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1

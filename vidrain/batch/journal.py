@@ -154,7 +154,7 @@ class Journal:
         return [path for files in self._begun.values() for path in files if self.is_ours(path)]
 
     def keep_plan(self, plan: Mapping[str, Any]) -> None:
-        """Remember what was asked for, in place of what was before."""
+        """Remember what is asked for of OUT, in place of what was before."""
         self._refuse_lost()
         put(self._plan, json.dumps(plan).encode())
 
@@ -168,7 +168,7 @@ class Journal:
             self._failures.unlink(missing_ok=True)
 
     def plan(self) -> dict[str, Any] | None:
-        """What was asked for last; None where nothing was. OutputError where it cannot be read."""
+        """What is asked for of OUT; None where nothing was. OutputError where it cannot be read."""
         try:
             found: dict[str, Any] = json.loads(self._plan.read_bytes())
         except (FileNotFoundError, NotADirectoryError):

@@ -42,7 +42,7 @@ def plan_lines(plan: Plan) -> list[str]:
 
 
 def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers: int) -> dict[str, Any]:
-    """What the journal knows of the files that were asked for last, ready for JSON.
+    """What the journal knows of the files that OUT lists, ready for JSON.
 
     exit_code: 0 where all are done; seconds_left: of so many workers, by the bytes of what is done, None before.
     """

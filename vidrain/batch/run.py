@@ -17,7 +17,18 @@ from vidrain.batch.engine import Engine, Tell
 from vidrain.batch.estimate import Estimate, estimate, free_bytes
 from vidrain.batch.inline import Inline
 from vidrain.batch.journal import DONE, FOLDER, Journal, Record, receipt_of
-from vidrain.batch.plan import File, Look, is_free, look_again, look_at_all, looks_the_same, mark_of, to_json
+from vidrain.batch.plan import (
+    File,
+    Look,
+    is_free,
+    listed_before,
+    look_again,
+    look_at_all,
+    looks_the_same,
+    mark_of,
+    to_json,
+    together,
+)
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
 from vidrain.batch.states import end_of, ends_of
@@ -139,8 +150,9 @@ def run_batch(
             journal.forget()
         plan = plan_batch(files, out, options, journal, again=again)
         on_event(plan.event)
+        listed = together([] if fresh else listed_before(journal), files)
         if not again:
-            journal.keep_plan(to_json(files, asdict(options)))
+            journal.keep_plan(to_json(listed, asdict(options)))
         for look in plan.looks:
             if look.state == "done":
                 journal.note_made(look.file.output)
@@ -151,9 +163,9 @@ def run_batch(
                 run.all()
         except BaseException:
             with suppress(VidrainError):  # what stopped it counts
-                run.conclude(files, began)
+                run.conclude(listed, began)
             raise
-        done = run.conclude(files, began)
+        done = run.conclude(listed, began)
     goes_on = _GOES_ON + _NOT_FRESH * fresh
     if run.starved:
         many = f"{run.starved} file{'s' * (run.starved > 1)}"
@@ -294,11 +306,11 @@ class _Run:
         is_here = result.get("is_unread", False) and look.size and looks_the_same(look)
         return result | {"transient": True} if is_here else result
 
-    def conclude(self, files: Sequence[File], began: float) -> BatchDone:
-        """Put down what failed, and tell what came of it all, as far as it got."""
+    def conclude(self, listed: Sequence[File], began: float) -> BatchDone:
+        """Put down what failed of all that OUT lists, and tell what came of this run, as far as it got."""
         done = self.summary(monotonic() - began)
         try:
-            self.journal.keep_failures(_table_of_failures(files, self.journal))
+            self.journal.keep_failures(_table_of_failures(listed, self.journal))
         finally:
             self.on_event(done)
         return done
