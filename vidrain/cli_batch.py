@@ -38,7 +38,7 @@ _STATUS_EXITS = (
     "5 OUT cannot be read, or gives no answer."
 )
 _PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."
-_FRESH = "Forget what earlier runs did in OUT, after saying what that is; leave it out to go on after a stop."
+_FRESH = "Forget what earlier runs did with these files, and list no others, after saying which; leave it out to go on."
 _PROGRESS = click.option(
     "--progress/--no-progress",
     default=True,
@@ -92,7 +92,7 @@ def run(
         from vidrain.batch.listing import plan_facts, plan_lines
         from vidrain.batch.plan import files_of
         from vidrain.batch.run import BatchOptions, plan_batch, run_batch
-        from vidrain.batch.states import exit_code_of
+        from vidrain.batch.states import discarded, exit_code_of
         from vidrain.config import load_clean
         from vidrain.viewer.batch_report import refuse_batch_page
 
@@ -107,7 +107,12 @@ def run(
         items = items_in(inputs, output, patience_s)
         files = files_of(items, lambda own: load_clean(config, [*pairs, *own], keys), also)
         if dry_run:
-            plan = plan_batch(files, output, options, Journal(output), measure=True)
+            journal = Journal(output)
+            if fresh:
+                if (notice := discarded(files, journal, output)) is not None:
+                    sink(notice)
+                journal.leave_out({file.output for file in files})
+            plan = plan_batch(files, output, options, journal, measure=True)
             sink.finish()
             click.echo(json.dumps(plan_facts(plan)) if as_json else "\n".join(plan_lines(plan)))
             return OK

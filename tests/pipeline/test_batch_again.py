@@ -164,9 +164,33 @@ def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, v
     assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
     before = written(out)
     ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--fresh")
-    assert f"note: --fresh: the journal of {out} is discarded (2 done, 1 failed); outputs stay" in ran.err
+    what = f"what {out} knows of 3 files is discarded (2 done, 1 failed: a.mp4, text.mp4, sub/b.MP4)"
+    assert f"note: --fresh: {what}; outputs stay until they are made again" in ran.err
     assert "2 done, 1 failed, of 3 files" in ran.err
     assert all(changed > before[name] for name, changed in written(out).items())
+
+
+@pytest.mark.proves("batch run --fresh", "batch run --dry-run")
+def test_fresh_forgets_the_files_that_are_named_and_no_others(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """The others are listed again, as what they are, by the next run that names them."""
+    run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 1
+    before = written(out)
+    dry = vidrain(*run, "--fresh", "--dry-run")
+    assert "3 of 3 files to do, 0 done before, 0 failed before" in dry.out
+    assert "is discarded (2 done, 1 failed: a.mp4, text.mp4, sub/b.MP4)" in dry.err
+    facts = json.loads(vidrain(*run, "--fresh", "--dry-run", "--json").out.splitlines()[-1])
+    assert (facts["todo"], facts["done"]) == (3, 0)
+    assert vidrain("batch", "status", out).code == 1, "nothing was forgotten yet"
+    ran = vidrain("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP, "--fresh")
+    what = f"what {out} knows of 1 file is discarded (1 done: a.mp4)"
+    more = "2 files more leave its list until a run names them again (text.mp4, sub/b.MP4)"
+    assert f"--fresh: {what}; {more}; outputs stay" in ran.err
+    assert (ran.code, written(out)["a.mp4"] > before["a.mp4"]) == (0, True)
+    assert "1 files: 1 done" in vidrain("batch", "status", out).out
+    whole = vidrain(*run, "--json")
+    assert (whole.code, of(whole.events, "file_start")) == (1, [])
+    assert failures(out) == ["text.mp4"]
 
 
 @pytest.mark.fault(25)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,19 +139,27 @@ class Journal:
         if self.last[output] is not self.made[output]:
             self.note(self.made[output])
 
-    def forget(self) -> None:
-        """Begin anew: nothing counts as done or failed; which files are of our making stays known."""
+    def forget(self, outputs: Collection[str]) -> None:
+        """Begin these anew: none counts as done or failed; which files are of our making stays known."""
         self._refuse_lost()
-        kept = [{"state": "kept", "output": path, "files": {path: size}} for path, size in self._sizes.items()]
-        kept += [
-            {"state": "kept", "output": path, "files": {path: _size(self._out / path)}} for path in self._doubtful()
-        ]
-        put(self._lines, b"".join(_line_of(record) for record in kept))
+        found = [record for record, _ in self._read() if record is not None]
+        others = [record for record in found if record["output"] not in outputs]
+        named = {path: None for record in found if record["output"] in outputs for path in record.get("files", {})}
+        sizes = {path: self._sizes[path] for path in named if path in self._sizes}
+        sizes |= {path: size for path in self._doubtful(outputs) if (size := _size(self._out / path)) is not None}
+        kept = [{"state": "kept", "output": path, "files": {path: size}} for path, size in sizes.items()]
+        put(self._lines, b"".join(_line_of(record) for record in (*others, *kept)))
         self._open()
 
-    def _doubtful(self) -> list[str]:
-        """Files that a run left which was killed."""
-        return [path for files in self._begun.values() for path in files if self.is_ours(path)]
+    def _doubtful(self, outputs: Collection[str]) -> list[str]:
+        """Files that a run left of these which was killed."""
+        return [path for output in outputs for path in self._begun.get(output, ()) if self.is_ours(path)]
+
+    def leave_out(self, outputs: Collection[str]) -> None:
+        """Know no more what became of these, and leave what is on the disk: to look what a run would do."""
+        for output in outputs:
+            self.last.pop(output, None)
+            self.made.pop(output, None)
 
     def keep_plan(self, plan: Mapping[str, Any]) -> None:
         """Remember what is asked for of OUT, in place of what was before."""

@@ -31,7 +31,7 @@ from vidrain.batch.plan import (
 )
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
-from vidrain.batch.states import end_of, ends_of
+from vidrain.batch.states import discarded, end_of, ends_of
 from vidrain.batch.wire import Result, Task, failed
 from vidrain.errors import OutputError, UsageError, VidrainError
 from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
@@ -136,18 +136,18 @@ def run_batch(
 ) -> BatchDone:
     """Do what is to do of `files`, one failure never stopping the others, and put down in OUT what became of each.
 
-    again: what failed before, too; fresh: all, with a new journal. Raises BusyError where another run is at work in
-    `out`, OutputError where there is no room: what is finished stays, and the same call goes on.
+    again: what failed before, too; fresh: all, and no other is listed any more. Raises BusyError where another run
+    is at work in `out`, OutputError where there is no room: what is finished stays, and the same call goes on.
     """
     began = monotonic()
     journal = Journal(out)
     with journal.alone():
         journal = Journal(out)  # as whoever held it last left it
         journal.begin()
-        for notice in _first_words(journal, out, fresh):
+        for notice in _first_words(journal, out, files if fresh else ()):
             on_event(notice)
         if fresh:
-            journal.forget()
+            journal.forget({file.output for file in files})
         plan = plan_batch(files, out, options, journal, again=again)
         on_event(plan.event)
         listed = together([] if fresh else listed_before(journal), files)
@@ -178,19 +178,16 @@ def run_batch(
     return done
 
 
-def _first_words(journal: Journal, out: Path, fresh: bool) -> list[Notice]:
-    """What became of the journal before this run, and what is to become of it."""
+def _first_words(journal: Journal, out: Path, fresh: Sequence[File]) -> list[Notice]:
+    """What became of the journal before this run, and what is to become of it. fresh: files that are begun anew."""
     found = []
     if journal.broken:
         what = (
             f"{journal.broken} records of {out / FOLDER} were damaged and are not known any more; their files run again"
         )
         found.append(Notice(code="journal", message=what))
-    if fresh and journal.last:
-        states = Counter(record["state"] for record in journal.last.values())
-        what = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-        message = f"--fresh: the journal of {out} is discarded ({what}); outputs stay until they are made again"
-        found.append(Notice(code="fresh", message=message))
+    if fresh and (notice := discarded(fresh, journal, out)) is not None:
+        found.append(notice)
     return found
 
 
