@@ -4,30 +4,41 @@ Everything heavy is imported inside the commands, so `vidrain --help` answers at
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vidrain.cli_options import FILE, clean_settings, keys_of
-from vidrain.errors import OK, PARTIAL, UsageError
+from vidrain.errors import OK, UsageError
 from vidrain.running import run_command
 from vidrain.watchdog import STALL_S, Watchdog, refuse_hung
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
 
-_EXITS = (
-    "\b\nExit codes: 0 all done, 1 some files failed, 2 wrong usage, 4 none failed but some are partial,\n"
-    "5 no space or OUT not writable, 6 another run is at work in OUT, 7 model unusable,\n"
+_AT_WORK = (
+    "5 no space, or OUT not writable, 6 another run is at work in OUT, 7 model unusable,\n"
     "70 a fault of vidrain, 130 Ctrl-C, 143 terminated."
 )
+_EXITS = (
+    "\b\nExit codes: 0 all done, 1 some files failed,\n"
+    "2 wrong usage, or a Ray cluster that is lost or has no CPUs,\n"
+    "3 a folder, glob or manifest that stalls or cannot be read, 4 none failed but some are partial,\n" + _AT_WORK
+)
+_RETRY_EXITS = (
+    "\b\nExit codes: 0 all done, 1 some files failed,\n"
+    "2 wrong usage, no batch was run there, or a Ray cluster that is lost or has no CPUs,\n"
+    "4 none failed but some are partial, or not finished,\n" + _AT_WORK
+)
 _STATUS_EXITS = (
-    "\b\nExit codes: 0 nothing failed, 1 some files failed, 2 no batch was run there, 4 some are partial,\n"
+    "\b\nExit codes: 0 all done, 1 some files failed, 2 no batch was run there,\n"
+    "4 none failed but some are partial, or not finished, whether a run is at work or not,\n"
     "5 OUT cannot be read, or gives no answer."
 )
 _PAGE = "Also write an HTML page with a table of all files, when all is done; an older one of OUT is replaced."
-_FRESH = "Forget what earlier runs did in OUT, after saying what that is; leave it out to go on after a stop."
+_FRESH = "Forget what earlier runs did with these files, and list no others, after saying which; leave it out to go on."
 _PROGRESS = click.option(
     "--progress/--no-progress",
     default=True,
@@ -81,7 +92,7 @@ def run(
         from vidrain.batch.listing import plan_facts, plan_lines
         from vidrain.batch.plan import files_of
         from vidrain.batch.run import BatchOptions, plan_batch, run_batch
-        from vidrain.batch.states import exit_code_of
+        from vidrain.batch.states import discarded, exit_code_of
         from vidrain.config import load_clean
         from vidrain.viewer.batch_report import refuse_batch_page
 
@@ -96,7 +107,12 @@ def run(
         items = items_in(inputs, output, patience_s)
         files = files_of(items, lambda own: load_clean(config, [*pairs, *own], keys), also)
         if dry_run:
-            plan = plan_batch(files, output, options, Journal(output), measure=True)
+            journal = Journal(output)
+            if fresh:
+                if (notice := discarded(files, journal, output)) is not None:
+                    sink(notice)
+                journal.leave_out({file.output for file in files})
+            plan = plan_batch(files, output, options, journal, measure=True)
             sink.finish()
             click.echo(json.dumps(plan_facts(plan)) if as_json else "\n".join(plan_lines(plan)))
             return OK
@@ -133,7 +149,7 @@ def status(output: Path, *, as_json: bool) -> None:
     run_command(work, as_json, bar=False)
 
 
-@batch.command("retry", epilog=_EXITS)
+@batch.command("retry", epilog=_RETRY_EXITS)
 @click.argument("output", metavar="OUT", type=FILE)
 @click.option("--report", "page", type=FILE, help=_PAGE)
 @_PROGRESS
@@ -151,7 +167,8 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
         refuse_hung((output, page), STALL_S)
         journal = Journal(output)
         plan = _planned(journal, output)
-        files, options = from_json(plan), BatchOptions(**plan["options"])
+        files = from_json(plan)
+        options = replace(BatchOptions(**plan["options"]), force=False)  # that was said of what stood there then
         ends = ends_of(files, journal)
         failed = [file for file in files if ends.get(file.output, {}).get("state") == "failed"]
         if page is not None:
@@ -164,7 +181,7 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
         waiting = [file.output for file in files if file.output not in ends]
         if waiting:
             sink(unfinished(waiting))
-        return exit_code_of(files, journal) or (PARTIAL if waiting else OK)
+        return exit_code_of(files, journal)
 
     run_command(work, as_json, bar=progress, stopped=_STOPPED)
 
@@ -185,7 +202,7 @@ def _is_there(path: Path, patience_s: float) -> bool:
 
 
 def _planned(journal: Any, output: Path) -> dict[str, Any]:
-    """What was asked for in OUT last."""
+    """What is asked for of OUT, by all its runs."""
     plan: dict[str, Any] | None = journal.plan()
     if plan is None:
         raise UsageError(f"{output}: no batch was run there; begin with: vidrain batch run IN -o {output}")

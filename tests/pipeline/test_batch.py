@@ -85,6 +85,7 @@ def test_a_folder_that_may_not_be_read_stops_no_other(samples: Path, vidrain: Vi
         assert causes["sub/*.mp4"] == (3, why)
         assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
         assert sorted(written(out)) == ["a.mp4", "sub/b.MP4"], "once it may be read"
+        assert "3 files: 2 done, 0 partial, 1 failed" in vidrain("batch", "status", out).out
 
 
 @pytest.mark.proves("batch run --also")

@@ -126,8 +126,10 @@ def test_what_other_settings_came_to_is_not_what_is_asked_for_now(card: Path, ou
     run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
     assert vidrain(*run).code == 1
     assert vidrain(*run, "--crf", "30", "--min-free", "1e12").code == 5
-    facts = json.loads(vidrain("batch", "status", out, "--json").out)
-    assert [facts[name] for name in ("done", "failed", "waiting", "troubles", "exit_code")] == [0, 0, 3, [], 0]
+    asked = vidrain("batch", "status", out, "--json")
+    facts = json.loads(asked.out)
+    assert [facts[name] for name in ("done", "failed", "waiting", "troubles", "exit_code")] == [0, 0, 3, [], 4]
+    assert asked.code == 4, "who waits for 0 must not take it for finished"
     ran = vidrain("batch", "retry", out, "--json")
     assert (ran.code, of(ran.events, "file_start")) == (4, [])
     assert vidrain(*run).code == 1
@@ -135,14 +137,62 @@ def test_what_other_settings_came_to_is_not_what_is_asked_for_now(card: Path, ou
     assert [facts[name] for name in ("done", "failed", "waiting")] == [2, 1, 0]
 
 
+@pytest.mark.proves("batch run", "batch status", "batch retry")
+def test_a_run_of_a_part_forgets_nothing_of_the_rest(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """The table of failures is a manifest: who runs it has to hear of all files of OUT all the same."""
+    (card / "other.mp4").write_text("no video")
+    assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--crf", "40").code == 1
+    assert failures(out) == ["other.mp4", "text.mp4"]
+    ran = vidrain("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP)
+    assert (ran.code, failures(out)) == (0, ["other.mp4", "text.mp4"]), "its exit code is of its own files"
+    assert "1 done, of 1 file," in ran.err
+    status = vidrain("batch", "status", out)
+    assert (status.code, "4 files: 2 done, 0 partial, 2 failed, 0 waiting" in status.out) == (1, True)
+    for name in ("other.mp4", "text.mp4"):
+        (card / name).write_bytes((card / "sub" / "b.MP4").read_bytes())
+    (out / FOLDER / "failed.csv").write_text((out / FOLDER / "failed.csv").read_text().replace("text.mp4", "new.mp4"))
+    (card / "text.mp4").rename(card / "new.mp4")
+    assert vidrain("batch", "run", out / FOLDER / "failed.csv", "-o", out, *INLINE, *CHEAP).code == 0
+    (card / "new.mp4").rename(card / "text.mp4")
+    ran = vidrain("batch", "retry", out, "--json")
+    assert (ran.code, [event["file"] for event in of(ran.events, "file_start")]) == (0, ["text.mp4"])
+    assert (out / "text.mp4").read_bytes() == (out / "sub" / "b.MP4").read_bytes(), "each with its own settings"
+    facts = json.loads(vidrain("batch", "status", out, "--json").out)
+    assert [facts[name] for name in ("files", "done", "failed", "exit_code")] == [5, 5, 0, 0]
+
+
 @pytest.mark.proves("batch run --fresh")
 def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, vidrain: Vidrain) -> None:
     assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
     before = written(out)
     ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--fresh")
-    assert f"note: --fresh: the journal of {out} is discarded (2 done, 1 failed); outputs stay" in ran.err
+    what = f"what {out} knows of 3 files is discarded (2 done, 1 failed: a.mp4, text.mp4, sub/b.MP4)"
+    assert f"note: --fresh: {what}; outputs stay until they are made again" in ran.err
     assert "2 done, 1 failed, of 3 files" in ran.err
     assert all(changed > before[name] for name, changed in written(out).items())
+
+
+@pytest.mark.proves("batch run --fresh", "batch run --dry-run")
+def test_fresh_forgets_the_files_that_are_named_and_no_others(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """The others are listed again, as what they are, by the next run that names them."""
+    run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    assert vidrain(*run).code == 1
+    before = written(out)
+    dry = vidrain(*run, "--fresh", "--dry-run")
+    assert "3 of 3 files to do, 0 done before, 0 failed before" in dry.out
+    assert "is discarded (2 done, 1 failed: a.mp4, text.mp4, sub/b.MP4)" in dry.err
+    facts = json.loads(vidrain(*run, "--fresh", "--dry-run", "--json").out.splitlines()[-1])
+    assert (facts["todo"], facts["done"]) == (3, 0)
+    assert vidrain("batch", "status", out).code == 1, "nothing was forgotten yet"
+    ran = vidrain("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP, "--fresh")
+    what = f"what {out} knows of 1 file is discarded (1 done: a.mp4)"
+    more = "2 files more leave its list until a run names them again (text.mp4, sub/b.MP4)"
+    assert f"--fresh: {what}; {more}; outputs stay" in ran.err
+    assert (ran.code, written(out)["a.mp4"] > before["a.mp4"]) == (0, True)
+    assert "1 file: 1 done" in vidrain("batch", "status", out).out
+    whole = vidrain(*run, "--json")
+    assert (whole.code, of(whole.events, "file_start")) == (1, [])
+    assert failures(out) == ["text.mp4"]
 
 
 @pytest.mark.fault(25)

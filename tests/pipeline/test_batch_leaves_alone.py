@@ -48,6 +48,19 @@ def test_an_output_that_was_changed_stays_though_its_size_is_the_same(card: Path
     assert vidrain(*run, "--force").code == 0
 
 
+@pytest.mark.proves("batch retry")
+def test_a_retry_does_not_inherit_force(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """It was said of what stood there when that run began; what came there since nobody gave up."""
+    assert vidrain("batch", "run", card / "text.mp4", "-o", out, *INLINE, *CHEAP, "--force").code == 1
+    (out / "text.mp4").write_text("mine")
+    (card / "text.mp4").write_bytes((card / "a.mp4").read_bytes())
+    ran = vidrain("batch", "retry", out)
+    assert (ran.code, (out / "text.mp4").read_text()) == (1, "mine")
+    assert "text.mp4: exists already and is none of this batch, or was changed since" in ran.err
+    (out / "text.mp4").unlink()
+    assert vidrain("batch", "retry", out).code == 0
+
+
 @pytest.mark.fault(27)
 @pytest.mark.proves("batch run --min-free")
 def test_it_stops_before_the_disk_is_full_and_goes_on_later(card: Path, out: Path, vidrain: Vidrain) -> None:

@@ -179,7 +179,10 @@ def test_a_batch_goes_on_inside_of_a_file(clip: Path, out: Path, vidrain: Vidrai
         (end,) = other.events[-1]["troubles"]
         assert (other.code, end["code"], outputs(folder)) == (1, 5, left)
         assert "holds 12 of 28 frames of another job (other settings or weights" in end["cause"]
-        assert "finish it with its own settings, or remove that folder (--fresh: those of all files)" in end["cause"]
+        assert (
+            "finish it with its own settings, or remove that folder (--fresh: those of all files that are named)"
+            in end["cause"]
+        )
         ran = vidrain(*batch, *more)
         fresh = [e for e in ran.events if e["event"] == "warning" and e["code"] == "fresh" and e.get("file")]
         assert (ran.code, bool(fresh), bool(resumed(ran))) == (0, discarded, not discarded)

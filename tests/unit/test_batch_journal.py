@@ -98,7 +98,7 @@ def test_a_file_of_the_same_size_that_was_changed_is_neither_done_nor_ours(tmp_p
         rewritten(tmp_path / name, b"abd")
     assert [journal.is_done(name, "k") for name in ("a.mp4", "old.mp4")] == [False, True]
     with journal.alone():
-        journal.forget()
+        journal.forget(("a.mp4", "old.mp4"))
     assert [journal.is_ours(name) for name in ("a.mp4", "old.mp4")] == [False, True]
 
 
@@ -187,10 +187,36 @@ def test_forgetting_keeps_what_is_ours(tmp_path: Path) -> None:
     journal = filled(tmp_path, record("a.mp4"), record("b.mp4", "begun"), record("c.mp4", "failed", files={}))
     given_name(tmp_path, "b.mp4")
     with journal.alone():
-        journal.forget()
+        journal.forget({"a.mp4", "b.mp4", "c.mp4"})
     for found in (journal, Journal(tmp_path)):
         assert found.last == {}
         assert [found.is_ours(name) for name in ("a.mp4", "b.mp4")] == [True, True]
+
+
+def test_forgetting_some_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    names = ("a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    for name in names:
+        (tmp_path / name).write_bytes(b"abc")
+    journal = filled(
+        tmp_path,
+        record("a.mp4"),
+        record("b.mp4"),
+        record("b.mp4", "begun", "other"),
+        record("c.mp4", "begun"),
+        THREE[1],
+    )
+    given_name(tmp_path, "c.mp4")
+    before = Journal(tmp_path)
+    with journal.alone():
+        journal.forget({"a.mp4"})
+        journal.forget({"a.mp4"})
+    for found in (journal, Journal(tmp_path)):
+        assert found.last == {name: before.last[name] for name in ("b.mp4", "c.mp4")}
+        assert (found.made.keys(), found.is_done("a.mp4", "k")) == ({"b.mp4"}, False)
+        assert [found.is_ours(name) for name in names] == [True, True, True, False]
+    with journal.alone():
+        journal.forget({"b.mp4", "c.mp4"})
+    assert [Journal(tmp_path).is_ours(name) for name in names] == [True, True, True, False]
 
 
 def test_a_run_that_was_taken_over_puts_nothing_more_down(tmp_path: Path) -> None:
@@ -203,7 +229,11 @@ def test_a_run_that_was_taken_over_puts_nothing_more_down(tmp_path: Path) -> Non
         ours = lock.read_text()
         other.note(record("b.mp4"))
         lock.write_text('{"host": "elsewhere", "pid": 7}')
-        puts = (lambda: suspended.note(record("c.mp4")), lambda: suspended.keep_plan({"v": 1}), suspended.forget)
+        puts = (
+            lambda: suspended.note(record("c.mp4")),
+            lambda: suspended.keep_plan({"v": 1}),
+            lambda: suspended.forget(()),
+        )
         for put_down in (*puts, suspended.begin):
             with pytest.raises(BusyError, match="process 7 on elsewhere has taken it over"):
                 put_down()

@@ -13,7 +13,7 @@ from vidrain.batch.foresight import crowded
 from vidrain.batch.inputs import Item
 from vidrain.batch.journal import Journal
 from vidrain.batch.listing import status_facts
-from vidrain.batch.plan import File, Look, files_of, from_json, key_of, mark_of, to_json
+from vidrain.batch.plan import File, Look, files_of, from_json, key_of, mark_of, to_json, together
 from vidrain.batch.states import states_of
 from vidrain.config import clean_from, load_clean, plain
 from vidrain.errors import ModelError, UsageError
@@ -150,6 +150,19 @@ def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
     files = files_of(items, lambda pairs: load_clean(None, pairs, {}), ("rain",))
     assert from_json(json.loads(json.dumps(to_json(files, {})))) == files
     assert files[1].targets == {"clean": "x/b.mp4", "rain": "x/b.rain.mp4"}
+    again = [replace(file, settings=json.loads(json.dumps(file.settings))) for file in files]
+    assert len(to_json([*files, *again], {})["settings"]) == 2, "each once, whichever run it came with"
+
+
+def test_files_of_a_run_take_the_places_of_those_before(tmp_path: Path) -> None:
+    def file(output: str, source: str = "", crf: int = 18, **more: Any) -> File:
+        return File(tmp_path / (source or output), output, {"crf": crf}, **more)
+
+    before = [file("a.mp4"), file("b.mp4"), file("sub/*.mp4", "sub"), file("c.mp4", also=("rain",))]
+    assert together(before, [file("b.mp4", crf=30)]) == [before[0], file("b.mp4", crf=30), *before[2:]]
+    found = [file("sub/d.mp4"), file("c.rain.mp4")]
+    assert together(before, found) == [*before[:2], *found], "a folder that can be read now; what would write the same"
+    assert together([], found) == found
 
 
 def test_room_is_counted_as_the_run_takes_it() -> None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -141,20 +141,30 @@ class Journal:
         if self.last[output] is not self.made[output]:
             self.note(self.made[output])
 
-    def forget(self) -> None:
-        """Begin anew: nothing counts as done or failed; which files are of our making stays known."""
+    def forget(self, outputs: Collection[str]) -> None:
+        """Begin these anew: none counts as done or failed; which files are of our making stays known."""
         self._refuse_lost()
-        kept = self._left | self._doubtful()
-        put(self._lines, b"".join(_line_of(_kept(path, *left)) for path, left in kept.items()))
+        found = [record for record, _ in self._read() if record is not None]
+        others = [record for record in found if record["output"] not in outputs]
+        named = {path: None for record in found if record["output"] in outputs for path in record.get("files", {})}
+        left = {path: self._left[path] for path in named if path in self._left} | self._doubtful(outputs)
+        kept = [_kept(path, *each) for path, each in left.items()]
+        put(self._lines, b"".join(_line_of(record) for record in (*others, *kept)))
         self._open()
 
-    def _doubtful(self) -> dict[str, tuple[int, int | None]]:
-        """Files that a run left which was killed, as they are now."""
-        ours = [path for files in self._begun.values() for path in files if self.is_ours(path)]
+    def _doubtful(self, outputs: Collection[str]) -> dict[str, tuple[int, int | None]]:
+        """Files that a run left of these which was killed, as they are now."""
+        ours = [path for output in outputs for path in self._begun.get(output, ()) if self.is_ours(path)]
         return {path: (found[1], found[2]) for path in ours if (found := fingerprint(self._out / path)) is not None}
 
+    def leave_out(self, outputs: Collection[str]) -> None:
+        """Know no more what became of these, and leave what is on the disk: to look what a run would do."""
+        for output in outputs:
+            self.last.pop(output, None)
+            self.made.pop(output, None)
+
     def keep_plan(self, plan: Mapping[str, Any]) -> None:
-        """Remember what was asked for, in place of what was before."""
+        """Remember what is asked for of OUT, in place of what was before."""
         self._refuse_lost()
         put(self._plan, json.dumps(plan).encode())
 
@@ -168,7 +178,7 @@ class Journal:
             self._failures.unlink(missing_ok=True)
 
     def plan(self) -> dict[str, Any] | None:
-        """What was asked for last; None where nothing was. OutputError where it cannot be read."""
+        """What is asked for of OUT; None where nothing was. OutputError where it cannot be read."""
         try:
             found: dict[str, Any] = json.loads(self._plan.read_bytes())
         except (FileNotFoundError, NotADirectoryError):

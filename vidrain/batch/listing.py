@@ -56,9 +56,9 @@ def plan_lines(plan: Plan) -> list[str]:
 
 
 def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers: int) -> dict[str, Any]:
-    """What the journal knows of the files that were asked for last, ready for JSON.
+    """What the journal knows of the files that OUT lists, ready for JSON.
 
-    exit_code: as of a finished run; seconds_left: of so many workers, by the bytes of what is done, None before.
+    exit_code: 0 where all are done; seconds_left: of so many workers, by the bytes of what is done, None before.
     """
     states, ends = states_of(files, journal), ends_of(files, journal)
     troubles = [end_of(each, each["source"]) for each in ends.values() if each["state"] in ("partial", "failed")]

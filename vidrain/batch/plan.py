@@ -15,7 +15,7 @@ from vidrain.batch.journal import Journal, id_of, receipt_of
 from vidrain.batch.task import clean_task
 from vidrain.batch.wire import Task
 from vidrain.config import plain
-from vidrain.errors import InputError, StallError, UsageError
+from vidrain.errors import InputError, StallError, UsageError, VidrainError
 from vidrain.fingerprint import fingerprint
 from vidrain.identity import Identity, identity_of
 from vidrain.job import CleanOptions
@@ -229,15 +229,15 @@ def is_free(file: File, journal: Journal, out: Path) -> bool:
 
 def to_json(files: Sequence[File], options: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked for, to be asked for again. Settings that files share are written once."""
-    shared: list[Settings] = []
+    shared: dict[str, int] = {}  # settings as a text -> place; those of many runs are alike
     places: dict[int, int] = {}  # thousands of files hold the same object
     rows = []
     for file in files:
         if id(file.settings) not in places:
-            places[id(file.settings)] = len(shared)
-            shared.append(file.settings)
+            places[id(file.settings)] = shared.setdefault(json.dumps(file.settings), len(shared))
         rows.append([str(file.source.absolute()), file.output, places[id(file.settings)], list(file.also)])
-    return {"v": 1, "version": __version__, "options": dict(options), "settings": shared, "files": rows}
+    settings = [json.loads(text) for text in shared]
+    return {"v": 1, "version": __version__, "options": dict(options), "settings": settings, "files": rows}
 
 
 def from_json(plan: Mapping[str, Any]) -> list[File]:
@@ -251,3 +251,28 @@ def from_json(plan: Mapping[str, Any]) -> list[File]:
         File(Path(source), output, plan["settings"][place], tuple(also))
         for source, output, place, also in plan["files"]
     ]
+
+
+def listed_before(journal: Journal) -> list[File]:
+    """The files of earlier runs in OUT; none where their list cannot be read, or is of another version."""
+    try:
+        plan = journal.plan()
+        return [] if plan is None else from_json(plan)
+    except VidrainError:
+        return []
+
+
+def together(before: Sequence[File], files: Sequence[File]) -> list[File]:
+    """The files of earlier runs, and those of this one, which take the places of what had the same output.
+
+    One that would write the same besides goes, and a folder that could not be read, once files in it are found.
+    """
+    newer = {file.output: file for file in files}
+    written = {path for file in files for path in file.targets.values()}
+    folders = {folder for file in files for folder in file.source.absolute().parents}
+    kept = {
+        file.output: file
+        for file in before
+        if file.output in newer or (file.source not in folders and written.isdisjoint(file.targets.values()))
+    }
+    return list((kept | newer).values())

@@ -18,10 +18,22 @@ from vidrain.batch.estimate import Estimate, estimate, free_bytes, leaves_room
 from vidrain.batch.foresight import crowded, refused, standing, unopened
 from vidrain.batch.inline import Inline
 from vidrain.batch.journal import DONE, FOLDER, Journal, Record, receipt_of
-from vidrain.batch.plan import EXISTS, File, Look, is_free, look_again, look_at_all, looks_the_same, mark_of, to_json
+from vidrain.batch.plan import (
+    EXISTS,
+    File,
+    Look,
+    is_free,
+    listed_before,
+    look_again,
+    look_at_all,
+    looks_the_same,
+    mark_of,
+    to_json,
+    together,
+)
 from vidrain.batch.processes import Processes, cores, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
-from vidrain.batch.states import end_of, ends_of
+from vidrain.batch.states import discarded, end_of, ends_of
 from vidrain.batch.wire import Result, Task, failed
 from vidrain.batch_lines import many
 from vidrain.errors import OutputError, UsageError, VidrainError
@@ -132,22 +144,23 @@ def run_batch(
 ) -> BatchDone:
     """Do what is to do of `files`, one failure never stopping the others, and put down in OUT what became of each.
 
-    again: what failed before, too; fresh: all, with a new journal. Raises BusyError where another run is at work in
-    `out`, OutputError where there is no room: what is finished stays, and the same call goes on.
+    again: what failed before, too; fresh: all, and no other is listed any more. Raises BusyError where another run
+    is at work in `out`, OutputError where there is no room: what is finished stays, and the same call goes on.
     """
     began = monotonic()
     journal = Journal(out)
     with journal.alone():
         journal = Journal(out)  # as whoever held it last left it
         journal.begin()
-        for notice in _first_words(journal, out, fresh):
+        for notice in _first_words(journal, out, files if fresh else ()):
             on_event(notice)
         if fresh:
-            journal.forget()
+            journal.forget({file.output for file in files})
         plan = plan_batch(files, out, options, journal, again=again)
         on_event(plan.event)
+        listed = together([] if fresh else listed_before(journal), files)
         if not again:
-            journal.keep_plan(to_json(files, asdict(options)))
+            journal.keep_plan(to_json(listed, asdict(options)))
         for look in plan.looks:
             if look.state == "done":
                 journal.note_made(look.file.output)
@@ -158,9 +171,9 @@ def run_batch(
                 run.all()
         except BaseException:
             with suppress(VidrainError):  # what stopped it counts
-                run.conclude(files, began)
+                run.conclude(listed, began)
             raise
-        done = run.conclude(files, began)
+        done = run.conclude(listed, began)
     goes_on = _GOES_ON + _NOT_FRESH * fresh
     if run.starved:
         raise OutputError(f"{out}: the disk was full before {many(run.starved, 'file')} could be written; {goes_on}")
@@ -172,18 +185,15 @@ def run_batch(
     return done
 
 
-def _first_words(journal: Journal, out: Path, fresh: bool) -> list[Notice]:
-    """What became of the journal before this run, and what is to become of it."""
+def _first_words(journal: Journal, out: Path, fresh: Sequence[File]) -> list[Notice]:
+    """What became of the journal before this run, and what is to become of it. fresh: files that are begun anew."""
     found = []
     if journal.broken:
         lost = f"{many(journal.broken, 'damaged record')} in {out / FOLDER}"
         what = f"{lost}: what was said there is not known any more, and runs again"
         found.append(Notice(code="journal", message=what))
-    if fresh and journal.last:
-        states = Counter(record["state"] for record in journal.last.values())
-        what = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-        message = f"--fresh: the journal of {out} is discarded ({what}); outputs stay until they are made again"
-        found.append(Notice(code="fresh", message=message))
+    if fresh and (notice := discarded(fresh, journal, out)) is not None:
+        found.append(notice)
     return found
 
 
@@ -304,11 +314,11 @@ class _Run:
         is_here = result.get("is_unread", False) and look.size and looks_the_same(look)
         return result | {"transient": True} if is_here else result
 
-    def conclude(self, files: Sequence[File], began: float) -> BatchDone:
-        """Put down what failed, and tell what came of it all, as far as it got."""
+    def conclude(self, listed: Sequence[File], began: float) -> BatchDone:
+        """Put down what failed of all that OUT lists, and tell what came of this run, as far as it got."""
         done = self.summary(monotonic() - began)
         try:
-            self.journal.keep_failures(_table_of_failures(files, self.journal))
+            self.journal.keep_failures(_table_of_failures(listed, self.journal))
         finally:
             self.on_event(done)
         return done

@@ -6,9 +6,10 @@ Counter({'done': 4, 'waiting': 1})
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from vidrain.batch.journal import Journal, Record
-from vidrain.batch.plan import File, mark_of
+from vidrain.batch.plan import File, listed_before, mark_of
 from vidrain.errors import OK, PARTIAL, SOME_FAILED, ModelError
 from vidrain.events import FileEnd, Notice
 
@@ -61,13 +62,37 @@ def end_of(record: Record, source: str) -> FileEnd:
 
 
 def exit_code_of(files: Sequence[File], journal: Journal) -> int:
-    """Of a batch that came to its end: 1 where a file failed, 4 where one is partial, whichever run it was in."""
+    """Of these files, in whichever run: 1 where one failed, 4 where one is partial or waits, 0 where all are done."""
     states = states_of(files, journal)
-    return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] else OK
+    return SOME_FAILED if states["failed"] else PARTIAL if states["partial"] or states["waiting"] else OK
 
 
 def unfinished(outputs: Sequence[str]) -> Notice:
     """What is said of files that a retry leaves, because they did not fail."""
-    named = ", ".join(outputs[:_NAMED]) + (", ..." if len(outputs) > _NAMED else "")
-    many = f"{len(outputs)} file{'s are' if len(outputs) > 1 else ' is'} not finished yet ({named})"
+    many = f"{len(outputs)} file{'s are' if len(outputs) > 1 else ' is'} not finished yet ({_named(outputs)})"
     return Notice(code="waiting", message=f"{many}; the same `batch run` command goes on")
+
+
+def discarded(files: Sequence[File], journal: Journal, out: Path) -> Notice | None:
+    """What `--fresh` discards: what is known of these files, and that others are listed; None where that is nothing."""
+    outputs = {file.output: None for file in files}
+    known = [output for output in outputs if output in journal.last]
+    others = [file.output for file in listed_before(journal) if file.output not in outputs]
+    said = []
+    if known:
+        states = Counter(str(journal.last[output]["state"]) for output in known)
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        said += [f"what {out} knows of {_many(known)} is discarded ({counts}: {_named(known)})"]
+    if others:
+        said += [f"{_many(others)} more leave its list until a run names them again ({_named(others)})"]
+    if not said:
+        return None
+    return Notice(code="fresh", message=f"--fresh: {'; '.join(said)}; outputs stay until they are made again")
+
+
+def _many(outputs: Sequence[str]) -> str:
+    return f"{len(outputs)} file{'s' * (len(outputs) > 1)}"
+
+
+def _named(outputs: Sequence[str]) -> str:
+    return ", ".join(outputs[:_NAMED]) + (", ..." if len(outputs) > _NAMED else "")

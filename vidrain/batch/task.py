@@ -39,7 +39,7 @@ from vidrain.segments.plan import could_be_finished
 
 _DIGITS = 6  # of rain over time: finer than any curve shows
 _TRANSIENT = (BusyError, StallError, SourceLost, DeviceError, NoDeviceError)
-_MAKE_WAY = "finish it with its own settings, or remove that folder (--fresh: those of all files)"
+_MAKE_WAY = "finish it with its own settings, or remove that folder (--fresh: those of all files that are named)"
 
 
 def run_task(task: Task, on_event: OnEvent) -> Result:
