@@ -102,10 +102,9 @@ class RayEngine:
 
     def start(self, task: Task) -> None:
         """Hand a task to the cluster; one that is to compute on a GPU gets one to itself."""
-        gpus = 1 if task["settings"].get("device") == "cuda" else 0
-        yielded = self._work.options(num_gpus=gpus).remote(json.dumps(task), str(self._logs))
+        yielded = self._work.options(num_gpus=task["gpus"]).remote(json.dumps(task), str(self._logs))
         self._running[yielded] = task["id"]
-        if gpus:
+        if task["gpus"]:
             self._waiting.add(yielded)
 
     def poll(self, timeout_s: float) -> list[Ended]:

@@ -211,7 +211,7 @@ class _Run:
     def all(self) -> None:
         """Run what is to do; what is finished when a signal comes counts."""
         tasks = [self._task(look) for look in self.looks.values()]
-        on_gpus = any(task["settings"]["device"] == "cuda" for task in tasks)
+        on_gpus = any(task["gpus"] for task in tasks)
         with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell, on_gpus=on_gpus) as engine:
             try:
                 keep_going = self.options.keep_going
