@@ -136,13 +136,13 @@ def status(output: Path, *, as_json: bool) -> None:
         from vidrain.batch.journal import Journal
         from vidrain.batch.listing import status_facts, status_lines
         from vidrain.batch.plan import from_json
-        from vidrain.batch.run import BatchOptions, workers_of
+        from vidrain.batch.run import BatchOptions, at_a_time
 
         refuse_hung((output,), STALL_S)
         journal = Journal(output)
         plan = _planned(journal, output)
         files, options = from_json(plan), BatchOptions(**plan["options"])
-        facts = status_facts(files, journal, output, workers=workers_of(options))
+        facts = status_facts(files, journal, output, workers=at_a_time(options))
         click.echo(json.dumps(facts) if as_json else "\n".join(status_lines(facts)))
         return int(facts["exit_code"])
 

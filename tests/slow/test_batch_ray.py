@@ -322,7 +322,7 @@ ray_engine._answers = lambda head: asked.append(head) or really(head)
 with ray_engine.RayEngine(None, 4, Path(sys.argv[1]), lambda *told: heard.append(told), on_gpus=False) as engine:
     engine._work = ray.remote(num_cpus=0.1, max_retries=0)(work)
     for number in range(4):
-        engine.start({"id": str(number), "settings": {}})
+        engine.start({"id": str(number), "gpus": 0})
     began, ended = time.monotonic(), 0
     while ended < 4:
         engine.slots

@@ -70,6 +70,12 @@ def task_of(source: Path, target: Path, **changes: Any) -> dict[str, Any]:
     return clean_task("7", source, target, plain(CleanOptions()), replace=False) | changes
 
 
+@pytest.mark.parametrize(("device", "gpus"), [("cuda", 1), ("cpu", 0), ("auto", 0)])
+def test_engines_are_told_of_gpus_and_need_not_know_settings(device: str, gpus: int) -> None:
+    task = clean_task("7", Path("a.mp4"), Path("b.mp4"), plain(CleanOptions(device=device)), replace=False)
+    assert task["gpus"] == gpus
+
+
 def test_a_result_in_place_of_any_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     gone = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "out" / "x.mp4"), ignore)
     assert (gone["state"], gone["code"], gone["transient"]) == ("failed", 3, False)
@@ -82,8 +88,10 @@ def test_a_result_in_place_of_any_error(tmp_path: Path, capfd: pytest.CaptureFix
     assert (other["code"], "0.0.1" in other["cause"]) == (2, True)
     assert (other["transient"], other["tries"]) == (True, 2), "another node may have it"
     assert capfd.readouterr().err == ""
-    ours = run_task(task_of(tmp_path / "gone.mp4", tmp_path / "x.mp4", kind="unheard-of"), ignore)
-    assert (ours["code"], ours["cause"]) == (70, "KeyError: 'unheard-of'")
+    broken = task_of(tmp_path / "gone.mp4", tmp_path / "x.mp4")
+    del broken["target"]
+    ours = run_task(broken, ignore)
+    assert (ours["code"], ours["cause"]) == (70, "KeyError: 'target'")
     assert "Traceback" in capfd.readouterr().err, "a fault of ours is told whole, in the log"
 
 

@@ -21,6 +21,7 @@ _MEASURED = 8  # frames, on the first file that can be opened
 _WARMING = 2  # frames that are not counted
 _LOSSY = 1.5  # bytes out for a byte in, assumed until a file is done: rain costs bits, crf 18 costs more
 _LOSSLESS = 0.7  # bytes of FFV1 for a byte of planes, assumed likewise
+_UNKNOWN = "how many files a cluster does at a time is not known without --workers"
 _TRIED = 5  # files, for one that opens
 _PEAK = 2  # times the size of an output: its segments, and what they are joined into
 
@@ -47,11 +48,12 @@ class Estimate:
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
-def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: bool) -> Estimate:
+def estimate(looks: Sequence[Look], journal: Journal, *, workers: int | None, measure: bool) -> Estimate:
     """Of files that are to be done: from files of the same settings done here, else from a few frames of one of them.
 
-    measure: whether such frames may be computed; else the time is not known, and room for lossy files assumed. Settings
-    under which nothing was done yet are told apart by what room depends on: whether files are lossless, and layers.
+    workers: files at a time, None where that is not known; measure: whether such frames may be computed; else the time
+    is not known, and room for lossy files assumed. Settings under which nothing was done yet are told apart by what
+    room depends on: whether files are lossless, and layers.
     """
     todo = [look for look in looks if look.state == "to do" and look.size]
     if not todo:
@@ -63,7 +65,7 @@ def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: 
     for look in todo:
         mark = mark_of(look.file)
         alike[mark if _bytes_read(made[mark]) else (_is_lossless(look.file.settings), look.file.also)].append(look)
-    rates = {kind: _rate(group, made[mark_of(group[0].file)], workers, measure) for kind, group in alike.items()}
+    rates = {kind: _rate(group, made[mark_of(group[0].file)], workers or 1, measure) for kind, group in alike.items()}
     unread = {output: why for rate in rates.values() for output, why in rate.unread.items()}
     opened = {kind: [look for look in group if look.file.output not in unread] for kind, group in alike.items()}
     space = {look.file.output: look.size * rates[kind].growth for kind, group in opened.items() for look in group}
@@ -72,7 +74,10 @@ def estimate(looks: Sequence[Look], journal: Journal, *, workers: int, measure: 
     spent = sum(seconds * size[kind] for kind, seconds in timed.items())
     known = sum(size[kind] for kind in timed)  # the others are taken to be as quick
     bases = "; ".join(dict.fromkeys(rate.basis for rate in rates.values()))
-    return Estimate(space, spent * sum(size.values()) / known if known else None, bases, unread)
+    seconds = spent * sum(size.values()) / known if known else None
+    if workers is None and seconds is not None:
+        bases, seconds = f"{bases}; {seconds / 3600:.3g} h if one at a time: {_UNKNOWN}", None
+    return Estimate(space, seconds, bases, unread)
 
 
 def _rate(todo: Sequence[Look], done: Sequence[Record], workers: int, measure: bool) -> _Rate:

@@ -55,10 +55,11 @@ def plan_lines(plan: Plan) -> list[str]:
     return [readable(line) for line in lines]
 
 
-def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers: int) -> dict[str, Any]:
+def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers: int | None) -> dict[str, Any]:
     """What the journal knows of the files that OUT lists, ready for JSON.
 
-    exit_code: 0 where all are done; seconds_left: of so many workers, by the bytes of what is done, None before.
+    exit_code: 0 where all are done; seconds_left: of so many workers, by the bytes of what is done, None before and
+    where their number is not known.
     """
     states, ends = states_of(files, journal), ends_of(files, journal)
     troubles = [end_of(each, each["source"]) for each in ends.values() if each["state"] in ("partial", "failed")]
@@ -77,10 +78,10 @@ def status_facts(files: Sequence[File], journal: Journal, out: Path, *, workers:
     }
 
 
-def _left(files: Sequence[File], ends: Mapping[str, Record], workers: int) -> float | None:
+def _left(files: Sequence[File], ends: Mapping[str, Record], workers: int | None) -> float | None:
     done = [each for each in ends.values() if each["state"] in DONE]
     read = sum(record["source_bytes"] for record in done)
-    if not read:
+    if not read or workers is None:
         return None
     waiting = [file.source for file in files if file.output not in ends]
     if (size := _size_of(waiting)) is None:

@@ -7,10 +7,11 @@ there, as on one machine; second tries are the schedule's, never Ray's, so that 
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -44,6 +45,8 @@ _NO_CPU = (
     "ray start --address"
 )
 _LOG = "ray.log"
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # of HTTP/2, which Ray speaks
+_SETTINGS = 4  # the kind of frame that whoever speaks it answers with: a kind stands behind three bytes of length
 _STORE = 100_000_000  # bytes of the object store of a cluster that we start; it holds a few lines of text
 _OURS = (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError)  # come back however often they are tried
 
@@ -99,10 +102,9 @@ class RayEngine:
 
     def start(self, task: Task) -> None:
         """Hand a task to the cluster; one that is to compute on a GPU gets one to itself."""
-        gpus = 1 if task["settings"].get("device") == "cuda" else 0
-        yielded = self._work.options(num_gpus=gpus).remote(json.dumps(task), str(self._logs))
+        yielded = self._work.options(num_gpus=task["gpus"]).remote(json.dumps(task), str(self._logs))
         self._running[yielded] = task["id"]
-        if gpus:
+        if task["gpus"]:
             self._waiting.add(yielded)
 
     def poll(self, timeout_s: float) -> list[Ended]:
@@ -182,7 +184,10 @@ class RayEngine:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         own = {"num_cpus": self._workers or cores(), "include_dashboard": False, "object_store_memory": _STORE}
         try:
-            ray.init(address=self._address or "local", **quiet, **({} if self._address else own))
+            if self._address:
+                _wait_for(_head_of(self._address))
+            with _same_sigterm():
+                ray.init(address=self._address or "local", **quiet, **({} if self._address else own))
         except Exception as error:  # none answers, one of another version, no room for one of our own: all in its words
             self._open.close()
             why = " ".join(str(error).split())
@@ -202,14 +207,63 @@ class RayEngine:
                 (self._logs / _LOG).unlink()
 
 
+@contextmanager
+def _same_sigterm() -> Iterator[None]:
+    """SIGTERM stays with who had it: Ray takes it, to end the process with a code of its own."""
+    kept = signal.getsignal(signal.SIGTERM)
+
+    def give_back() -> None:
+        if kept is not None and signal.getsignal(signal.SIGTERM) != kept:  # outside the main thread Ray leaves it
+            signal.signal(signal.SIGTERM, kept)
+
+    try:
+        yield
+    except SystemExit:  # it came just now
+        give_back()
+        signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        give_back()
+
+
+def _head_of(address: str) -> str | None:
+    """HOST:PORT of the head where Ray will look for it; None where that is not known. ValueError, and what Ray raises.
+
+    By Ray's own words, which are not public: 127.0.0.1 is another address there, auto what was begun on this machine.
+    """
+    try:
+        from ray._private.services import canonicalize_bootstrap_address
+    except ImportError:
+        return None if address == "auto" else address
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # it says all in what it raises
+    head: str | None = canonicalize_bootstrap_address(address)
+    if head is not None and "://" in head:
+        raise ValueError("allowed: auto, or HOST:PORT of its head")
+    return head
+
+
+def _wait_for(head: str | None) -> None:
+    """Until a head answers, else TimeoutError: Ray would try without an end, and no signal would come through."""
+    until = monotonic() + _HEAD_S
+    while head and not _answers(head):
+        if monotonic() > until:
+            raise TimeoutError(
+                f"no head of Ray answers at {head}, for {_HEAD_S:g} s; allowed: auto, or HOST:PORT of one"
+            )
+        sleep(_LOOK_S)
+
+
 def _answers(head: str) -> bool:
-    """Whether anybody listens at HOST:PORT: Ray itself waits for its head, and then ends the process that asked."""
+    """Whether a head speaks at HOST:PORT: Ray itself waits for its head, and then ends the process that asked."""
     host, _, port = head.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _ASK_S).close()
-    except OSError:
+        with socket.create_connection((host.strip("[]"), int(port)), _ASK_S) as asked:
+            if os.environ.get("RAY_USE_TLS", "0") != "0":  # which would have to be spoken first
+                return True
+            asked.sendall(_GREETING)
+            return asked.recv(4, socket.MSG_WAITALL)[3:] == bytes([_SETTINGS])
+    except (OSError, OverflowError):  # no port is so large
         return False
-    return True
 
 
 def _work(task: str, logs: str) -> Iterator[str]:

@@ -107,7 +107,7 @@ def plan_batch(
     looks = look_at_all(files, journal)
     if again:
         looks = [look._replace(state="to do") if look.state == "failed" else look for look in looks]
-    workers = workers_of(options)
+    workers = at_a_time(options)
     if measure:
         looks = refused(looks, journal, out, force=options.force)
     ahead, free = estimate(looks, journal, workers=workers, measure=measure), free_bytes(out)
@@ -123,7 +123,7 @@ def plan_batch(
         failed=states["failed"],
         todo=states["to do"],
         engine=options.engine,
-        workers={"inline": 1, "ray": options.workers}.get(options.engine, workers),
+        workers=workers,
         size=size,
         space=round(sum(ahead.space.values())),
         free=free,
@@ -227,7 +227,7 @@ class _Run:
     def all(self) -> None:
         """Run what is to do; what is finished when a signal comes counts."""
         tasks = [self._task(look) for look in self.looks.values()]
-        on_gpus = any(task["settings"]["device"] == "cuda" for task in tasks)
+        on_gpus = any(task["gpus"] for task in tasks)
         with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell, on_gpus=on_gpus) as engine:
             try:
                 keep_going = self.options.keep_going
@@ -352,6 +352,11 @@ class _Run:
 def workers_of(options: BatchOptions) -> int:
     """Files at a time on this machine."""
     return options.workers or max(1, cores() // _CORES_EACH)
+
+
+def at_a_time(options: BatchOptions) -> int | None:
+    """Files that run at a time; None for as many as a cluster has room for, which nobody has asked yet."""
+    return {"inline": 1, "ray": options.workers}.get(options.engine, workers_of(options))
 
 
 def engine_for(options: BatchOptions, logs: Path, tell: Tell, *, on_gpus: bool) -> Engine:

@@ -4,7 +4,7 @@ result = run_task(task, on_event)
 """
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +48,7 @@ def run_task(task: Task, on_event: OnEvent) -> Result:
         cause = f"vidrain {__version__} is installed on {gethostname()}, {task['version']} asked; install the same"
         return failed(UsageError.exit_code, cause, transient=True) | {"tries": FEW_TRIES}
     try:
-        return _KINDS[task["kind"]](task, on_event)
+        return _clean(task, on_event)
     except BusyError as error:
         return failed(error.exit_code, str(error), transient=True) | {"free_in_s": error.free_in_s}
     except OtherJob as error:  # who removes it gives the same command again, and no try of this run finds it gone
@@ -99,8 +99,8 @@ def clean_task(number: str, source: Path, target: Path, settings: Mapping[str, A
     """
     return {
         "id": number,
-        "kind": "clean",
         "version": __version__,
+        "gpus": 1 if settings.get("device") == "cuda" else 0,
         "source": str(source.absolute()),
         "target": str(target.absolute()),
         "settings": dict(settings) | {"force": replace},
@@ -137,6 +137,3 @@ def _cleaned(source: str, target: Path, options: CleanOptions, on_event: OnEvent
             raise
         on_event(Notice(code="anew", message=f"{error.found}, which cannot be finished here; begun anew"))
     return clean(source, target, options=replace(options, fresh=True), on_event=on_event)
-
-
-_KINDS: dict[str, Callable[[Task, OnEvent], Result]] = {"clean": _clean}

@@ -1,12 +1,12 @@
 """Tasks and their results, as they travel: JSON, in which files are named and no frame ever is.
 
-A task is an object with `id`, `kind`, `version` and what its kind needs. Its result has `state` (done, partial or
-failed), `code` (an exit code), and for what failed `cause` (one line), `transient` (whether another try may do better),
-`tries` (how many are worth it in all, where that is fewer than usual), `is_full` (whether the disk was), `is_unread`
-(whether the source could not be read at all where it ran) and `free_in_s` (seconds to wait for who else is at work
-there, of another host).
+A task cleans one file. It is an object with `id`, `version`, `gpus` (how many it is to have to itself), and what the
+work needs: `source`, `target`, `settings`, `receipt`. Its result has `state` (done, partial or failed), `code` (an
+exit code), and for what failed `cause` (one line), `transient` (whether another try may do better), `tries` (how many
+are worth it in all, where that is fewer than usual), `is_full` (whether the disk was), `is_unread` (whether the source
+could not be read at all where it ran) and `free_in_s` (seconds to wait for who else is at work there, of another host).
 
-Engines know this and not the work itself, so that a node that only passes tasks on need not load torch.
+Engines know `id` and `gpus` and not the work itself, so that a node that only passes tasks on need not load torch.
 """
 
 import errno
