@@ -140,7 +140,7 @@ def workers() -> list[psutil.Process]:
 
 
 def untimed(result: Result) -> Result:
-    return {name: value for name, value in result.items() if name != "seconds"}
+    return {name: value for name, value in result.items() if name not in ("seconds", "changed")}
 
 
 def once(act: Callable[[psutil.Process], object]) -> Callable[[str, dict[str, Any]], None]:
