@@ -57,20 +57,18 @@ def test_a_page_that_is_killed_leaves_only_what_the_next_one_takes(
 ) -> None:
     source, out = samples / "odd.mp4", tmp_path / "out"
     out.mkdir()
-    module = "viewer.preview" if command == "preview" else "viewer.report"
-    how = (
-        ("preview", source, "-o", out / "page.html", "--seconds", "0.3", "model=baseline")
-        if command == "preview"
-        else ("clean", source, "-o", out / "out.mp4", "--report", out / "page.html", *CLEAN)
-    )
-    killed(temp, WHOLE.format(module=module, function="write_pair"), *how, at=4)
+    page, video = out / "page.html", out / "out.mp4"
+    module, how, made = {
+        "preview": ("preview", ("preview", source, "-o", page, "--seconds", "0.3", "model=baseline"), [page]),
+        "clean --report": ("report", ("clean", source, "-o", video, "--report", page, *CLEAN), [video, page]),
+    }[command]
+    killed(temp, WHOLE.format(module=f"viewer.{module}", function="write_pair"), *how, at=4)
     assert list(temp.iterdir()) == []
-    assert not (out / "page.html").exists()
+    assert not page.exists()
     ran = vidrain(*how)
     assert ran.code == 0, ran.err
-    made = ["page.html"] if command == "preview" else ["out.mp4", "page.html"]
-    assert sorted(path.name for path in out.iterdir()) == made, "no rests"
-    assert (out / "page.html").read_bytes().startswith(b"<!"), "the page, and not what it was made of"
+    assert sorted(out.iterdir()) == made, "no rests"
+    assert page.read_bytes().startswith(b"<!"), "the page, and not what it was made of"
 
 
 @pytest.mark.fault(25)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vidrain.batch.journal import Journal, Record
 from vidrain.batch.plan import File, listed_before, mark_of
+from vidrain.batch_lines import many
 from vidrain.errors import OK, PARTIAL, SOME_FAILED, ModelError
 from vidrain.events import FileEnd, Notice
 
@@ -69,8 +70,9 @@ def exit_code_of(files: Sequence[File], journal: Journal) -> int:
 
 def unfinished(outputs: Sequence[str]) -> Notice:
     """What is said of files that a retry leaves, because they did not fail."""
-    many = f"{len(outputs)} file{'s are' if len(outputs) > 1 else ' is'} not finished yet ({_named(outputs)})"
-    return Notice(code="waiting", message=f"{many}; the same `batch run` command goes on")
+    are = "are" if len(outputs) > 1 else "is"
+    said = f"{many(len(outputs), 'file')} {are} not finished yet ({_named(outputs)})"
+    return Notice(code="waiting", message=f"{said}; the same `batch run` command goes on")
 
 
 def discarded(files: Sequence[File], journal: Journal, out: Path) -> Notice | None:
@@ -82,16 +84,12 @@ def discarded(files: Sequence[File], journal: Journal, out: Path) -> Notice | No
     if known:
         states = Counter(str(journal.last[output]["state"]) for output in known)
         counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-        said += [f"what {out} knows of {_many(known)} is discarded ({counts}: {_named(known)})"]
+        said += [f"what {out} knows of {many(len(known), 'file')} is discarded ({counts}: {_named(known)})"]
     if others:
-        said += [f"{_many(others)} more leave its list until a run names them again ({_named(others)})"]
+        said += [f"{many(len(others), 'file')} more leave its list until a run names them again ({_named(others)})"]
     if not said:
         return None
     return Notice(code="fresh", message=f"--fresh: {'; '.join(said)}; outputs stay until they are made again")
-
-
-def _many(outputs: Sequence[str]) -> str:
-    return f"{len(outputs)} file{'s' * (len(outputs) > 1)}"
 
 
 def _named(outputs: Sequence[str]) -> str:
