@@ -354,7 +354,7 @@ def test_a_batch_that_looks_at_its_sources_waits_for_none_in_vain(
 
     began = time.monotonic()
     with nobody_gets_in(source), nobody_gets_in(source.parent / "other.mp4"):
-        assert looked() == {"a.mp4": "done", "in.mp4": "to do", "other.mp4": "to do"}
+        assert looked() == {"a.mp4": "done", "in.mp4": "unreadable", "other.mp4": "unreadable"}
     assert time.monotonic() - began < float(patience) + 4
     assert set(looked().values()) == {"done"}
 
