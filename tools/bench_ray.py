@@ -31,8 +31,9 @@ import imageio_ffmpeg
 
 import vidrain
 from vidrain.batch.inputs import items_in
+from vidrain.batch.options import BatchOptions
 from vidrain.batch.plan import files_of
-from vidrain.batch.run import BatchOptions, run_batch
+from vidrain.batch.run import run_batch
 from vidrain.config import load_clean
 from vidrain.events import Event, FileEnd, FileNews
 

@@ -13,8 +13,9 @@ import click
 from tests import browser
 from vidrain.baseline import BaselineOptions
 from vidrain.batch.inputs import items_in
+from vidrain.batch.options import BatchOptions
 from vidrain.batch.plan import files_of
-from vidrain.batch.run import BatchOptions, run_batch
+from vidrain.batch.run import run_batch
 from vidrain.evaluation.methods import Method
 from vidrain.evaluation.plan import EvalOptions
 from vidrain.evaluation.run import evaluate

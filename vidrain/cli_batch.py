@@ -16,6 +16,8 @@ from vidrain.running import run_command
 from vidrain.watchdog import STALL_S, Watchdog, refuse_hung
 
 if TYPE_CHECKING:
+    from vidrain.batch.options import BatchOptions
+    from vidrain.batch.plan import File
     from vidrain.progress import Sink
 
 _AT_WORK = (
@@ -89,10 +91,10 @@ def run(
     def work(sink: "Sink") -> int:
         from vidrain.batch.inputs import items_in
         from vidrain.batch.journal import Journal
-        from vidrain.batch.listing import plan_facts, plan_lines
+        from vidrain.batch.options import BatchOptions
         from vidrain.batch.plan import files_of
-        from vidrain.batch.run import BatchOptions, plan_batch, run_batch
-        from vidrain.batch.states import discarded, exit_code_of
+        from vidrain.batch.run import run_batch
+        from vidrain.batch.states import exit_code_of
         from vidrain.config import load_clean
         from vidrain.viewer.batch_report import refuse_batch_page
 
@@ -107,14 +109,7 @@ def run(
         items = items_in(inputs, output, patience_s)
         files = files_of(items, lambda own: load_clean(config, [*pairs, *own], keys), also)
         if dry_run:
-            journal = Journal(output)
-            if fresh:
-                if (notice := discarded(files, journal, output)) is not None:
-                    sink(notice)
-                journal.leave_out({file.output for file in files})
-            plan = plan_batch(files, output, options, journal, measure=True)
-            sink.finish()
-            click.echo(json.dumps(plan_facts(plan)) if as_json else "\n".join(plan_lines(plan)))
+            _foretell(files, output, options, sink, fresh=fresh, as_json=as_json)
             return OK
         if page is not None:
             refuse_batch_page(page, files, output, force=options.force)
@@ -135,8 +130,8 @@ def status(output: Path, *, as_json: bool) -> None:
     def work(sink: "Sink") -> int:
         from vidrain.batch.journal import Journal
         from vidrain.batch.listing import status_facts, status_lines
+        from vidrain.batch.options import BatchOptions, at_a_time
         from vidrain.batch.plan import from_json
-        from vidrain.batch.run import BatchOptions, at_a_time
 
         refuse_hung((output,), STALL_S)
         journal = Journal(output)
@@ -159,8 +154,9 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
 
     def work(sink: "Sink") -> int:
         from vidrain.batch.journal import Journal
+        from vidrain.batch.options import BatchOptions
         from vidrain.batch.plan import from_json
-        from vidrain.batch.run import BatchOptions, run_batch
+        from vidrain.batch.run import run_batch
         from vidrain.batch.states import ends_of, exit_code_of, unfinished
         from vidrain.viewer.batch_report import refuse_batch_page
 
@@ -184,6 +180,25 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
         return exit_code_of(files, journal)
 
     run_command(work, as_json, bar=progress, stopped=_STOPPED)
+
+
+def _foretell(
+    files: "list[File]", output: Path, options: "BatchOptions", sink: "Sink", *, fresh: bool, as_json: bool
+) -> None:
+    """Tell what a run of these files would do, as if what it forgets were forgotten."""
+    from vidrain.batch.foresight import foresee
+    from vidrain.batch.journal import Journal
+    from vidrain.batch.listing import plan_facts, plan_lines
+    from vidrain.batch.states import discarded
+
+    journal = Journal(output)
+    if fresh:
+        if (notice := discarded(files, journal, output)) is not None:
+            sink(notice)
+        journal.leave_out({file.output for file in files})
+    plan = foresee(files, output, options, journal)
+    sink.finish()
+    click.echo(json.dumps(plan_facts(plan)) if as_json else "\n".join(plan_lines(plan)))
 
 
 def _told_apart(arguments: tuple[str, ...], patience_s: float) -> tuple[list[str], list[str]]:

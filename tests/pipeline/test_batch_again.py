@@ -15,8 +15,9 @@ from tests.pipeline.conftest import LENGTH, Vidrain
 from tests.pipeline.test_gate import constant_gate
 from vidrain.batch.inputs import items_in
 from vidrain.batch.journal import FOLDER, Journal
+from vidrain.batch.options import BatchOptions
 from vidrain.batch.plan import files_of
-from vidrain.batch.run import BatchOptions, run_batch
+from vidrain.batch.run import run_batch
 from vidrain.config import load_clean
 from vidrain.errors import OutputError
 from vidrain.events import BatchDone, BatchPlan, Event, FileEnd, FileNews, Notice
@@ -151,14 +152,32 @@ def test_a_run_of_a_part_forgets_nothing_of_the_rest(card: Path, out: Path, vidr
     for name in ("other.mp4", "text.mp4"):
         (card / name).write_bytes((card / "sub" / "b.MP4").read_bytes())
     (out / FOLDER / "failed.csv").write_text((out / FOLDER / "failed.csv").read_text().replace("text.mp4", "new.mp4"))
-    (card / "text.mp4").rename(card / "new.mp4")
+    (card / "new.mp4").write_bytes((card / "text.mp4").read_bytes())
     assert vidrain("batch", "run", out / FOLDER / "failed.csv", "-o", out, *INLINE, *CHEAP).code == 0
-    (card / "new.mp4").rename(card / "text.mp4")
     ran = vidrain("batch", "retry", out, "--json")
     assert (ran.code, [event["file"] for event in of(ran.events, "file_start")]) == (0, ["text.mp4"])
     assert (out / "text.mp4").read_bytes() == (out / "sub" / "b.MP4").read_bytes(), "each with its own settings"
     facts = json.loads(vidrain("batch", "status", out, "--json").out)
     assert [facts[name] for name in ("files", "done", "failed", "exit_code")] == [5, 5, 0, 0]
+
+
+@pytest.mark.proves("batch run")
+def test_what_was_removed_at_the_source_is_waited_for_no_more(card: Path, out: Path, vidrain: Vidrain) -> None:
+    """But what a card holds that is away is, and what was done stays listed."""
+    run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
+    (card / "sub" / "text.mp4").write_text("no video")
+    assert (vidrain(*run).code, failures(out)) == (1, ["text.mp4", "sub/text.mp4"])
+    (card / "text.mp4").unlink()
+    away = (card / "sub").rename(card.with_name("away"))
+    ran = vidrain(*run)
+    assert (ran.code, failures(out)) == (0, ["sub/text.mp4"])
+    assert f"note: 1 file leaves the list of {out}, removed at the source (text.mp4)" in ran.err
+    away.rename(card / "sub")
+    (card / "a.mp4").rename(card / "new.mp4")
+    ran = vidrain(*run)
+    assert (ran.code, failures(out), "leave" in ran.err) == (1, ["sub/text.mp4"], False)
+    facts = json.loads(vidrain("batch", "status", out, "--json").out)
+    assert [facts[name] for name in ("files", "done", "failed")] == [4, 3, 1], "a.mp4 was done and is still there"
 
 
 @pytest.mark.proves("batch run --fresh")

@@ -20,8 +20,9 @@ from tests.batches import CHEAP
 from tests.pipeline.conftest import Vidrain
 from vidrain.batch.inputs import items_in
 from vidrain.batch.journal import Journal
+from vidrain.batch.options import BatchOptions
 from vidrain.batch.plan import files_of, look_at_all
-from vidrain.batch.run import BatchOptions, run_batch
+from vidrain.batch.run import run_batch
 from vidrain.batch.task import clean_task, run_task
 from vidrain.config import load_clean, plain
 from vidrain.errors import InputError

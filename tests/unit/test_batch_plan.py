@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from vidrain.batch.foresight import crowded
+from vidrain.batch.foresight import crowded, plan_batch
 from vidrain.batch.inputs import Item
 from vidrain.batch.journal import Journal
 from vidrain.batch.listing import status_facts
+from vidrain.batch.options import BatchOptions, at_a_time
 from vidrain.batch.plan import File, Look, files_of, from_json, key_of, mark_of, to_json, together
-from vidrain.batch.run import BatchOptions, at_a_time, plan_batch
 from vidrain.batch.states import states_of
 from vidrain.config import clean_from, load_clean, plain
 from vidrain.errors import ModelError, UsageError
@@ -112,7 +112,7 @@ def test_time_is_shared_by_as_many_files_as_run(
     options: dict[str, Any], due: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not by the cores of this machine: who does one at a time takes longer, and of a cluster they say nothing."""
-    monkeypatch.setattr("vidrain.batch.run.cores", lambda: 64)
+    monkeypatch.setattr("vidrain.batch.options.cores", lambda: 64)
     for name in ("done.mp4", "waits.mp4"):
         (tmp_path / name).write_bytes(b"1234")
     files = [File(tmp_path / name, name, plain(CleanOptions())) for name in ("done.mp4", "waits.mp4")]
@@ -120,7 +120,7 @@ def test_time_is_shared_by_as_many_files_as_run(
     journal, made = Journal(out), {"source_bytes": 4, "seconds": 7200.0, "log": None}
     with journal.alone():
         journal.note({"state": "done", "output": "done.mp4", "code": 0, "mark": mark_of(files[0]), **made, "files": {}})
-    plan = plan_batch(files[1:], out, asked := BatchOptions(**options), journal)
+    plan = plan_batch(files[1:], out, asked := BatchOptions(**options), journal, again=False)
     assert (plan.event.seconds, plan.event.workers) == (due, at_a_time(asked))
     explained = "2 h if one at a time: how many files a cluster does at a time is not known without --workers"
     assert plan.event.basis.endswith(explained) == (due is None)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vidrain.batch.foresight import Plan
 from vidrain.batch.journal import DONE, Journal, Record
 from vidrain.batch.plan import File, State
-from vidrain.batch.run import Plan
 from vidrain.batch.states import end_of, ends_of, exit_code_of, states_of
 from vidrain.batch_lines import many, readable
 from vidrain.stream import Pulse, patiently

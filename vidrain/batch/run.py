@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass, field
 from io import StringIO
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from vidrain.batch.engine import Engine, Tell
-from vidrain.batch.estimate import Estimate, estimate, free_bytes, leaves_room
-from vidrain.batch.foresight import crowded, refused, standing, unopened
+from vidrain.batch.estimate import free_bytes, leaves_room
+from vidrain.batch.foresight import Plan, plan_batch
 from vidrain.batch.inline import Inline
 from vidrain.batch.journal import DONE, FOLDER, Journal, Record, receipt_of
+from vidrain.batch.options import BatchOptions, workers_of
 from vidrain.batch.plan import (
     EXISTS,
     File,
@@ -25,112 +26,25 @@ from vidrain.batch.plan import (
     is_free,
     listed_before,
     look_again,
-    look_at_all,
     looks_the_same,
     mark_of,
+    removed,
     to_json,
     together,
 )
-from vidrain.batch.processes import Processes, cores, log_of
+from vidrain.batch.processes import Processes, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
-from vidrain.batch.states import discarded, end_of, ends_of
+from vidrain.batch.states import discarded, end_of, ends_of, unlisted
 from vidrain.batch.wire import Result, Task, failed
 from vidrain.batch_lines import many
-from vidrain.errors import OutputError, UsageError, VidrainError
-from vidrain.events import BatchDone, BatchPlan, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
+from vidrain.errors import OutputError, VidrainError
+from vidrain.events import BatchDone, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
 from vidrain.segments.folder import kept_of
 
-EngineName = Literal["processes", "inline", "ray"]
-
-_CORES_EACH = 4  # of a worker: more do not make one file faster by as much
 _MB = 1_000_000
 _GOES_ON = "make room, and the same command goes on"
 _NOT_FRESH = ", without --fresh"
 _LOGS = "logs"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchOptions:
-    """How a batch is run; nothing of it changes a result.
-
-    workers: None for as many as fit the machine; address: of a Ray cluster, None starts one here; min_free_mb: room
-    that always stays free on the disk of the outputs.
-    """
-
-    engine: EngineName = "processes"
-    workers: int | None = None
-    address: str | None = None
-    keep_going: bool = True
-    force: bool = False
-    min_free_mb: float = 1000.0
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers {self.workers}: allowed: 1 or more")
-        if not self.min_free_mb >= 0:  # nor is it a number that is none
-            raise UsageError(f"--min-free {self.min_free_mb:g}: allowed: megabytes, 0 or more")
-        if self.engine == "inline" and (self.workers or 1) > 1:
-            raise UsageError(
-                f"--workers {self.workers}: --engine inline does one file at a time; leave one of them out"
-            )
-        if self.address is not None and self.engine != "ray":
-            raise UsageError(f"--address {self.address}: is of a Ray cluster; add --engine ray")
-
-
-class Plan(NamedTuple):
-    """What a run will do: all files as they were looked at, and what that may take."""
-
-    looks: list[Look]
-    ahead: Estimate
-    event: BatchPlan
-
-    @property
-    def todo(self) -> list[Look]:
-        """Files to run, the longest first: the last ones to end are then short."""
-        return sorted((look for look in self.looks if look.state == "to do"), key=lambda look: -look.size)
-
-
-def plan_batch(
-    files: Sequence[File],
-    out: Path,
-    options: BatchOptions,
-    journal: Journal,
-    *,
-    again: bool = False,
-    measure: bool = False,
-) -> Plan:
-    """Look at every file and at the disk; writes nothing.
-
-    again: what failed before is to do as well; measure: some frames may be computed, to know how long it will take, and
-    what the run would refuse is told apart; what only lacks room counts in size, space and seconds.
-    """
-    looks = look_at_all(files, journal)
-    if again:
-        looks = [look._replace(state="to do") if look.state == "failed" else look for look in looks]
-    workers = at_a_time(options)
-    if measure:
-        looks = refused(looks, journal, out, force=options.force)
-    ahead, free = estimate(looks, journal, workers=workers, measure=measure), free_bytes(out)
-    if measure:
-        stands = {look.file.output: standing(look.file, out) for look in looks if look.state == "to do"}
-        looks = crowded(unopened(looks, ahead.unread), ahead.space, stands, free, options.min_free_mb * _MB)
-    states = Counter(look.state for look in looks)
-    size = sum(look.size for look in looks if look.state in ("to do", "no room"))
-    event = BatchPlan(
-        output=str(out),
-        files=len(files),
-        done=states["done"],
-        failed=states["failed"],
-        todo=states["to do"],
-        engine=options.engine,
-        workers=workers,
-        size=size,
-        space=round(sum(ahead.space.values())),
-        free=free,
-        seconds=ahead.seconds,
-        basis=ahead.basis,
-    )
-    return Plan(looks, ahead, event)
 
 
 def run_batch(
@@ -158,7 +72,10 @@ def run_batch(
             journal.forget({file.output for file in files})
         plan = plan_batch(files, out, options, journal, again=again)
         on_event(plan.event)
-        listed = together([] if fresh else listed_before(journal), files)
+        before = [] if fresh else listed_before(journal)
+        if gone := [] if again else _gone(before, plan.looks, journal):
+            on_event(unlisted(gone, out))
+        listed = together([file for file in before if file not in gone], files)
         if not again:
             journal.keep_plan(to_json(listed, asdict(options)))
         for look in plan.looks:
@@ -195,6 +112,13 @@ def _first_words(journal: Journal, out: Path, fresh: Sequence[File]) -> list[Not
     if fresh and (notice := discarded(fresh, journal, out)) is not None:
         found.append(notice)
     return found
+
+
+def _gone(before: Sequence[File], looks: Sequence[Look], journal: Journal) -> list[File]:
+    """Files that can never be done any more; of those that are, what they became stays listed."""
+    found = removed(before, looks)
+    ends = ends_of(found, journal)
+    return [file for file in found if ends.get(file.output, {}).get("state") not in DONE]
 
 
 @dataclass
@@ -347,16 +271,6 @@ class _Run:
         else:
             end = end_of(self.journal.last[look.file.output], str(look.file.source))
         return end if end is not None and end.state != "done" else None
-
-
-def workers_of(options: BatchOptions) -> int:
-    """Files at a time on this machine."""
-    return options.workers or max(1, cores() // _CORES_EACH)
-
-
-def at_a_time(options: BatchOptions) -> int | None:
-    """Files that run at a time; None for as many as a cluster has room for, which nobody has asked yet."""
-    return {"inline": 1, "ray": options.workers}.get(options.engine, workers_of(options))
 
 
 def engine_for(options: BatchOptions, logs: Path, tell: Tell, *, on_gpus: bool) -> Engine:
