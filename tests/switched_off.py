@@ -4,13 +4,23 @@ A test that has never been seen failing proves little. Here a feature is patched
 imported, and the caller looks at how the tests end.
 """
 
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+
+# Named, not imported by us: what a broken copy may load is loaded once for hundreds of them, which takes seconds.
+HEAVY = ["torch", "cv2", "av", "numpy", "omegaconf", "click", "pytest", "hypothesis"]
 
 COPIED = ("vidrain", "tests", "samples", "configs", "tools", "docs", "pyproject.toml", "README.md")
+
+OPTIONS = ("-x", "-q", "-m", "", "-p", "no:cacheprovider")  # `-m ""`: the caller named the tests it wants
 
 # Blocks one library for Python and all its children (a test may start the command line), as no plugin of
 # pytest could: Python imports `sitecustomize` by itself when it finds one on its path. The note of each
@@ -41,26 +51,70 @@ def copy_project(root: Path, to: Path) -> None:
             shutil.copy2(source, to / name)
 
 
-def run_tests(copy: Path, *nodes: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `nodes` in `copy` on the vidrain that lies there; stdout and stderr come back as one text.
+class Ended(NamedTuple):
+    """How pytest ended. stdout: what it printed, and what it said on standard error."""
+
+    returncode: int
+    stdout: str
+
+
+def run_tests(copy: Path, *nodes: str) -> Ended:
+    """Runs `nodes` in `copy` on the vidrain that lies there, forked from a process that knows no vidrain.
 
     CI is taken out of the environment: there a skip is a failure, and a skipped test was not seen failing.
     """
-    inherited = {name: value for name, value in os.environ.items() if not _steers_pytest(name)}
-    path = environment.pop("PYTHONPATH", None)
-    env = inherited | {"PYTHONPATH": os.pathsep.join(filter(None, [path, str(copy)]))} | environment
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(HEAVY)
+    with TemporaryDirectory() as folder:
+        printed = Path(folder) / "printed.txt"
+        child = forks.Process(target=_in_child, args=(copy, nodes, printed, _environment(str(copy))))
+        child.start()
+        try:
+            child.join()
+        finally:
+            child.kill()
+        assert child.exitcode is not None
+        return Ended(child.exitcode, printed.read_text(encoding="utf-8"))
+
+
+def _in_child(copy: Path, nodes: tuple[str, ...], printed: Path, environment: dict[str, str]) -> None:
+    with printed.open("w") as text:
+        for stream in (1, 2):
+            os.dup2(text.fileno(), stream)
+    os.chdir(copy)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = [str(copy), *(path for path in sys.path if not (Path(path) / "vidrain").is_dir())]
+    for name in [name for name in sys.modules if name.partition(".")[0] in COPIED]:  # to get here, of the original
+        del sys.modules[name]
+    code = pytest.main([*OPTIONS, "-W", "ignore::pytest.PytestAssertRewriteWarning", *nodes])
+    import vidrain
+
+    assert Path(vidrain.__file__).is_relative_to(copy), f"not the copy: {vidrain.__file__}"
+    sys.stdout.flush()
+    sys.exit(int(code))
+
+
+def _run_tests_without(module: str, refused: Path, *, copy: Path, hook: Path, node: str) -> Ended:
+    """The same in a fresh interpreter, which has nothing loaded yet and cannot load `module`."""
+    blocked = {"VIDRAIN_TEST_BLOCKED": module, "VIDRAIN_TEST_REFUSED": str(refused)}
+    env = _environment(str(hook), str(copy)) | blocked
     imported = _run(copy, env, "-c", "import vidrain; print(vidrain.__file__)")
     assert Path(imported.stdout.strip() or "/").is_relative_to(copy), f"not the copy: {imported.stdout}"
-    # Overrides `-m 'not slow'`: the caller named the tests it wants.
-    return _run(copy, env, "-m", "pytest", "-x", "-q", "-m", "", "-p", "no:cacheprovider", *nodes)
+    return _run(copy, env, "-m", "pytest", *OPTIONS, node)
+
+
+def _environment(*paths: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not _steers_pytest(name)}
+    return inherited | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _steers_pytest(name: str) -> bool:
     return name == "CI" or name.startswith(("PYTEST_", "VIDRAIN_TEST_"))
 
 
-def _run(copy: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def _run(copy: Path, env: dict[str, str], *arguments: str) -> Ended:
+    done = subprocess.run(
         [sys.executable, *arguments],
         cwd=copy,
         env=env,
@@ -69,9 +123,10 @@ def _run(copy: Path, env: dict[str, str], *arguments: str) -> subprocess.Complet
         stderr=subprocess.STDOUT,
         check=False,
     )
+    return Ended(done.returncode, done.stdout)
 
 
-def passed(result: subprocess.CompletedProcess[str]) -> bool:
+def passed(result: Ended) -> bool:
     """Whether every test ran and passed; a skipped test did not."""
     return result.returncode == 0 and " skipped" not in result.stdout
 
@@ -82,13 +137,7 @@ def why_not_failed_without(library: str, module: str, *, node: str, root: Path, 
     copy_project(root, copy)
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
-    result = run_tests(
-        copy,
-        node,
-        PYTHONPATH=str(hook),
-        VIDRAIN_TEST_BLOCKED=module,
-        VIDRAIN_TEST_REFUSED=str(refused),
-    )
+    result = _run_tests_without(module, refused, copy=copy, hook=hook, node=node)
     if result.returncode == 0:
         return f"{node} passes without {library}:\n{result.stdout}"
     if not refused.exists():

@@ -272,7 +272,8 @@ def test_status_tells_what_failed_and_retry_runs_it_again(card: Path, out: Path,
     assert f"failed    3 text.mp4: {card}/text.mp4: is no video file" in said.out
     assert "3 files: 2 done, 0 partial, 1 failed, 0 waiting" in said.out
     before = written(out)
-    assert vidrain("batch", "retry", out).code == 1
+    again = vidrain("batch", "retry", out, "--json")
+    assert (again.code, [event["file"] for event in of(again.events, "file_start")]) == (1, ["text.mp4"]), "unchanged"
     (card / "text.mp4").write_bytes((card / "a.mp4").read_bytes())
     again = vidrain("batch", "retry", out, "--json")
     assert (again.code, [event["file"] for event in of(again.events, "file_start")]) == (0, ["text.mp4"])

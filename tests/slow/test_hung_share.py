@@ -44,7 +44,7 @@ def beside_a_hung_share(share: Path, *commands: tuple[str | Path, ...]) -> list[
     share.mkdir()
     texts = [json.dumps(list(map(str, command))) for command in commands]
     command = ["unshare", "-rm", sys.executable, "-c", HUNG, str(share), *texts]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=75)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
