@@ -4,11 +4,13 @@ A test that has never been seen failing proves little. Here a feature is patched
 imported, and the caller looks at how the tests end.
 """
 
+import importlib.util
 import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -20,6 +22,7 @@ HEAVY = ["torch", "cv2", "av", "numpy", "omegaconf", "click", "pytest", "hypothe
 
 COPIED = ("vidrain", "tests", "samples", "configs", "tools", "docs", "pyproject.toml", "README.md")
 
+_OURS = 99  # of a child in which something else than a test went wrong
 OPTIONS = ("-x", "-q", "-m", "", "-p", "no:cacheprovider")  # `-m ""`: the caller named the tests it wants
 
 # Blocks one library for Python and all its children (a test may start the command line), as no plugin of
@@ -78,21 +81,26 @@ def run_tests(copy: Path, *nodes: str) -> Ended:
 
 
 def _in_child(copy: Path, nodes: tuple[str, ...], printed: Path, environment: dict[str, str]) -> None:
+    """Ends with the code of pytest, or with one that pytest has not: an error of ours is no test that fails."""
     with printed.open("w") as text:
         for stream in (1, 2):
             os.dup2(text.fileno(), stream)
-    os.chdir(copy)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.path[:] = [str(copy), *(path for path in sys.path if not (Path(path) / "vidrain").is_dir())]
-    for name in [name for name in sys.modules if name.partition(".")[0] in COPIED]:  # to get here, of the original
-        del sys.modules[name]
-    code = pytest.main([*OPTIONS, "-W", "ignore::pytest.PytestAssertRewriteWarning", *nodes])
-    import vidrain
-
-    assert Path(vidrain.__file__).is_relative_to(copy), f"not the copy: {vidrain.__file__}"
+    code = _OURS
+    try:
+        os.chdir(copy)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = [str(copy), *(path for path in sys.path if not (Path(path) / "vidrain").is_dir())]
+        for name in [name for name in sys.modules if name.partition(".")[0] in COPIED]:  # to get here, of the original
+            del sys.modules[name]
+        found = importlib.util.find_spec("vidrain")
+        assert found is not None and Path(found.origin or "/").is_relative_to(copy), f"not the copy: {found}"
+        code = int(pytest.main([*OPTIONS, "-W", "ignore::pytest.PytestAssertRewriteWarning", *nodes]))
+    except BaseException:
+        traceback.print_exc()
     sys.stdout.flush()
-    sys.exit(int(code))
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run_tests_without(module: str, refused: Path, *, copy: Path, hook: Path, node: str) -> Ended:

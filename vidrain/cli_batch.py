@@ -16,7 +16,7 @@ from vidrain.running import run_command
 from vidrain.watchdog import STALL_S, Watchdog, refuse_hung
 
 if TYPE_CHECKING:
-    from vidrain.batch.options import BatchOptions
+    from vidrain.batch.journal import Journal
     from vidrain.batch.plan import File
     from vidrain.progress import Sink
 
@@ -89,8 +89,10 @@ def run(
     fresh = given.pop("fresh")
 
     def work(sink: "Sink") -> int:
+        from vidrain.batch.foresight import foresee
         from vidrain.batch.inputs import items_in
         from vidrain.batch.journal import Journal
+        from vidrain.batch.listing import plan_facts, plan_lines
         from vidrain.batch.options import BatchOptions
         from vidrain.batch.plan import files_of
         from vidrain.batch.run import run_batch
@@ -109,11 +111,16 @@ def run(
         items = items_in(inputs, output, patience_s)
         files = files_of(items, lambda own: load_clean(config, [*pairs, *own], keys), also)
         if dry_run:
-            _foretell(files, output, options, sink, fresh=fresh, as_json=as_json)
+            journal = Journal(output)
+            if fresh:
+                _forget(files, journal, output, sink)
+            plan = foresee(files, output, options, journal)
+            sink.finish()
+            click.echo(json.dumps(plan_facts(plan)) if as_json else "\n".join(plan_lines(plan)))
             return OK
         if page is not None:
             refuse_batch_page(page, files, output, force=options.force)
-        run_batch(files, output, options, fresh=fresh, on_event=sink)
+        run_batch(files, output, options, mode="fresh" if fresh else "on", on_event=sink)
         if page is not None:
             _write_page(page, output, sink, force=options.force)
         return exit_code_of(files, Journal(output))
@@ -169,7 +176,7 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
         failed = [file for file in files if ends.get(file.output, {}).get("state") == "failed"]
         if page is not None:
             refuse_batch_page(page, files, output, force=False)
-        run_batch(failed, output, options, again=True, on_event=sink)
+        run_batch(failed, output, options, mode="again", on_event=sink)
         if page is not None:
             _write_page(page, output, sink, force=False)
         journal = Journal(output)
@@ -182,23 +189,13 @@ def retry(output: Path, page: Path | None, *, progress: bool, as_json: bool) -> 
     run_command(work, as_json, bar=progress, stopped=_STOPPED)
 
 
-def _foretell(
-    files: "list[File]", output: Path, options: "BatchOptions", sink: "Sink", *, fresh: bool, as_json: bool
-) -> None:
-    """Tell what a run of these files would do, as if what it forgets were forgotten."""
-    from vidrain.batch.foresight import foresee
-    from vidrain.batch.journal import Journal
-    from vidrain.batch.listing import plan_facts, plan_lines
+def _forget(files: "list[File]", journal: "Journal", output: Path, sink: "Sink") -> None:
+    """Have a dry run go by what `--fresh` would leave, and say what that discards; nothing is written."""
     from vidrain.batch.states import discarded
 
-    journal = Journal(output)
-    if fresh:
-        if (notice := discarded(files, journal, output)) is not None:
-            sink(notice)
-        journal.leave_out({file.output for file in files})
-    plan = foresee(files, output, options, journal)
-    sink.finish()
-    click.echo(json.dumps(plan_facts(plan)) if as_json else "\n".join(plan_lines(plan)))
+    if (notice := discarded(files, journal, output)) is not None:
+        sink(notice)
+    journal.leave_out({file.output for file in files})
 
 
 def _told_apart(arguments: tuple[str, ...], patience_s: float) -> tuple[list[str], list[str]]:

@@ -108,6 +108,15 @@ def test_it_may_stop_at_the_first_failure(card: Path, out: Path, vidrain: Vidrai
     assert len(written(out)) == 2
 
 
+@pytest.mark.proves("batch run --keep-going")
+def test_what_is_in_the_way_is_such_a_failure(card: Path, out: Path, vidrain: Vidrain) -> None:
+    out.mkdir()
+    (out / "a.mp4").write_text("mine")
+    ran = vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP, "--stop-at-first", "--json")
+    assert (ran.code, list(written(out)), ran.events[-1]["left"]) == (1, ["a.mp4"], 2)
+    assert (out / "a.mp4").read_text() == "mine"
+
+
 def test_a_partial_file_is_listed_and_says_what_is_missing(
     samples: Path, tmp_path: Path, out: Path, vidrain: Vidrain
 ) -> None:

@@ -20,7 +20,7 @@ from vidrain.batch.plan import files_of
 from vidrain.batch.run import run_batch
 from vidrain.config import load_clean
 from vidrain.errors import OutputError
-from vidrain.events import BatchDone, BatchPlan, Event, FileEnd, FileNews, Notice
+from vidrain.events import BatchDone, BatchPlan, Event, FileEnd, FileNews, FileStart, Notice
 
 QUICK = load_clean(None, CHEAP[:-2], {})
 
@@ -161,25 +161,6 @@ def test_a_run_of_a_part_forgets_nothing_of_the_rest(card: Path, out: Path, vidr
     assert [facts[name] for name in ("files", "done", "failed", "exit_code")] == [5, 5, 0, 0]
 
 
-@pytest.mark.proves("batch run")
-def test_what_was_removed_at_the_source_is_waited_for_no_more(card: Path, out: Path, vidrain: Vidrain) -> None:
-    """But what a card holds that is away is, and what was done stays listed."""
-    run = ("batch", "run", card, "-o", out, *INLINE, *CHEAP)
-    (card / "sub" / "text.mp4").write_text("no video")
-    assert (vidrain(*run).code, failures(out)) == (1, ["text.mp4", "sub/text.mp4"])
-    (card / "text.mp4").unlink()
-    away = (card / "sub").rename(card.with_name("away"))
-    ran = vidrain(*run)
-    assert (ran.code, failures(out)) == (0, ["sub/text.mp4"])
-    assert f"note: 1 file leaves the list of {out}, removed at the source (text.mp4)" in ran.err
-    away.rename(card / "sub")
-    (card / "a.mp4").rename(card / "new.mp4")
-    ran = vidrain(*run)
-    assert (ran.code, failures(out), "leave" in ran.err) == (1, ["sub/text.mp4"], False)
-    facts = json.loads(vidrain("batch", "status", out, "--json").out)
-    assert [facts[name] for name in ("files", "done", "failed")] == [4, 3, 1], "a.mp4 was done and is still there"
-
-
 @pytest.mark.proves("batch run --fresh")
 def test_fresh_names_what_it_forgets_and_does_all_again(card: Path, out: Path, vidrain: Vidrain) -> None:
     assert vidrain("batch", "run", card, "-o", out, *INLINE, *CHEAP).code == 1
@@ -227,7 +208,7 @@ def test_fresh_is_told_before_anything_is_forgotten(card: Path, out: Path, vidra
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_batch(files, out, BatchOptions(engine="inline"), fresh=True, on_event=stop)
+        run_batch(files, out, BatchOptions(engine="inline"), mode="fresh", on_event=stop)
     assert list(Journal(out).last) == ["a.mp4"]
     ran = vidrain(*run, "--fresh", "--min-free", "1e12")
     assert ran.err.splitlines()[-1].endswith("the same command goes on, without --fresh")
@@ -366,6 +347,25 @@ def test_a_card_that_is_away_for_a_moment_marks_no_file_for_good(card: Path, out
     card.with_name("away").rename(card)
     done = run_batch(files, out, BatchOptions(engine="inline"))
     assert (done.done, done.failed) == (2, 0)
+
+
+@pytest.mark.fault(34)
+@pytest.mark.proves("batch run")
+def test_a_card_that_is_away_while_it_is_looked_at_costs_no_finished_file(card: Path, out: Path) -> None:
+    (card / "text.mp4").unlink()
+    files = files_of(items_in([str(card)], out), lambda own: load_clean(None, [*own, *CHEAP[:3]], {}), ())
+    assert run_batch(files, out, BatchOptions(engine="inline")).done == 2
+    before = written(out)
+    away, told = card.rename(card.with_name("away")), list[Event]()
+
+    def put_back(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, BatchPlan):
+            away.rename(card)
+
+    done = run_batch(files, out, BatchOptions(engine="inline"), on_event=put_back)
+    assert (done.done, done.failed, done.left, written(out)) == (2, 0, 0, before)
+    assert not any(isinstance(event, FileStart) for event in told)
 
 
 @pytest.mark.fault(34)

@@ -10,6 +10,11 @@ import pytest
 
 from tests.batches import CHEAP, INLINE, written
 from tests.pipeline.conftest import Vidrain
+from vidrain.batch.estimate import _Rate, estimate
+from vidrain.batch.inputs import items_in
+from vidrain.batch.journal import Journal
+from vidrain.batch.plan import files_of, look_at_all
+from vidrain.config import load_clean
 
 
 @pytest.fixture
@@ -84,17 +89,43 @@ def test_what_an_estimate_could_not_open_is_not_to_do(card: Path, out: Path, vid
 def test_what_cannot_be_tried_beforehand_ends_no_batch(
     card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Room for layers is taken from frames computed in the batch itself: a GPU may be full just then."""
+    """Nor is room for layers taken for that of a lossy file then: it is fifty times as much."""
 
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("no memory\nis left")
 
-    monkeypatch.setattr("vidrain.batch.estimate.plan_part", full)
+    monkeypatch.setattr("vidrain.batch.estimate.open_video", full)
     run = ("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP, "--also", "rain", "--json")
     ran = vidrain(*run)
     assert (ran.code, sorted(written(out))) == (0, ["a.mp4", "a.rain.mp4"])
     basis = ran.events[0]["basis"]
-    assert basis == "not one file could be tried (RuntimeError: no memory is left); 1.5 bytes assumed for a byte"
+    assert basis == "not one file could be tried (RuntimeError: no memory is left); 51.5 bytes assumed for a byte"
+
+
+def test_no_frame_is_computed_beside_the_tasks(
+    card: Path, out: Path, vidrain: Vidrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What crashes a model would end the batch; the size and the number of the frames tell the room as well."""
+    run = ("batch", "run", card / "a.mp4", "-o", out, *INLINE, *CHEAP, "--also", "rain")
+    due = json.loads(vidrain(*run, "--dry-run", "--json").out.splitlines()[-1])["space"]
+    monkeypatch.delattr("vidrain.batch.estimate.plan_part")
+    plan = vidrain(*run, "--json").events[0]
+    assert (plan["space"], plan["basis"]) == (due, "no file is done yet; space assumed by frames")
+
+
+def test_machines_of_a_cluster_share_what_was_computed_on_this_one(
+    card: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers of this machine share its cores, and are no quicker together."""
+    files = files_of(items_in([str(card)], out), lambda own: load_clean(None, own, {}), ())
+    looks, journal = look_at_all(files, Journal(out)), Journal(out)
+    monkeypatch.setattr("vidrain.batch.estimate._of_frames", lambda look: _Rate(1.0, 1.0, "measured", is_of_here=True))
+    alone = estimate(looks, journal, workers=1, measure=True)
+    assert alone.seconds == sum(look.size for look in looks) > 0
+    assert estimate(looks, journal, workers=4, measure=True) == alone
+    spread = estimate(looks, journal, workers=4, measure=True, elsewhere=True)
+    assert spread.seconds == alone.seconds / 4
+    assert spread.basis == "measured, by machines that are taken to be as fast as this one"
 
 
 SETTINGS = {

@@ -45,6 +45,7 @@ CHEAP = [
 ]
 SLOTS = 2
 ROOT = Path(__file__).parents[2]
+KILLED_S = 0.8  # from then on who has not ended is killed
 MOST_BYTES = 20_000  # of all that travels for a file: two frames of these clips have 130 kB
 
 
@@ -234,6 +235,7 @@ def test_a_stop_ends_all_that_runs_and_leaves_nothing_half_made(outside: Under, 
         assert outside.engine.stop() == []
         took = time.monotonic() - began
         assert psutil.wait_procs([worker], timeout=5)[1] == []
+        assert outputs(long) == [] or took > KILLED_S
         return math.inf if outputs(long) else took
 
     in_time(attempt, limit_s=2)

@@ -67,6 +67,22 @@ def test_a_glob_keeps_paths_from_its_first_wildcard_on(pattern: str, due: list[s
     assert [item.output for item in items_in([str(tmp_path / pattern)], tmp_path / "out")] == due
 
 
+def test_what_a_glob_finds_and_cannot_look_at_is_told_by_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that may be listed, but not entered, or a disk that fails."""
+    tree(tmp_path / "in", "1.mp4", "2.mp4")
+    is_file = Path.is_file
+
+    def denied(path: Path) -> bool:
+        if path.name == "2.mp4":
+            raise PermissionError(13, "Permission denied")
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert [item.output for item in items_in([str(tmp_path / "in/*.mp4")], tmp_path / "out")] == ["1.mp4", "2.mp4"]
+
+
 ROWS = [
     {"input": "card/1.mp4"},
     {"input": "card/2.mp4", "output": "two/other.mkv", "encode.crf": "30"},

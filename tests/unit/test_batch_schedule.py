@@ -73,6 +73,11 @@ def test_in_order_and_as_many_as_there_are_slots() -> None:
     assert engine.most == 2
 
 
+def test_what_is_done_when_its_turn_comes_does_not_begin() -> None:
+    steps = scheduled(tasks("abc"), Scripted(1), fits=always, keep_going=True, due=lambda task: task["id"] == "b")
+    assert said(steps) == "+b1 -b."
+
+
 def test_a_failure_stops_no_other() -> None:
     engine = Scripted(1, a=[BAD])
     assert said(scheduled(tasks("ab"), engine, fits=always, keep_going=True)) == "+a1 -a. +b1 -b."

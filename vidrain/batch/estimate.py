@@ -2,7 +2,7 @@
 
 import shutil
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -16,11 +16,16 @@ from vidrain.errors import InputError
 from vidrain.job import CleanOptions
 from vidrain.outputs import written
 from vidrain.part import plan_part
+from vidrain.span import kept_frames
+from vidrain.types import VideoInfo
+from vidrain.video.decode import open_video
+from vidrain.watchdog import Watchdog
 
 _MEASURED = 8  # frames, on the first file that can be opened
 _WARMING = 2  # frames that are not counted
 _LOSSY = 1.5  # bytes out for a byte in, assumed until a file is done: rain costs bits, crf 18 costs more
 _LOSSLESS = 0.7  # bytes of FFV1 for a byte of planes, assumed likewise
+_UNPACKED = 50.0  # the same for a byte in, where no file tells its size: of 1080p, 30 frames a second, 10 Mbit/s
 _UNKNOWN = "how many files a cluster does at a time is not known without --workers"
 _TRIED = 5  # files, for one that opens
 _PEAK = 2  # times the size of an output: its segments, and what they are joined into
@@ -33,6 +38,14 @@ class _Rate(NamedTuple):
     seconds: float | None
     basis: str
     unread: Mapping[str, str] = {}  # output -> why, of sources that did not open
+    is_of_here: bool = False  # frames computed by all cores of this machine
+
+    def on(self, machines: int) -> "_Rate":
+        """By so many of them at a time."""
+        if not self.is_of_here or self.seconds is None:
+            return self
+        basis = f"{self.basis}, by machines that are taken to be as fast as this one"
+        return self._replace(seconds=self.seconds / machines, basis=basis)
 
 
 @dataclass(frozen=True)
@@ -48,12 +61,15 @@ class Estimate:
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
-def estimate(looks: Sequence[Look], journal: Journal, *, workers: int | None, measure: bool) -> Estimate:
+def estimate(
+    looks: Sequence[Look], journal: Journal, *, workers: int | None, measure: bool, elsewhere: bool = False
+) -> Estimate:
     """Of files that are to be done: from files of the same settings done here, else from a few frames of one of them.
 
-    workers: files at a time, None where that is not known; measure: whether such frames may be computed; else the time
-    is not known, and room for lossy files assumed. Settings under which nothing was done yet are told apart by what
-    room depends on: whether files are lossless, and layers.
+    workers: files at a time, None where that is not known; elsewhere: each on a machine that is taken to be as fast as
+    this one, else they share its cores; measure: whether such frames may be computed, else the time is not known, and
+    room assumed. Settings under which nothing was done yet are told apart by what room depends on: whether files are
+    lossless, and layers.
     """
     todo = [look for look in looks if look.state == "to do" and look.size]
     if not todo:
@@ -66,6 +82,8 @@ def estimate(looks: Sequence[Look], journal: Journal, *, workers: int | None, me
         mark = mark_of(look.file)
         alike[mark if _bytes_read(made[mark]) else (_is_lossless(look.file.settings), look.file.also)].append(look)
     rates = {kind: _rate(group, made[mark_of(group[0].file)], workers or 1, measure) for kind, group in alike.items()}
+    if elsewhere and measure:
+        rates = {kind: rate.on(workers or 1) for kind, rate in rates.items()}
     unread = {output: why for rate in rates.values() for output, why in rate.unread.items()}
     opened = {kind: [look for look in group if look.file.output not in unread] for kind, group in alike.items()}
     space = {look.file.output: look.size * rates[kind].growth for kind, group in opened.items() for look in group}
@@ -87,53 +105,65 @@ def _rate(todo: Sequence[Look], done: Sequence[Record], workers: int, measure: b
         seconds = sum(record["seconds"] for record in done) / read / workers
         whose = "their" if len(done) > 1 else "its"
         return _Rate(growth, seconds, f"{many(len(done), 'file')} done here with these settings, by {whose} bytes")
-    if not measure and not _keeps_all(todo[0].file):
-        return _Rate(_LOSSY, None, f"no file is done yet; {_LOSSY} bytes assumed for a byte")
-    return _measured(todo)
+    if measure:
+        return _tried(todo, _of_frames)
+    if _keeps_all(todo[0].file):
+        return _tried(todo, _of_header)
+    return _Rate(_LOSSY, None, f"no file is done yet; {_LOSSY} bytes assumed for a byte")
 
 
 def _bytes_read(done: Sequence[Record]) -> int:
     return sum(record["source_bytes"] for record in done)
 
 
-def _measured(todo: Sequence[Look]) -> _Rate:
-    """From the middle of the sizes on, until one opens."""
+def _tried(todo: Sequence[Look], rate_of: Callable[[Look], _Rate]) -> _Rate:
+    """That of one file, from the middle of the sizes on, until one opens."""
     by_size = sorted(todo, key=lambda look: look.size)
     middle, why, unread = len(by_size) // 2, "", dict[str, str]()
     for look in (by_size[middle:] + by_size[:middle])[:_TRIED]:
         try:
-            per_frame, frames, raw = _of_frames(look)
+            return rate_of(look)._replace(unread=unread)
         except Exception as error:  # whatever it is, no figure is worth the batch: its task meets it as well
             why = " ".join(f"{type(error).__name__}: {error}".split())
             if isinstance(error, InputError):
                 unread[look.file.output] = str(error)
-            continue
-        growth = _growth(look, raw * frames)
-        name = look.file.source.name
-        basis = (
-            f"{_MEASURED} frames of {name} computed now, its {frames} frames taken for the bytes of all; space assumed"
-        )
-        return _Rate(growth, per_frame * frames / look.size, basis, unread)
     number = min(len(todo), _TRIED)
     tried = f"{f'none of {number} files' if number > 1 else 'not one file'} could be tried ({why})"
-    return _Rate(_LOSSY, None, f"{tried}; {_LOSSY} bytes assumed for a byte", unread)
+    growth = _growth(todo[0], _UNPACKED)
+    return _Rate(growth, None, f"{tried}; {growth:g} bytes assumed for a byte", unread)
 
 
-def _of_frames(look: Look) -> tuple[float, int, int]:
-    """Seconds a frame takes, how many there are, bytes of the planes of one."""
-    settings = clean_from(look.file.settings)
-    part = plan_part(look.file.source, _of_the_model(settings), what="an estimate")
+def _of_header(look: Look) -> _Rate:
+    """By the size and the number of its frames; the model computes none: what crashes it would end the batch."""
+    source, settings = look.file.source, _of_the_model(clean_from(look.file.settings))
+    opened = Watchdog(source, settings.stall_s).opened
+    video = opened(lambda pulse: open_video(source, track=int(settings.video), beat=pulse.beat))
+    kept = kept_frames(settings.start, settings.end, video.index, video.info.time_base)
+    growth = _growth(look, _unpacked(video.info, len(kept), look.size))
+    return _Rate(growth, None, "no file is done yet; space assumed by frames")
+
+
+def _of_frames(look: Look) -> _Rate:
+    """By a few frames, computed now."""
+    part = plan_part(look.file.source, _of_the_model(clean_from(look.file.settings)), what="an estimate")
+    frames = len(part.kept)
     kept = range(part.kept.start, min(part.kept.start + _MEASURED, part.kept.stop))
-    times: list[float] = []
-    raw = 0
     with part.separated(kept) as found:
-        for layers in found:
-            times.append(monotonic())
-            raw = sum(plane.nbytes for plane in layers.background)
+        times = [monotonic() for _ in found]
     first = min(_WARMING, len(times) - 2)
-    if first < 0:
-        return 0.0, len(part.kept), raw
-    return (times[-1] - times[first]) / (len(times) - 1 - first), len(part.kept), raw
+    per_frame = 0.0 if first < 0 else (times[-1] - times[first]) / (len(times) - 1 - first)
+    basis = (
+        f"{_MEASURED} frames of {look.file.source.name} computed now, its {frames} frames taken for the bytes of all; "
+        "space assumed"
+    )
+    growth = _growth(look, _unpacked(part.video.info, frames, look.size))
+    return _Rate(growth, per_frame * frames / look.size, basis, is_of_here=True)
+
+
+def _unpacked(info: VideoInfo, frames: int, size: int) -> float:
+    """Bytes of FFV1 for each of the `size` bytes of a file."""
+    samples = sum(height * width for height, width in info.layout.plane_shapes(info.width, info.height))
+    return _LOSSLESS * samples * info.layout.dtype.itemsize * frames / size
 
 
 def _of_the_model(settings: CleanOptions) -> CleanOptions:
@@ -144,8 +174,8 @@ def _of_the_model(settings: CleanOptions) -> CleanOptions:
     return replace(settings, video=one, **{name: getattr(plain, name) for name in names})
 
 
-def _growth(look: Look, raw: int) -> float:
-    exact = raw * _LOSSLESS / look.size
+def _growth(look: Look, exact: float) -> float:
+    """Bytes out for a byte in. exact: of a lossless layer."""
     return (exact if _is_lossless(look.file.settings) else _LOSSY) + (exact if "rain" in look.file.also else 0)
 
 

@@ -1,4 +1,4 @@
-"""What a run will do: all files as they were looked at, and what that may take; for `--dry-run` what it would refuse.
+"""What lies ahead of a run: its files as they were looked at, and what they may take; for `--dry-run` also refusals.
 
 plan = foresee(files, Path("out"), BatchOptions(), journal)
 """
@@ -46,7 +46,9 @@ def foresee(files: Sequence[File], out: Path, options: BatchOptions, journal: Jo
     What only lacks room counts in size, space and seconds.
     """
     looks = _refused(look_at_all(files, journal), journal, out, force=options.force)
-    ahead, free = estimate(looks, journal, workers=at_a_time(options), measure=True), free_bytes(out)
+    elsewhere = options.address is not None
+    ahead = estimate(looks, journal, workers=at_a_time(options), measure=True, elsewhere=elsewhere)
+    free = free_bytes(out)
     stands = {look.file.output: _standing(look.file, out) for look in looks if look.state == "to do"}
     looks = crowded(_unopened(looks, ahead.unread), ahead.space, stands, free, options.min_free_mb * _MB)
     return _plan(looks, ahead, free, out, options)

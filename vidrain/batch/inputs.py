@@ -141,12 +141,18 @@ def _matches(pattern: str, out: Path, beat: Callable[[], None]) -> Iterator[Item
         found = sorted(_beating(root.glob("/".join(parts[fixed:])), beat))
     except ValueError as error:
         raise UsageError(f"{pattern}: is no glob ({error}); * and ? stand for letters, ** for folders") from error
-    files = [
-        path for path in _beating(found, beat) if path.is_file() and not _is_hidden(path.relative_to(root), path, out)
-    ]
+    there = (path for path in _beating(found, beat) if _may_be_file(path))
+    files = [path for path in there if not _is_hidden(path.relative_to(root), path, out)]
     if not files:
         raise UsageError(f"{pattern}: matches no file; ** stands for folders at any depth")
     yield from (Item(path, place_of(path.relative_to(root))) for path in files)
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its task says what is wrong with it
+        return True
 
 
 def _beating(paths: Iterable[Path], beat: Callable[[], None]) -> Iterator[Path]:

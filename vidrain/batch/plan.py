@@ -262,27 +262,6 @@ def listed_before(journal: Journal) -> list[File]:
         return []
 
 
-def removed(before: Sequence[File], looks: Sequence[Look]) -> list[File]:
-    """Of the files of earlier runs, those whose source is gone from a folder where this run could read others.
-
-    A folder of which nothing can be read may be a card or a share that is away.
-    """
-    named = {look.file.output for look in looks}
-    folders = {look.file.source.absolute().parent for look in looks if look.size}
-    return [
-        file
-        for file in before
-        if file.output not in named and file.source.parent in folders and not _may_be_there(file.source)
-    ]
-
-
-def _may_be_there(source: Path) -> bool:
-    try:
-        return Watchdog(source, _HARDLY_S).opened(lambda _: source.exists())
-    except StallError:
-        return True
-
-
 def together(before: Sequence[File], files: Sequence[File]) -> list[File]:
     """The files of earlier runs, and those of this one, which take the places of what had the same output.
 

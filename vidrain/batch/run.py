@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from io import StringIO
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from vidrain.batch.engine import Engine, Tell
 from vidrain.batch.estimate import free_bytes, leaves_room
@@ -28,18 +28,20 @@ from vidrain.batch.plan import (
     look_again,
     looks_the_same,
     mark_of,
-    removed,
     to_json,
     together,
 )
 from vidrain.batch.processes import Processes, log_of
 from vidrain.batch.schedule import Begun, Over, scheduled
-from vidrain.batch.states import discarded, end_of, ends_of, unlisted
+from vidrain.batch.states import discarded, end_of, ends_of
 from vidrain.batch.wire import Result, Task, failed
 from vidrain.batch_lines import many
 from vidrain.errors import OutputError, VidrainError
 from vidrain.events import BatchDone, FileEnd, FileNews, FileStart, Notice, OnEvent, ignore
 from vidrain.segments.folder import kept_of
+
+# What is to do: all that is not done and did not fail; what failed as well; all, and no other file is listed any more.
+Mode = Literal["on", "again", "fresh"]
 
 _MB = 1_000_000
 _GOES_ON = "make room, and the same command goes on"
@@ -52,16 +54,15 @@ def run_batch(
     out: Path,
     options: BatchOptions,
     *,
-    again: bool = False,
-    fresh: bool = False,
+    mode: Mode = "on",
     on_event: OnEvent = ignore,
 ) -> BatchDone:
     """Do what is to do of `files`, one failure never stopping the others, and put down in OUT what became of each.
 
-    again: what failed before, too; fresh: all, and no other is listed any more. Raises BusyError where another run
+    Raises BusyError where another run
     is at work in `out`, OutputError where there is no room: what is finished stays, and the same call goes on.
     """
-    began = monotonic()
+    began, fresh = monotonic(), mode == "fresh"
     journal = Journal(out)
     with journal.alone():
         journal = Journal(out)  # as whoever held it last left it
@@ -70,13 +71,10 @@ def run_batch(
             on_event(notice)
         if fresh:
             journal.forget({file.output for file in files})
-        plan = plan_batch(files, out, options, journal, again=again)
+        plan = plan_batch(files, out, options, journal, again=mode == "again")
         on_event(plan.event)
-        before = [] if fresh else listed_before(journal)
-        if gone := [] if again else _gone(before, plan.looks, journal):
-            on_event(unlisted(gone, out))
-        listed = together([file for file in before if file not in gone], files)
-        if not again:
+        listed = together([] if fresh else listed_before(journal), files)
+        if mode != "again":
             journal.keep_plan(to_json(listed, asdict(options)))
         for look in plan.looks:
             if look.state == "done":
@@ -84,7 +82,7 @@ def run_batch(
         run = _Run(plan, out, options, journal, on_event, fresh=fresh)
         try:
             run.refuse_foreign()
-            if plan.todo:
+            if plan.todo and (options.keep_going or not run.ended):
                 run.all()
         except BaseException:
             with suppress(VidrainError):  # what stopped it counts
@@ -112,13 +110,6 @@ def _first_words(journal: Journal, out: Path, fresh: Sequence[File]) -> list[Not
     if fresh and (notice := discarded(fresh, journal, out)) is not None:
         found.append(notice)
     return found
-
-
-def _gone(before: Sequence[File], looks: Sequence[Look], journal: Journal) -> list[File]:
-    """Files that can never be done any more; of those that are, what they became stays listed."""
-    found = removed(before, looks)
-    ends = ends_of(found, journal)
-    return [file for file in found if ends.get(file.output, {}).get("state") not in DONE]
 
 
 @dataclass
@@ -155,7 +146,10 @@ class _Run:
         with engine_for(self.options, self.out / FOLDER / _LOGS, self.tell, on_gpus=on_gpus) as engine:
             try:
                 keep_going = self.options.keep_going
-                for step in scheduled(tasks, engine, fits=self.fits, keep_going=keep_going, judged=self.judged):
+                steps = scheduled(
+                    tasks, engine, fits=self.fits, keep_going=keep_going, due=self.is_due, judged=self.judged
+                )
+                for step in steps:
                     self.note(step)
             except BaseException:
                 for number, result in engine.stop():
@@ -231,6 +225,19 @@ class _Run:
             self._free = monotonic(), free
         due = sum(self.plan.ahead.space.get(self.looks[each["id"]].file.output, 0) for each in (task, *running))
         return leaves_room(free, due, self.options.min_free_mb * _MB)
+
+    def is_due(self, task: Task) -> bool:
+        """Whether a file is still to be done: its source may only have been away while it was looked at."""
+        look = self.looks[task["id"]]
+        if look.size:
+            return True
+        look = self.looks[task["id"]] = look_again(look)
+        if not (look.size and self.journal.is_done(look.file.output, look.key)):
+            return True
+        self.journal.note_made(look.file.output)
+        end = self.ended[look.file.output] = end_of(self.journal.last[look.file.output], str(look.file.source))
+        self.on_event(end)
+        return False
 
     def judged(self, task: Task, result: Result) -> Result:
         """A source that a worker cannot read, but we can, as it was: the fault is where that worker is."""

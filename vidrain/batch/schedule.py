@@ -35,11 +35,19 @@ class Over(NamedTuple):
 
 Fits = Callable[[Task, Collection[Task]], bool]  # whether there is room for a task beside those that run
 
+Due = Callable[[Task], bool]  # whether a task whose turn has come is still to be done
+
 Judged = Callable[[Task, Result], Result]  # a result as it counts: who hands tasks out may know more than who ran them
 
 
 def scheduled(
-    tasks: Sequence[Task], engine: Engine, *, fits: Fits, keep_going: bool, judged: Judged = lambda _, result: result
+    tasks: Sequence[Task],
+    engine: Engine,
+    *,
+    fits: Fits,
+    keep_going: bool,
+    due: Due = lambda _: True,
+    judged: Judged = lambda _, result: result,
 ) -> Iterator[Begun | Over]:
     """Run the tasks in their order; ends early where none fits and none runs, or at the first failure.
 
@@ -50,17 +58,20 @@ def scheduled(
     later: list[tuple[float, Task]] = []
     goes_on = True
     while waiting or running or later:
-        waiting += [task for due, task in later if due <= monotonic()]
-        later = [(due, task) for due, task in later if due > monotonic()]
+        now = monotonic()
+        waiting += [task for begins, task in later if begins <= now]
+        later = [(begins, task) for begins, task in later if begins > now]
         while len(running) < engine.slots and (task := _next(waiting, running.values(), fits)) is not None:
             waiting.remove(task)
+            if not due(task):
+                continue
             tries[task["id"]] += 1
             yield Begun(task, tries[task["id"]])
             engine.start(task)
             running[task["id"]] = task
         if not running:
             if not later:
-                return
+                return  # nothing is left, or nothing of it fits
             sleep(_POLL_S)
             continue
         for number, told in engine.poll(_POLL_S):

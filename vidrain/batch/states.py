@@ -92,13 +92,5 @@ def discarded(files: Sequence[File], journal: Journal, out: Path) -> Notice | No
     return Notice(code="fresh", message=f"--fresh: {'; '.join(said)}; outputs stay until they are made again")
 
 
-def unlisted(gone: Sequence[File], out: Path) -> Notice:
-    """What is said of files that leave the list of OUT because their sources were removed before they were done."""
-    outputs = [file.output for file in gone]
-    leave = "leaves" if len(outputs) == 1 else "leave"
-    said = f"{many(len(outputs), 'file')} {leave} the list of {out}, removed at the source ({_named(outputs)})"
-    return Notice(code="removed", message=said)
-
-
 def _named(outputs: Sequence[str]) -> str:
     return ", ".join(outputs[:_NAMED]) + (", ..." if len(outputs) > _NAMED else "")
