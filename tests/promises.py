@@ -131,11 +131,17 @@ def is_misspelt(name: str, main: click.Command) -> bool:
 
 
 @cache
+def parsed(file: Path) -> ast.Module:
+    """What a file of Python says. Read once a run."""
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+@cache
 def proofs(mark: str, root: Path = ROOT) -> Mapping[str, list[str]]:
     """Argument of `@pytest.mark.<mark>(...)` -> the node ids of the tests that carry it, sorted. Read once a run."""
     found: dict[str, list[str]] = defaultdict(list)
     for file in sorted((root / "tests").rglob("test_*.py")):
-        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+        tree = parsed(file)
         at = file.relative_to(root).as_posix()
         of_file = _strings(_pytestmark(tree), mark, at)
         for node, arguments in _marked(tree.body, mark, at):
@@ -187,7 +193,8 @@ def _strings(marks: list[ast.expr], mark: str, where: str) -> list[str]:
 
 
 def _is_mark(node: ast.expr, mark: str) -> bool:
-    return ast.unparse(node) == f"pytest.mark.{mark}"
+    # Asked of every expression of every test: most are answered without being written out.
+    return isinstance(node, ast.Attribute) and node.attr == mark and ast.unparse(node) == f"pytest.mark.{mark}"
 
 
 def _refuse_marks_elsewhere(tree: ast.Module, mark: str, at: str) -> None:
@@ -208,7 +215,7 @@ def all_tests(root: Path = ROOT) -> set[str]:
     """The node ids of every test, without parameters."""
     nodes: set[str] = set()
     for file in (root / "tests").rglob("test_*.py"):
-        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+        tree = parsed(file)
         nodes.update(node for node, _ in _marked(tree.body, "proves", file.relative_to(root).as_posix()))
     return nodes
 
@@ -229,10 +236,11 @@ def importers(root: Path = ROOT) -> dict[str, list[str]]:
     return found
 
 
-def imported(file: Path) -> set[str]:
+@cache
+def imported(file: Path) -> frozenset[str]:
     """Dotted names of everything that `file` imports, at any depth, `import_module("x")` included."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -242,4 +250,4 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
             values = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
             names.update(value for value in values if isinstance(value, str))
-    return names
+    return frozenset(names)

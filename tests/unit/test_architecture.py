@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -140,12 +141,8 @@ def name_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
-def tree_of(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), str(file))
-
-
 def functions(file: Path) -> Iterator[Function]:
-    return (node for node in ast.walk(tree_of(file)) if isinstance(node, Function))
+    return (node for node in ast.walk(promises.parsed(file)) if isinstance(node, Function))
 
 
 def module_of(file: Path) -> str:
@@ -155,9 +152,13 @@ def module_of(file: Path) -> str:
 
 def inner_imports(file: Path) -> set[str]:
     """The modules of vidrain that `file` imports, as `module_of` names them; `from vidrain import x` gives x."""
-    modules = {module_of(other) for other in PACKAGE.rglob("*.py")}
     dotted = (name.removeprefix("vidrain.") for name in promises.imported(file) if name.startswith("vidrain."))
-    return {name for name in dotted if name in modules}
+    return {name for name in dotted if name in _modules()}
+
+
+@cache
+def _modules() -> frozenset[str]:
+    return frozenset(module_of(other) for other in PACKAGE.rglob("*.py"))
 
 
 def row_of(module: str) -> int:
@@ -231,7 +232,7 @@ def test_no_import_leaves_the_package_by_dots() -> None:
 def test_file_is_short_and_named(file: Path) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
     assert file.name not in NAMELESS
-    assert ast.get_docstring(tree_of(file)) or not file.read_text(encoding="utf-8").strip()
+    assert ast.get_docstring(promises.parsed(file)) or not file.read_text(encoding="utf-8").strip()
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
@@ -260,7 +261,7 @@ def is_command(function: Function) -> bool:
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_what_must_not_exist(file: Path) -> None:
     found = []
-    for node in ast.walk(tree_of(file)):
+    for node in ast.walk(promises.parsed(file)):
         if isinstance(node, ast.ExceptHandler) and node.type is None:
             found.append(f"{node.lineno}: bare except")
         elif isinstance(node, ast.Name) and node.id == "NotImplementedError":
