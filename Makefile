@@ -67,7 +67,8 @@ test: $(TEST_SETUP)
 # These look at what comes out alone and run side by side; the rest measures time and memory, one after the other.
 TOGETHER := $(patsubst %,tests/slow/test_%.py,switched_off goes_on real_clips footage_roundtrip fuzz \
 	eval make_weights real_dimensions without_library exports segment_tasks dockerfile \
-	viewer pages_are_readable pages_of_many page_sizes)
+	viewer pages_are_readable pages_of_many page_sizes) \
+	tests/train/test_ablate.py tests/pipeline/test_crash_points.py tests/pipeline/test_adapt.py
 
 test-slow: $(TEST_SETUP)
 	@$(BIN)/python -m pytest -q -m slow -n $(JOBS) $(TOGETHER)
