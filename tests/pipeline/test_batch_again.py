@@ -152,8 +152,9 @@ def test_a_run_of_a_part_forgets_nothing_of_the_rest(card: Path, out: Path, vidr
     for name in ("other.mp4", "text.mp4"):
         (card / name).write_bytes((card / "sub" / "b.MP4").read_bytes())
     (out / FOLDER / "failed.csv").write_text((out / FOLDER / "failed.csv").read_text().replace("text.mp4", "new.mp4"))
-    (card / "new.mp4").write_bytes((card / "text.mp4").read_bytes())
+    (card / "text.mp4").rename(card / "new.mp4")
     assert vidrain("batch", "run", out / FOLDER / "failed.csv", "-o", out, *INLINE, *CHEAP).code == 0
+    (card / "new.mp4").rename(card / "text.mp4")
     ran = vidrain("batch", "retry", out, "--json")
     assert (ran.code, [event["file"] for event in of(ran.events, "file_start")]) == (0, ["text.mp4"])
     assert (out / "text.mp4").read_bytes() == (out / "sub" / "b.MP4").read_bytes(), "each with its own settings"

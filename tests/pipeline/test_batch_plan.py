@@ -119,13 +119,13 @@ def test_machines_of_a_cluster_share_what_was_computed_on_this_one(
     """Workers of this machine share its cores, and are no quicker together."""
     files = files_of(items_in([str(card)], out), lambda own: load_clean(None, own, {}), ())
     looks, journal = look_at_all(files, Journal(out)), Journal(out)
-    monkeypatch.setattr("vidrain.batch.estimate._of_frames", lambda look: _Rate(1.0, 1.0, "measured", is_of_here=True))
-    alone = estimate(looks, journal, workers=1, measure=True)
+    monkeypatch.setattr("vidrain.batch.estimate._of_frames", lambda look: _Rate(1.0, 1.0, "measured"))
+    alone = estimate(looks, journal, workers=1, machines=1)
     assert alone.seconds == sum(look.size for look in looks) > 0
-    assert estimate(looks, journal, workers=4, measure=True) == alone
-    spread = estimate(looks, journal, workers=4, measure=True, elsewhere=True)
+    assert estimate(looks, journal, workers=4, machines=1) == alone
+    spread = estimate(looks, journal, workers=4, machines=4)
     assert spread.seconds == alone.seconds / 4
-    assert spread.basis == "measured, by machines that are taken to be as fast as this one"
+    assert spread.basis == "measured, by 4 machines that are taken to be as fast as this one"
 
 
 SETTINGS = {

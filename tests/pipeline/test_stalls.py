@@ -21,7 +21,7 @@ from tests.pipeline.conftest import Vidrain
 from vidrain.batch.inputs import items_in
 from vidrain.batch.journal import Journal
 from vidrain.batch.options import BatchOptions
-from vidrain.batch.plan import files_of, look_at_all
+from vidrain.batch.plan import Look, files_of, look_at_all, look_soon
 from vidrain.batch.run import run_batch
 from vidrain.batch.task import clean_task, run_task
 from vidrain.config import load_clean, plain
@@ -358,6 +358,26 @@ def test_a_batch_that_looks_at_its_sources_waits_for_none_in_vain(
         assert looked() == {"a.mp4": "done", "in.mp4": "unreadable", "other.mp4": "unreadable"}
     assert time.monotonic() - began < float(patience) + 4
     assert set(looked().values()) == {"done"}
+
+
+@leases
+def test_of_a_folder_that_hangs_one_file_is_looked_at_when_its_turn_comes(
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile nobody would hear those that run; each of its tasks waits for itself."""
+    names = ("a.mp4", "b.mp4", "c.mp4")
+    for name in names:
+        (source.parent / name).write_bytes(source.read_bytes())
+    source.unlink()
+    files = files_of(items_in([str(source.parent)], out.parent), lambda own: load_clean(None, ["stall_s=0.5"], {}), ())
+    looked = list[Look]()
+    monkeypatch.setattr("vidrain.batch.run.look_soon", lambda look: looked.append(look) or look_soon(look))
+    monkeypatch.setattr("vidrain.batch.schedule.TRIES", 1)
+    with ExitStack() as stall:
+        for name in names:
+            stall.enter_context(nobody_gets_in(source.with_name(name)))
+        assert run_batch(files, out.parent, BatchOptions(engine="inline")).failed == 3
+    assert len(looked) == 1
 
 
 @leases

@@ -26,7 +26,7 @@ from tests import ffmpeg_says
 from tests.pipeline.conftest import in_time
 from vidrain.batch.engine import Ended, Engine
 from vidrain.batch.inline import Inline
-from vidrain.batch.processes import Processes
+from vidrain.batch.processes import _PATIENCE_S, Processes
 from vidrain.batch.schedule import Over, scheduled
 from vidrain.batch.task import clean_task, run_task
 from vidrain.batch.wire import Result, Task
@@ -45,7 +45,6 @@ CHEAP = [
 ]
 SLOTS = 2
 ROOT = Path(__file__).parents[2]
-KILLED_S = 0.8  # from then on who has not ended is killed
 MOST_BYTES = 20_000  # of all that travels for a file: two frames of these clips have 130 kB
 
 
@@ -235,7 +234,7 @@ def test_a_stop_ends_all_that_runs_and_leaves_nothing_half_made(outside: Under, 
         assert outside.engine.stop() == []
         took = time.monotonic() - began
         assert psutil.wait_procs([worker], timeout=5)[1] == []
-        assert outputs(long) == [] or took > KILLED_S
+        assert outputs(long) == [] or took > _PATIENCE_S, "only who is killed leaves anything"
         return math.inf if outputs(long) else took
 
     in_time(attempt, limit_s=2)

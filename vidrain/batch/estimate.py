@@ -38,14 +38,6 @@ class _Rate(NamedTuple):
     seconds: float | None
     basis: str
     unread: Mapping[str, str] = {}  # output -> why, of sources that did not open
-    is_of_here: bool = False  # frames computed by all cores of this machine
-
-    def on(self, machines: int) -> "_Rate":
-        """By so many of them at a time."""
-        if not self.is_of_here or self.seconds is None:
-            return self
-        basis = f"{self.basis}, by machines that are taken to be as fast as this one"
-        return self._replace(seconds=self.seconds / machines, basis=basis)
 
 
 @dataclass(frozen=True)
@@ -61,14 +53,12 @@ class Estimate:
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
-def estimate(
-    looks: Sequence[Look], journal: Journal, *, workers: int | None, measure: bool, elsewhere: bool = False
-) -> Estimate:
+def estimate(looks: Sequence[Look], journal: Journal, *, workers: int | None, machines: int | None) -> Estimate:
     """Of files that are to be done: from files of the same settings done here, else from a few frames of one of them.
 
-    workers: files at a time, None where that is not known; elsewhere: each on a machine that is taken to be as fast as
-    this one, else they share its cores; measure: whether such frames may be computed, else the time is not known, and
-    room assumed. Settings under which nothing was done yet are told apart by what room depends on: whether files are
+    workers: files at a time, None where that is not known; machines: how many there are for them, each taken to be as
+    fast as this one, on which such frames are computed; None: they are not, so the time is not known, and room assumed.
+    Settings under which nothing was done yet are told apart by what room depends on: whether files are
     lossless, and layers.
     """
     todo = [look for look in looks if look.state == "to do" and look.size]
@@ -81,9 +71,7 @@ def estimate(
     for look in todo:
         mark = mark_of(look.file)
         alike[mark if _bytes_read(made[mark]) else (_is_lossless(look.file.settings), look.file.also)].append(look)
-    rates = {kind: _rate(group, made[mark_of(group[0].file)], workers or 1, measure) for kind, group in alike.items()}
-    if elsewhere and measure:
-        rates = {kind: rate.on(workers or 1) for kind, rate in rates.items()}
+    rates = {kind: _rate(group, made[mark_of(group[0].file)], workers or 1, machines) for kind, group in alike.items()}
     unread = {output: why for rate in rates.values() for output, why in rate.unread.items()}
     opened = {kind: [look for look in group if look.file.output not in unread] for kind, group in alike.items()}
     space = {look.file.output: look.size * rates[kind].growth for kind, group in opened.items() for look in group}
@@ -98,15 +86,19 @@ def estimate(
     return Estimate(space, seconds, bases, unread)
 
 
-def _rate(todo: Sequence[Look], done: Sequence[Record], workers: int, measure: bool) -> _Rate:
+def _rate(todo: Sequence[Look], done: Sequence[Record], workers: int, machines: int | None) -> _Rate:
     """Of files to do that are alike. done: records of such files."""
     if read := _bytes_read(done):
         growth = sum(sum(record["files"].values()) for record in done) / read
         seconds = sum(record["seconds"] for record in done) / read / workers
         whose = "their" if len(done) > 1 else "its"
         return _Rate(growth, seconds, f"{many(len(done), 'file')} done here with these settings, by {whose} bytes")
-    if measure:
-        return _tried(todo, _of_frames)
+    if machines is not None:
+        rate = _tried(todo, _of_frames)
+        if machines == 1 or rate.seconds is None:
+            return rate
+        basis = f"{rate.basis}, by {machines} machines that are taken to be as fast as this one"
+        return rate._replace(seconds=rate.seconds / machines, basis=basis)
     if _keeps_all(todo[0].file):
         return _tried(todo, _of_header)
     return _Rate(_LOSSY, None, f"no file is done yet; {_LOSSY} bytes assumed for a byte")
@@ -157,7 +149,7 @@ def _of_frames(look: Look) -> _Rate:
         "space assumed"
     )
     growth = _growth(look, _unpacked(part.video.info, frames, look.size))
-    return _Rate(growth, per_frame * frames / look.size, basis, is_of_here=True)
+    return _Rate(growth, per_frame * frames / look.size, basis)
 
 
 def _unpacked(info: VideoInfo, frames: int, size: int) -> float:

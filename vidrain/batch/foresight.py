@@ -36,7 +36,7 @@ def plan_batch(files: Sequence[File], out: Path, options: BatchOptions, journal:
     looks = look_at_all(files, journal)
     if again:
         looks = [look._replace(state="to do") if look.state == "failed" else look for look in looks]
-    ahead = estimate(looks, journal, workers=at_a_time(options), measure=False)
+    ahead = estimate(looks, journal, workers=at_a_time(options), machines=None)
     return _plan(looks, ahead, free_bytes(out), out, options)
 
 
@@ -46,8 +46,9 @@ def foresee(files: Sequence[File], out: Path, options: BatchOptions, journal: Jo
     What only lacks room counts in size, space and seconds.
     """
     looks = _refused(look_at_all(files, journal), journal, out, force=options.force)
-    elsewhere = options.address is not None
-    ahead = estimate(looks, journal, workers=at_a_time(options), measure=True, elsewhere=elsewhere)
+    workers = at_a_time(options)
+    machines = 1 if options.address is None or workers is None else workers  # those of this one share its cores
+    ahead = estimate(looks, journal, workers=workers, machines=machines)
     free = free_bytes(out)
     stands = {look.file.output: _standing(look.file, out) for look in looks if look.state == "to do"}
     looks = crowded(_unopened(looks, ahead.unread), ahead.space, stands, free, options.min_free_mb * _MB)

@@ -157,6 +157,12 @@ def _unread(source: Path, identity: tuple[object, ...]) -> str:
     return f"{source}: is empty (0 bytes)" if isinstance(identity, Identity) else str(identity[0])
 
 
+def look_soon(look: Look) -> Look | None:
+    """The same with what its source is now; None where that gives nothing within a second."""
+    seen = _seen(look.file.source, _HARDLY_S)
+    return None if seen == _UNSEEN else look._replace(size=seen[0], key=key_of(look.file, seen[1]))
+
+
 def look_again(look: Look) -> Look:
     """The same with what its source is now, for one that could not be read when it was looked at."""
     size, identity = _seen(look.file.source, look.file.settings["stall_s"])

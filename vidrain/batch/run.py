@@ -26,6 +26,7 @@ from vidrain.batch.plan import (
     is_free,
     listed_before,
     look_again,
+    look_soon,
     looks_the_same,
     mark_of,
     to_json,
@@ -59,8 +60,8 @@ def run_batch(
 ) -> BatchDone:
     """Do what is to do of `files`, one failure never stopping the others, and put down in OUT what became of each.
 
-    Raises BusyError where another run
-    is at work in `out`, OutputError where there is no room: what is finished stays, and the same call goes on.
+    Raises BusyError where another run is at work in `out`, OutputError where there is no room: what is finished stays,
+    and the same call goes on.
     """
     began, fresh = monotonic(), mode == "fresh"
     journal = Journal(out)
@@ -125,6 +126,7 @@ class _Run:
     ended: dict[str, FileEnd] = field(default_factory=dict)  # output -> how it ended in this run
     begun: list[str] = field(default_factory=list)  # outputs that were begun in this run
     starved: int = 0  # files that found the disk full
+    _silent: set[Path] = field(default_factory=set)  # folders in which a source gave nothing when its turn came
     _free: tuple[float, int] = (0.0, 0)  # when it was looked, bytes
 
     def __post_init__(self) -> None:
@@ -229,9 +231,13 @@ class _Run:
     def is_due(self, task: Task) -> bool:
         """Whether a file is still to be done: its source may only have been away while it was looked at."""
         look = self.looks[task["id"]]
-        if look.size:
+        folder = look.file.source.parent
+        if look.size or folder in self._silent:
             return True
-        look = self.looks[task["id"]] = look_again(look)
+        if (now := look_soon(look)) is None:
+            self._silent.add(folder)  # nobody waits here for each of its files, while others run
+            return True
+        look = self.looks[task["id"]] = now
         if not (look.size and self.journal.is_done(look.file.output, look.key)):
             return True
         self.journal.note_made(look.file.output)
