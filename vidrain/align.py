@@ -1,6 +1,6 @@
-"""Brings neighbouring frames onto the frame being cleaned: optical flow, warp, how far the warp can be trusted.
+"""Brings neighbouring frames onto the frame being cleaned: the ways to them, warp, how far the warp can be trusted.
 
-Knows nothing of video files, shots or rain. The door to cv2 for motion (`shots.py` is the other one).
+Knows nothing of video files, shots or rain.
 
     aligner = Aligner(AlignOptions())
     picture = Picture(index=7, pixels=pixels, guide=guide_of(pixels, aligner.options))
@@ -11,7 +11,7 @@ Knows nothing of video files, shots or rain. The door to cv2 for motion (`shots.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -21,31 +21,20 @@ from torch import Tensor
 
 from vidrain.errors import UsageError
 from vidrain.fixed import floats
+from vidrain.flow import (
+    Flow,
+    FlowPreset,
+    Grey,
+    Guide,
+    Search,
+    composed,
+    error_between,
+    fetched,
+    fetched_along,
+    widened,
+)
 from vidrain.types import Aligned
 
-Guide = npt.NDArray[np.uint8]
-Flow = npt.NDArray[np.float32]
-Grey = npt.NDArray[np.float32]
-Samples = TypeVar("Samples", npt.NDArray[np.uint8], npt.NDArray[np.uint16], npt.NDArray[np.float32])
-
-FlowPreset = Literal["ultrafast", "quick", "fast", "fine", "medium"]
-
-# What else `quick`, `fast` and `fine` are stands in `_dis_of`.
-_PRESETS: dict[FlowPreset, int] = {
-    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    "quick": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "fine": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-}
-# Of each search; OpenCV's own are 16 and 5, in half as much time again. Within 0.1 dB on clips of rendered rain.
-_STEPS, _REFINEMENTS = 8, 2
-# DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
-_SMALLEST_FLOW_SIDE = 16
-# Below 32 it also ends the process where the other side is three times as long or more (96 to 4096; from 32 on none
-# did, up to 16384 pixels long).
-_SAFE_FLOW_SIDE = 32
-_ALONG = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP  # maps say how far, not where: nobody adds the place itself
 _STREAK = np.ones((1, 3), np.uint8)  # guide pixels; wider than streaks, of which most are one or two across
 _RIM = np.ones((3, 3), np.uint8)  # the soft edge of a mark is too faint to be told from what lies behind it
 _LUMA = (0.299, 0.587, 0.114)  # BT.601; the guide only has to look alike in all frames, so any matrix will do
@@ -111,7 +100,10 @@ class Way(NamedTuple):
 
 
 class _Motion(NamedTuple):
-    """The flow of two guides both ways, in guide pixels [h, w, 2]: `forth` from the lower index to the higher."""
+    """The flow of two guides both ways, on the grid it is sought on: `forth` from the lower index to the higher.
+
+    [h, w, 2] in pixels of that grid: following on from picture to picture there is a sixteenth of the work.
+    """
 
     forth: Flow
     back: Flow
@@ -149,13 +141,14 @@ class Aligner:
     fast, make a search from nothing go astray.
 
     Made for centres in rising order. Any other order gives the same result, only with flows computed again.
-    Not for use by two threads at a time (the DIS object keeps buffers).
+    Not for use by two threads at a time (its search keeps buffers).
     """
 
     def __init__(self, options: AlignOptions) -> None:
         self.options = options
-        self._dis = _dis_of(options.preset or "fast")
-        self._follows = options.preset == "quick"  # on from frame to frame, without a search for what lies farther away
+        preset = options.preset or "fast"
+        self._search = Search(preset)
+        self._follows = preset == "quick"  # on from frame to frame, without a search for what lies farther away
         self._motions: dict[tuple[int, ...], _Motion] = {}  # by the indices of a chain of pictures
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
@@ -164,14 +157,16 @@ class Aligner:
 
     def ways(self, center: Picture, witnesses: Sequence[Picture], *, wants_error: bool = True) -> list[Way]:
         """The way from `center` to every witness."""
-        flows = self._flows(center, witnesses)
+        motions = self._flows(center, witnesses)
+        size = center.guide.shape
+        flows = [widened(forth, size) for forth, _ in motions]
         guides = [witness.guide for witness in witnesses]
-        fetched = [fetched_along(guide, forth) for guide, (forth, _) in zip(guides, flows, strict=True)]
+        fetched = [fetched_along(guide, flow) for guide, flow in zip(guides, flows, strict=True)]
         moving = self._moving(center.guide, guides, fetched)
         found = []
-        for (forth, back), guide, along in zip(flows, guides, fetched, strict=True):
-            flow = cast(Flow, cv2.copyTo(forth, moving))
-            error = cv2.copyTo(forward_backward_error(forth, back), moving) if wants_error else None
+        for motion, whole, guide, along in zip(motions, flows, guides, fetched, strict=True):
+            flow = cast(Flow, cv2.copyTo(whole, moving))
+            error = cv2.copyTo(error_between(*motion, size), moving) if wants_error else None
             seen = cv2.copyTo(along, moving, guide.copy())
             found.append(Way(flow, cast(Grey | None, error), _outside(flow), cast(Guide, seen)))
         self._forget(center.index, max((witness.index for witness in witnesses), default=center.index))
@@ -214,15 +209,15 @@ class Aligner:
             first, last, forth, back = chain[0], chain[-1], None, None
             if len(chain) > 2:
                 near, rest = self._motion(chain[:-1]), self._motion(chain[-2:])
-                forth, back = _composed(near.forth, rest.forth), _composed(rest.back, near.back)
+                forth, back = composed(near.forth, rest.forth), composed(rest.back, near.back)
             if forth is None or back is None or not self._follows:
                 forth, back = self._flow(first.guide, last.guide, forth), self._flow(last.guide, first.guide, back)
             motion = self._motions[key] = _Motion(forth, back)
         return motion
 
     def _flow(self, start: Guide, end: Guide, guess: Flow | None) -> Flow:
-        """Where each pixel of `start` lies in `end`, as an offset, sought from a guess on. [h, w, 2] in pixels"""
-        return _measured(self._dis, _without_streaks(start), _without_streaks(end), guess)
+        """Where each place of `start` lies in `end`, as an offset, sought from a guess on. [h, w, 2] on the grid"""
+        return self._search.between(_without_streaks(start), _without_streaks(end), guess)
 
     def _forget(self, done: int, last: int) -> None:
         """Keep only chains that a centre still to come in this window asks for: radius * (radius + 1) at most."""
@@ -235,57 +230,6 @@ def _without_streaks(guide: Guide) -> Guide:
     An opening: every pixel becomes the brightest of the darkest ones of three in a row, and what is as wide stays.
     """
     return cast(Guide, cv2.morphologyEx(guide, cv2.MORPH_OPEN, _STREAK))
-
-
-def forward_backward_error(forth: Flow, back: Flow) -> Grey:
-    """How far a pixel lands from where it began when it follows `forth` and then `back`. [h, w] in pixels"""
-    there, again = (cast(Sequence[Grey], cv2.split(flow)) for flow in (forth, back))  # as in `offsets_along`
-    across, down = (first + _fetched(then, *there) for first, then in zip(there, again, strict=True))
-    across *= across
-    down *= down
-    across += down
-    return cast(Grey, np.sqrt(across, out=across))  # cv2.magnitude depends on where arrays lie in memory
-
-
-def flow_between(start: Guide, end: Guide) -> Flow:
-    """Where each pixel of `start` lies in `end`, as an offset [h, w, 2] in pixels, by the most careful preset.
-
-    start, end: [h, w] uint8; below 16 pixels a side nothing is measured, and the flow is 0.
-    """
-    return _measured(_dis_of("medium"), start, end)
-
-
-def _dis_of(preset: FlowPreset) -> cv2.DISOpticalFlow:
-    dis = cv2.DISOpticalFlow.create(_PRESETS[preset])
-    if preset in ("quick", "fast", "fine"):
-        dis.setGradientDescentIterations(_STEPS)
-    if preset in ("quick", "fast"):
-        dis.setVariationalRefinementIterations(_REFINEMENTS)
-    if preset == "fine":
-        dis.setFinestScale(1)
-    return dis
-
-
-def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide, guess: Flow | None = None) -> Flow:
-    """The flow of two guides [h, w], sought from a guess on; 0 where they are too small. [h, w, 2] in pixels"""
-    height, width = start.shape
-    if min(height, width) < _SMALLEST_FLOW_SIDE:
-        return np.zeros((height, width, 2), np.float32)
-    down, right = max(_SAFE_FLOW_SIDE - height, 0), max(_SAFE_FLOW_SIDE - width, 0)
-    first, second = (
-        cv2.copyMakeBorder(guide, 0, down, 0, right, cv2.BORDER_REPLICATE) if down or right else guide
-        for guide in (start, end)
-    )
-    flow = np.zeros((*first.shape, 2), np.float32)
-    if guess is not None:
-        flow[:height, :width] = guess
-    dis.calc(first, second, flow)
-    return np.ascontiguousarray(flow[:height, :width])
-
-
-def fetched_along(picture: Samples, flow: Flow) -> Samples:
-    """`picture` [h, w] or [h, w, C] read where `flow` [h, w, 2] leads, by linear interpolation; its rim goes on."""
-    return _fetched(picture, flow, None)
 
 
 def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Picture]) -> Aligned:
@@ -319,7 +263,7 @@ def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor) -> None
     height, width = pixels.shape[1:]
     across, down = offsets_along(way, width, height)
     for channel, warped in zip(_readable(pixels), _readable(picture), strict=True):  # cheaper than interleaved
-        _fetched(channel, across, down, warped)
+        fetched(channel, across, down, warped)
     if way.outside is not None:
         outside = cv2.resize(way.outside, (width, height), interpolation=cv2.INTER_NEAREST)
         for channel, warped in zip(_readable(observed), _readable(picture), strict=True):
@@ -358,35 +302,23 @@ def pixels_along(pixels: Tensor, way: Way) -> Tensor:
     across, down = offsets_along(way, pixels.shape[2], pixels.shape[1])
     found = torch.empty(pixels.shape)
     for channel, warped in zip(pixels.numpy(), found.numpy(), strict=True):
-        _fetched(channel, across, down, warped)
+        fetched(channel, across, down, warped)
     return found
 
 
 def _outside(flow: Flow) -> Guide | None:
     """Where a flow [h, w, 2] leads out of the picture: 255, else 0; None where it nowhere does."""
     height, width = flow.shape[:2]
-    outside = cv2.bitwise_not(cv2.inRange(_places(flow), (0, 0), (width - 1, height - 1)))
-    return cast(Guide, outside) if outside.any() else None
-
-
-def _fetched(picture: Samples, across: Flow | Grey, down: Grey | None, into: Samples | None = None) -> Samples:
-    """`picture` [h, w] or [h, w, C] read so far across and down from each of its pixels, by linear interpolation.
-
-    across, down: [h, w]; or both in one, [h, w, 2], and None.
-    """
-    further: Any = down  # the stubs of cv2 know no map of both
-    read = cv2.remap(picture, across, further, _ALONG, dst=into, borderMode=cv2.BORDER_REPLICATE)
-    return cast(Samples, read)
-
-
-def _composed(first: Flow, then: Flow) -> Flow:
-    """Where both flows [h, w, 2] lead, one after the other."""
-    return cast(Flow, cv2.add(first, fetched_along(then, first)))
-
-
-def _places(flow: Flow) -> Flow:
-    """Where every pixel of a flow [h, w, 2] leads. [h, w, 2]"""
-    return cast(Flow, cv2.add(flow, _grid(flow.shape[1], flow.shape[0])))
+    reach = cv2.norm(flow, cv2.NORM_INF)  # what lies farther inside than the flow is long needs no look
+    if not reach:
+        return None
+    rim = int(min(reach, max(height, width))) + 1
+    places, outside = _grid(width, height), np.zeros((height, width), np.uint8)
+    for part in (np.s_[:rim], np.s_[-rim:], np.s_[:, :rim], np.s_[:, -rim:]):
+        there = cv2.add(flow[part], places[part])
+        within = cv2.inRange(there, (0, 0), (width - 1, height - 1))
+        cv2.bitwise_or(outside[part], cv2.bitwise_not(within), dst=outside[part])
+    return outside if outside.any() else None
 
 
 @lru_cache(maxsize=4)

@@ -17,12 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vidrain.align import AlignOptions, Guide, guide_of
+from vidrain.align import AlignOptions, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.dimension import levina_bickel, two_nearest
 from vidrain.errors import InputError
 from vidrain.fixed import floats
+from vidrain.flow import Guide
 from vidrain.meter import MeterOptions
 from vidrain.model.planes import ranked
 from vidrain.shots import ShotOptions, as_judged, is_repeat

@@ -6,7 +6,7 @@ of what the luma changes, in R, G and B besides the grey itself: a streak that h
 changes a colour by more, and where a neighbour shows something else its colour is another one altogether.
 
     own = colours_of(frame.planes[1:], matrix)
-    removal = chroma_removal(own, [...], ways, rain, aligned, Scale(codes=224.0, grey=0.0))    # [P, h, w], upright
+    removal = chroma_removal(own, luma, [Beside(...), ...], rain, Scale(codes=224.0, grey=0.0))    # [P, h, w], upright
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from vidrain.align import Way, pixels_along
 from vidrain.fixed import lengths
 from vidrain.model.filters import shrunk
 from vidrain.model.planes import ranked
-from vidrain.types import Aligned, Planes
+from vidrain.types import Planes
 from vidrain.video.color import upright
 
 _MOST = 0.6  # of the change of the luma; of that of rain rendered on two clips 99 % is less
@@ -37,25 +37,35 @@ class Scale(NamedTuple):
     grey: float
 
 
+class Beside(NamedTuple):
+    """A witness whose colours count.
+
+    colours: [P, h, w] as `colours_of` makes them, of any size, as it was filmed, with the `way` to it; luma: [H, W],
+    brought onto the picture.
+    """
+
+    colours: Tensor
+    way: Way
+    luma: Tensor
+
+
 def colours_of(planes: Planes, matrix: tuple[int, ...] | None) -> Tensor:
     """Stored planes of one size, in code values, turned as they are shown. [P, h, w] float32"""
     stacked = torch.stack([torch.from_numpy(plane.astype(np.float32)) for plane in planes])
     return upright(stacked, matrix)
 
 
-def chroma_removal(
-    observed: Tensor, witnesses: Sequence[Tensor], ways: Sequence[Way], rain: Tensor, aligned: Aligned, scale: Scale
-) -> Tensor:
+def chroma_removal(observed: Tensor, luma: Tensor, witnesses: Sequence[Beside], rain: Tensor, scale: Scale) -> Tensor:
     """What goes from planes of colour, in code values. [P, h, w] float32
 
-    observed: [P, h, w] as `colours_of` makes it, of any size; witnesses: the same of those whose colours count, with
-    the `ways` to them. rain: [H, W], what was taken from the luma of `aligned`. scale: of these planes.
+    observed: [P, h, w], colours as those of the `witnesses`; luma: [H, W]; rain: [H, W], what was taken from that.
+    scale: of these planes.
     """
     height, width = (-(-whole // part) for whole, part in zip(rain.shape, observed.shape[1:], strict=True))
-    luma, amount, *others = (
-        shrunk(picture, (height, width)) for picture in (aligned.observed[0], rain, *aligned.witnesses[:, 0])
+    bright, amount, *others = (
+        shrunk(picture, (height, width)) for picture in (luma, rain, *(each.luma for each in witnesses))
     )
-    share = (amount / lengths(luma - ranked(others).middle).clamp_(min=_LEAST)).clamp_(0, 1)
-    there = ranked([pixels_along(colours, way) for colours, way in zip(witnesses, ways, strict=True)]).middle
+    share = (amount / lengths(bright - ranked(others).middle).clamp_(min=_LEAST)).clamp_(0, 1)
+    there = ranked([pixels_along(each.colours, each.way) for each in witnesses]).middle
     most = amount * scale.codes
     return (observed - there).mul_(share).clamp_((scale.grey - _MOST) * most, (scale.grey + _MOST) * most)

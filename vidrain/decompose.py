@@ -15,18 +15,17 @@ sees the film as it was filmed, tells them for those behind it.
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from vidrain.align import Aligner, AlignOptions, FlowPreset, Guide, Picture, Way, aligned_along, guide_of
-from vidrain.chroma import Scale, chroma_removal, colours_of
+from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of
+from vidrain.chroma import Beside, Scale, chroma_removal, colours_of
 from vidrain.device import short_of
 from vidrain.errors import ModelError
-from vidrain.events import Notice
 from vidrain.fixed import fixed, floats
+from vidrain.flow import FlowPreset, Guide
 from vidrain.layers import subtract
 from vidrain.marks import AHEAD, MarkOptions
 from vidrain.meter import MeterOptions
@@ -36,11 +35,10 @@ from vidrain.stream import Window, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_fixed, to_rgb, upright
 
-_MOST_FAILED = Fraction(1, 100)  # of all frames
-_MOST_SHOWN = 8
 _COLOURED = 2  # witnesses whose chroma counts: by four it comes 3 % nearer to the truth, in twice the time
 
 Source = TypeVar("Source")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,18 @@ class Followed(NamedTuple, Generic[Source]):
     ways: list[Way]
     is_dry: bool = False
     marks: Guide | None = None
+
+
+class Apart(Protocol):
+    """Lets a stage of the line, by its name, run beside the others."""
+
+    def __call__(self, items: Iterator[Item], name: str) -> Iterator[Item]:
+        """What `items` gives."""
+        ...
+
+
+def _in_turn(items: Iterator[Item], name: str) -> Iterator[Item]:
+    return items
 
 
 class Taken(NamedTuple):
@@ -134,27 +144,30 @@ def decompose(
     *,
     options: DecomposeOptions = DecomposeOptions(),
     wanted: Container[int] | None = None,
+    apart: Apart = _in_turn,
 ) -> Iterator[Layers]:
     """Layers of every frame, or of those whose index is in `wanted`, in order; holds one window at a time.
 
-    frames: consecutive, as decoded from the video of `info`; `context_of` frames around `wanted` are context.
+    frames: consecutive, as decoded from the video of `info`; `context_of` frames around `wanted` are context. apart:
+    runs the stages side by side, each of which then holds a window; else one after the other.
     A frame for which the decomposer gives NaN or infinity goes through as it is and is marked. Raises ModelError for
     rain of another shape.
     """
-    return parted(
-        followed(witnessed(frames, info, decomposer, options), decomposer, options, wanted), info, decomposer, options
-    )
-
-
-# The stages of that, for whoever has a thread for each.
+    seen = witnessed(frames, info, decomposer, options, apart)
+    moved = apart(warped(followed(seen, decomposer, options, wanted)), "follow")
+    return apart(parted(moved, info, decomposer, options), "part")
 
 
 def witnessed(
-    frames: Iterable[Frame], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
+    frames: Iterable[Frame],
+    info: VideoInfo,
+    decomposer: Decomposer,
+    options: DecomposeOptions,
+    apart: Apart = _in_turn,
 ) -> Iterator[Judged[Frame]]:
     """Frames as the decomposer sees them, ready to bear witness."""
     seen = judged(pictures_of(frames, info, options, decomposer.sees), options.shots)
-    return seen if decomposer.first is None else dried(seen, decomposer.first, options)
+    return seen if decomposer.first is None else dried(seen, decomposer.first, options, apart)
 
 
 def followed(
@@ -185,17 +198,28 @@ def followed(
             yield found
 
 
+def warped(seen: Iterable[Followed[Source]]) -> Iterator[tuple[Followed[Source], Aligned | None]]:
+    """Each with its witnesses warped onto it, but the dry ones, which ask for none."""
+    for item in seen:
+        with _enough_memory(item.center.picture.pixels.shape):
+            aligned = None if item.is_dry else aligned_of(item)
+        yield item, aligned
+
+
 def parted(
-    seen: Iterable[Followed[Frame]], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
+    seen: Iterable[tuple[Followed[Frame], Aligned | None]],
+    info: VideoInfo,
+    decomposer: Decomposer,
+    options: DecomposeOptions,
 ) -> Iterator[Layers]:
     """Their layers."""
-    for item in seen:
-        if item.is_dry:
+    for item, aligned in seen:
+        if aligned is None:
             yield Layers(item.center.source, item.center.source.planes, is_dry=True)
             continue
         # Not around the yield: they would hold for the consumer's code too.
         with torch.inference_mode(), _enough_memory(item.center.picture.pixels.shape):
-            taken = taken_from(aligned_of(item), decomposer, options.device, item.marks)
+            taken = taken_from(aligned, decomposer, options.device, item.marks)
             layers = layers_of(item, taken, info, decomposer.sees)
         yield layers
 
@@ -218,19 +242,27 @@ def step_of(before: Picture, after: Picture, options: ShotOptions) -> Step:
     return step_between(first, second, options)
 
 
-def dried(seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeOptions) -> Iterator[Judged[Source]]:
+def dried(
+    seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeOptions, apart: Apart = _in_turn
+) -> Iterator[Judged[Source]]:
     """The same, but bearing witness, and followed in their motion, as `first` leaves them. Holds one window at a time.
 
     On two clips of known rain the baseline gains 1.2 and 3.7 dB by witnesses whose rain is gone (docs/quality.md).
     """
     if first.first is not None:
-        seen = dried(seen, first.first, options)
-    for item in followed(seen, first, options):
-        if item.is_dry:
+        seen = dried(seen, first.first, options, apart)
+    return apart(_left(apart(warped(followed(seen, first, options)), "witness"), first, options), "dry")
+
+
+def _left(
+    seen: Iterable[tuple[Followed[Source], Aligned | None]], first: Decomposer, options: DecomposeOptions
+) -> Iterator[Judged[Source]]:
+    for item, aligned in seen:
+        if aligned is None:
             yield item.center._replace(is_dry=True)
             continue
         with _enough_memory(item.center.picture.pixels.shape):
-            left = left_by(item, first, options)
+            left = left_by(item, aligned, first, options)
         yield left
 
 
@@ -238,14 +270,15 @@ def dry(
     window: Window[Judged[Source]], first: Decomposer, aligner: Aligner, options: DecomposeOptions
 ) -> Judged[Source]:
     """The centre of a window, to bear witness as `first` leaves it; as it was where that fails."""
-    return left_by(follow(window, first, aligner), first, options)
+    found = follow(window, first, aligner)
+    return left_by(found, aligned_of(found), first, options)
 
 
-def left_by(seen: Followed[Source], first: Decomposer, options: DecomposeOptions) -> Judged[Source]:
-    """The same, of a picture that is followed already."""
+def left_by(seen: Followed[Source], aligned: Aligned, first: Decomposer, options: DecomposeOptions) -> Judged[Source]:
+    """The same, of a picture that is followed already and has its witnesses warped onto it."""
     picture = seen.center.picture
     with torch.inference_mode():
-        taken = taken_from(aligned_of(seen), first, options.device, seen.marks)
+        taken = taken_from(aligned, first, options.device, seen.marks)
         pixels = _less(picture.pixels, taken.rain) if taken.is_finite else picture.pixels
     guide = guide_of(pixels, options.align)
     witness = Picture(picture.index, pixels, guide)
@@ -297,38 +330,6 @@ def taken_from(aligned: Aligned, decomposer: Decomposer, device: str, marks: Gui
     return Taken(spared(_checked(rain, aligned), marks), aligned)
 
 
-def tolerated(layers: Iterable[Layers], total: int, untouched: list[int]) -> Iterator[Layers]:
-    """Pass `layers` on and note in `untouched` the frames that the model failed on.
-
-    total: frames expected. Raises ModelError where more than 1 % of them failed: such a model cleans nothing.
-    """
-    for item in layers:
-        if item.is_untouched:
-            untouched.append(item.frame.index)
-            refuse_failing(untouched, total)
-        yield item
-
-
-def refuse_failing(untouched: Sequence[int], total: int) -> None:
-    """ModelError where a model failed on more than 1 % of `total` frames."""
-    if len(untouched) > _MOST_FAILED * total:
-        raise ModelError(
-            f"the model gave NaN or infinity for {len(untouched)} of {total} frames, the first is "
-            f"{untouched[0]}; allowed: 1 %; take another --model or --weights"
-        )
-
-
-def failed_frames(untouched: Sequence[int]) -> list[Notice]:
-    """The notice about frames that the model failed on, if there are any."""
-    if not untouched:
-        return []
-    shown = ", ".join(str(index) for index in untouched[:_MOST_SHOWN]) + (
-        ", ..." if len(untouched) > _MOST_SHOWN else ""
-    )
-    message = f"the model gave NaN or infinity for {len(untouched)} frames ({shown}): they keep their rain"
-    return [Notice(code="model", message=message)]
-
-
 def layers_of(seen: Followed[Frame], taken: Taken, info: VideoInfo, sight: Sight) -> Layers:
     """Take what was taken from a picture to the stored planes, round it once, and subtract it from O."""
     frame = seen.center.source
@@ -350,14 +351,22 @@ def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainP
     first = 0 if info.layout.family == "gbrp" else 1  # of the planes that are not luma
     removal = [rounded(stored(rain, matrix) * conversion.scale[0])][:first]
     if frame.planes[first:]:
-        pairs = ((witness.source, way) for witness, way in zip(seen.witnesses, seen.ways, strict=True))
-        nearest = sorted(pairs, key=lambda pair: abs(pair[0].index - frame.index))[: _COLOURED if first else None]
-        frames = (frame, *(witness for witness, _ in nearest))
-        observed, *others = (colours_of(each.planes[first:], matrix) for each in frames)
+        lumas = taken.aligned.witnesses[:, 0]
+        beside = [
+            Beside(colours_of(witness.source.planes[first:], matrix), way, luma)
+            for witness, way, luma in _nearest(seen, lumas)[: _COLOURED if first else None]
+        ]
         scale = Scale(codes=conversion.scale[first], grey=float(not first))
-        colours = chroma_removal(observed, others, [way for _, way in nearest], rain, taken.aligned, scale)
+        observed = colours_of(frame.planes[first:], matrix)
+        colours = chroma_removal(observed, taken.aligned.observed[0], beside, rain, scale)
         removal += [rounded(plane) for plane in stored(colours, matrix)]
     return tuple(removal)
+
+
+def _nearest(seen: Followed[Frame], lumas: Tensor) -> list[tuple[Judged[Frame], Way, Tensor]]:
+    """Its witnesses, the ways to them and their luma, those closest in time first."""
+    found = zip(seen.witnesses, seen.ways, lumas, strict=True)
+    return sorted(found, key=lambda each: abs(each[0].picture.index - seen.center.picture.index))
 
 
 def _checked(rain: Tensor, aligned: Aligned) -> Tensor:

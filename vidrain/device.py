@@ -1,4 +1,4 @@
-"""Which device torch computes on: what is asked for against what is here; and how it shows that memory runs out.
+"""Which device torch computes on, and how many threads: what is asked for against what is here; and lack of memory.
 
 Types tell where there are any. Of torch, memory of the CPU that is not there is a plain RuntimeError, and so are errors
 of the libraries below CUDA.
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import cv2
 import torch
 
 from vidrain.errors import DeviceError, ModelError, NoDeviceError
@@ -35,7 +36,7 @@ def device_of(wanted: Device) -> str:
 
 
 def threads_beside_codecs() -> int:
-    """Threads that torch computes with in a job, of those that it would take alone: codecs and flow have as many.
+    """Threads that each stage of a job computes with, of those that it would take alone: stages run side by side.
 
     On two cores one of them is a tenth quicker than both: what is computed is small, and waits for the other core.
     """
@@ -44,16 +45,19 @@ def threads_beside_codecs() -> int:
 
 @contextmanager
 def computing_with(threads: int) -> Iterator[None]:
-    """So many threads of torch on the CPU, and as many as before behind that."""
-    before = torch.get_num_threads()
-    if threads == before:  # even to set the same fixes more than the number
-        yield
-        return
-    torch.set_num_threads(threads)
+    """So many threads of torch and of OpenCV on the CPU, and as many as before behind that."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    _compute_with(threads, threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _compute_with(*before)
+
+
+def _compute_with(of_torch: int, of_opencv: int) -> None:
+    if of_torch != torch.get_num_threads():  # even to set the same fixes more than the number
+        torch.set_num_threads(of_torch)
+    cv2.setNumThreads(of_opencv)
 
 
 def shortage(error: BaseException) -> str | None:

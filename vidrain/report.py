@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from vidrain.amount import rain_curve
 from vidrain.conceal import Concealed, in_words
-from vidrain.decompose import failed_frames
 from vidrain.events import FileDone, Notice, Plan
 from vidrain.job import Job
 from vidrain.missing import Missing
 from vidrain.train.adapt import Judged, Outcome
+from vidrain.untouched import failed_frames
 from vidrain.video.verify import Expected, Verified
 
 _STRETCHES = 40  # that the rain of a whole file is told in: a small curve

@@ -9,7 +9,7 @@ What `clean`, the exports, the measurements and the previews have in common; kno
 from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from vidrain.decompose import DecomposeOptions, context_of, followed, memory_of, parted, witnessed
+from vidrain.decompose import DecomposeOptions, Item, context_of, decompose, memory_of
 from vidrain.errors import OtherPicture
 from vidrain.stream import prefetch
 from vidrain.types import Decomposer, Frame, Layers, VideoInfo
@@ -19,7 +19,8 @@ from vidrain.watchdog import Watchdog
 # Frames; with the window and what an encoder or a store holds these bound the memory of a job.
 _DECODED_AHEAD = 4
 _COMPUTED_AHEAD = 2
-_FOLLOWED_AHEAD = 1  # the heaviest: each holds the ways to all its witnesses, at 4K about 100 MB
+_LIGHT = ("dry", "part")
+_WARPED_AHEAD = 1  # the heaviest: each holds all its witnesses and the ways to them, at 4K about 200 MB
 
 
 @contextmanager
@@ -53,14 +54,12 @@ def in_threads(
 ) -> Iterator[Iterator[Layers]]:
     """What `decompose` gives, with a thread for each stage of it; leaving ends them."""
     with ExitStack() as stack:
-        seen = witnessed(frames, info, decomposer, options)
-        if decomposer.first is not None:  # else it is next to nothing
-            seen = stack.enter_context(closing(prefetch(seen, _COMPUTED_AHEAD, "witness")))
-        moved = stack.enter_context(
-            closing(prefetch(followed(seen, decomposer, options, wanted), _FOLLOWED_AHEAD, "follow"))
-        )
-        layers = parted(moved, info, decomposer, options)
-        yield stack.enter_context(closing(prefetch(layers, _COMPUTED_AHEAD, "part")))
+
+        def apart(items: Iterator[Item], name: str) -> Iterator[Item]:
+            ahead = _COMPUTED_AHEAD if name in _LIGHT else _WARPED_AHEAD
+            return stack.enter_context(closing(prefetch(items, ahead, name)))
+
+        yield decompose(frames, info, decomposer, options=options, wanted=wanted, apart=apart)
 
 
 def first_decoded(kept: range, decomposer: Decomposer, options: DecomposeOptions) -> int:

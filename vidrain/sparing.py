@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidrain import marks, meter
-from vidrain.align import Guide, Picture, Way
+from vidrain.align import Picture, Way
+from vidrain.flow import Guide
 
 RECENT = meter.MEMORY
 

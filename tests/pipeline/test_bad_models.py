@@ -16,9 +16,10 @@ from tests.pipeline.conftest import Vidrain
 from tests.spoiled import Spoiled
 from tests.unit.test_decompose import same_planes, small
 from vidrain import pipeline
-from vidrain.decompose import decompose, failed_frames, tolerated
+from vidrain.decompose import decompose
 from vidrain.errors import ModelError
 from vidrain.types import Frame, Layers
+from vidrain.untouched import failed_frames, tolerated
 from vidrain.video.decode import Video, open_video
 
 pytestmark = pytest.mark.fault(30)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from tests.unit.test_align import OPTIONS, landscape, panned, picture, view
-from vidrain import align
-from vidrain.align import Aligner, AlignOptions, FlowPreset
+from vidrain import flow
+from vidrain.align import Aligner, AlignOptions
+from vidrain.flow import FlowPreset
 
 
 def test_without_a_word_on_it_the_flow_is_fast() -> None:
@@ -36,13 +37,13 @@ def test_a_fine_flow_follows_what_is_narrow() -> None:
 def test_quickly_what_lies_farther_away_is_followed_from_frame_to_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two searches for each step between frames, both ways, and none for more; it finds the same."""
     searches: list[int] = []
-    measured = align._measured
+    measured = flow._measured
 
     def counted(*given: Any) -> Any:
         searches.append(1)
         return measured(*given)
 
-    monkeypatch.setattr(align, "_measured", counted)
+    monkeypatch.setattr(flow, "_measured", counted)
     frames, missed = panned(5, step=3), {}
     presets: tuple[FlowPreset, ...] = ("fast", "quick")
     for preset in presets:

@@ -27,6 +27,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "metrics",
                 "shots",
                 "align",
+                "flow",
                 "span",
                 "pace",
                 "naming",
@@ -45,7 +46,9 @@ ROWS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),
     frozenset({"dimension", "model", "train"}),
-    frozenset({"baseline", "chroma", "sparing", "decompose", "layer_videos", "separate", "weights", "foreseen"}),
+    frozenset(
+        {"baseline", "chroma", "sparing", "decompose", "layer_videos", "separate", "untouched", "weights", "foreseen"}
+    ),
     frozenset(
         {"train.footage", "train.settled", "train.data", "train.truths", "train.preview", "train.run", "train.loop"}
     )
@@ -93,8 +96,9 @@ DOORS = {
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {
-        *("align.py", "shots.py", "streak_shapes.py", "meter.py", "marks.py", "model/filters.py"),
+        *("align.py", "flow.py", "shots.py", "streak_shapes.py", "meter.py", "marks.py", "model/filters.py"),
         *("export/png_store.py", "viewer/thumbnail.py"),
+        "device.py",  # how many threads it computes with
     },
     "omegaconf": {"config.py"},
     "click": {

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from torch import Tensor
 
-from vidrain.align import AlignOptions, flow_between, forward_backward_error, guide_of
+from vidrain.align import AlignOptions, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.bench import clip as clips
 from vidrain.bench.clip import pictures, write_clip
@@ -26,6 +26,7 @@ from vidrain.bench.stages import (
     published_ms,
 )
 from vidrain.decompose import DecomposeOptions, decompose
+from vidrain.flow import flow_between, forward_backward_error
 from vidrain.model.nlcl import Generator, Nlcl
 from vidrain.types import Aligned
 from vidrain.video.color import conversion_for, to_rgb

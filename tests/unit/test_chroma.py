@@ -18,7 +18,7 @@ from tests import reference_windows
 from tests.unit.test_space import info_of
 from vidrain.align import AlignOptions, Way
 from vidrain.baseline import Baseline, BaselineOptions
-from vidrain.chroma import Scale, chroma_removal, colours_of
+from vidrain.chroma import Beside, Scale, chroma_removal, colours_of
 from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.fixed import floats
 from vidrain.meter import MeterOptions
@@ -303,10 +303,10 @@ def test_removal_is_that_of_a_loop(
     others = rng.random((witnesses, 1, height, width), np.float32)
     size = tuple(-(-side // times) for side, times in zip((height, width), cell, strict=True))
     colours = rng.integers(0, 256, (witnesses + 1, planes, *size)).astype(np.float32)
-    aligned = Aligned(torch.from_numpy(observed), torch.from_numpy(others), torch.zeros(witnesses, height, width))
-    ways = [Way(np.zeros((height, width, 2), np.float32), None, None, np.zeros((height, width), np.uint8))] * witnesses
+    still = Way(np.zeros((height, width, 2), np.float32), None, None, np.zeros((height, width), np.uint8))
     own, *theirs = map(torch.from_numpy, colours)
-    found = chroma_removal(own, theirs, ways, torch.from_numpy(rain), aligned, scale).numpy()
+    beside = [Beside(each, still, torch.from_numpy(luma[0])) for each, luma in zip(theirs, others, strict=True)]
+    found = chroma_removal(own, torch.from_numpy(observed[0]), beside, torch.from_numpy(rain), scale).numpy()
     luma, amount, *there = (reference_windows.shrunk(part, cell) for part in (observed[0], rain, *others[:, 0]))
     for place in np.ndindex(*size):
         excess = luma[place] - np.median([picture[place] for picture in there])
@@ -332,13 +332,12 @@ def test_colours_are_turned_as_they_are_shown(
 
 def test_a_neighbour_of_another_colour_does_not_give_it_away() -> None:
     """A red sign where neighbours, led astray, show the grass: little rain is taken, and little of the red."""
-    observed = torch.full((1, 8, 8), 0.4)
-    window = Aligned(observed, torch.full((4, 1, 8, 8), 0.38), torch.zeros(4, 8, 8))
+    observed, behind = torch.full((8, 8), 0.4), torch.full((8, 8), 0.38)
     still = Way(np.zeros((8, 8, 2), np.float32), None, None, np.zeros((8, 8), np.uint8))
     own, theirs = torch.tensor([90.0, 200.0])[:, None, None].expand(2, 4, 4), torch.full((2, 4, 4), 100.0)
     rain = torch.full((8, 8), 0.02)
     free, bound = (
-        chroma_removal(own, [theirs.contiguous()] * 4, [still] * 4, rain, window, Scale(codes, grey=0.0))
+        chroma_removal(own, observed, [Beside(theirs.contiguous(), still, behind)] * 4, rain, Scale(codes, grey=0.0))
         for codes in (1e6, 224.0)
     )
     assert float(free[1].min()) > 50

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.round_trip import NAMES, SAMPLES, decoded, opened
-from vidrain.align import Aligner, AlignOptions, FlowPreset, Picture, guide_of
+from vidrain.align import Aligner, AlignOptions, Picture, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import (
     DecomposeOptions,
@@ -30,6 +30,7 @@ from vidrain.decompose import (
     reach_of,
 )
 from vidrain.fixed import fixed, floats
+from vidrain.flow import FlowPreset
 from vidrain.separate import separated
 from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, to_fixed

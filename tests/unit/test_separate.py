@@ -76,7 +76,7 @@ def test_who_has_enough_leaves_no_thread(taken: int, passes: int) -> None:
         assert len(list(islice(found, taken))) == taken
         at_work = {thread.name.removeprefix("vidrain-") for thread in threading.enumerate()}
         assert not taken or at_work >= (
-            {"decode", "follow", "part"} if passes == 1 else {"decode", "witness", "follow", "part"}
+            {"decode", "follow", "part"} if passes == 1 else {"decode", "witness", "dry", "follow", "part"}
         )
 
 

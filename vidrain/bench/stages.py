@@ -30,6 +30,7 @@ from vidrain.decompose import (
     step_of,
     taken_from,
 )
+from vidrain.device import computing_with, threads_beside_codecs
 from vidrain.model.nlcl import Nlcl
 from vidrain.separate import in_threads
 from vidrain.shots import Step
@@ -121,7 +122,10 @@ def model_stages(source: Path, decomposer: Decomposer, options: DecomposeOptions
 def _line(frames: list[Frame], video: Video, decomposer: Decomposer, options: DecomposeOptions) -> dict[str, float]:
     """Milliseconds a frame of `in_threads`, while each frame that leaves it makes room for one that comes in."""
     steady = max(1, len(frames) - 1 - context_of(decomposer))
-    with in_threads(frames, video.info, decomposer, options) as layers:
+    with (
+        computing_with(threads_beside_codecs()),
+        in_threads(frames, video.info, decomposer, options) as layers,
+    ):
         next(layers)
         began, made = perf_counter(), 0
         for _ in islice(layers, steady):

@@ -10,7 +10,6 @@ from statistics import fmean
 
 import numpy as np
 
-from vidrain.align import Guide
 from vidrain.errors import InputError
 from vidrain.evaluation.clips import Clip
 from vidrain.evaluation.crops import Crops, crops_of
@@ -20,6 +19,7 @@ from vidrain.evaluation.physics import physics_of
 from vidrain.evaluation.scores import Levels, Picture, levels_of, likeness, picture_of
 from vidrain.evaluation.sets import Box, Found, Kind
 from vidrain.evaluation.still import StillCamera, correlation
+from vidrain.flow import Guide
 from vidrain.missing import none_decoded
 from vidrain.tables import Columns
 from vidrain.types import Frame, Planes, VideoInfo

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.align import Flow, fetched_along, flow_between
+from vidrain.flow import Flow, fetched_along, flow_between
 
 Seen = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float32]  # [H, W] or [H, W, C]

@@ -17,7 +17,6 @@ import numpy as np
 
 from vidrain.amount import rain_amount
 from vidrain.conceal import refuse_missing, unbroken
-from vidrain.decompose import failed_frames, tolerated
 from vidrain.errors import OutputError
 from vidrain.events import ExportDone, ExportStart, Meter, Notice, OnEvent, ignore
 from vidrain.export.journal import Journal, remove_journal
@@ -30,6 +29,7 @@ from vidrain.outputs import FolderClaim, claimed_folder, refuse_within, sync, wr
 from vidrain.provenance import TAG
 from vidrain.tables import write_csv, write_parquet
 from vidrain.types import Layers
+from vidrain.untouched import failed_frames, tolerated
 from vidrain.video.color import conversion_for
 
 Row = dict[str, Any]

@@ -14,7 +14,6 @@ import numpy as np
 
 from vidrain.amount import rain_amount
 from vidrain.conceal import repeated, unbroken
-from vidrain.decompose import refuse_failing, tolerated
 from vidrain.events import Notice
 from vidrain.job import Job
 from vidrain.layer_videos import Coding
@@ -24,6 +23,7 @@ from vidrain.segments.folder import Made, Unfinished
 from vidrain.segments.plan import Segment, cut, runs
 from vidrain.separate import first_decoded, separated
 from vidrain.types import Decomposer, Frame, Layers
+from vidrain.untouched import refuse_failing, tolerated
 from vidrain.video.coded import Part
 from vidrain.video.color import conversion_for
 from vidrain.video.decode import Video

@@ -1,0 +1,142 @@
+"""Where the pixels of one picture lie in another: optical flow by DIS, and what can be read along it.
+
+A flow is sought on a grid coarser than its pictures, and followed on from picture to picture there. Knows nothing of
+frames, windows or rain. Pure; the door to cv2 for motion.
+
+    search = Search("fast")
+    forth, back = search.between(start, end), search.between(end, start)     # [h / 4, w / 4, 2], in pixels of that grid
+    widened(forth, start.shape), error_between(forth, back, start.shape)     # [h, w, 2] and [h, w], in pixels of start
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Guide = npt.NDArray[np.uint8]
+Flow = npt.NDArray[np.float32]
+Grey = npt.NDArray[np.float32]
+Samples = TypeVar("Samples", npt.NDArray[np.uint8], npt.NDArray[np.uint16], npt.NDArray[np.float32])
+
+FlowPreset = Literal["ultrafast", "quick", "fast", "fine", "medium"]
+
+# What else `quick`, `fast` and `fine` are stands in `Search` and in `align`.
+_PRESETS: dict[FlowPreset, int] = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "quick": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "fine": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+# Of each search; OpenCV's own are 16 and 5, in half as much time again. Within 0.1 dB on clips of rendered rain.
+_STEPS, _REFINEMENTS = 8, 2
+# DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
+_SMALLEST_FLOW_SIDE = 16
+# Below 32 it also ends the process where the other side is three times as long or more (96 to 4096; from 32 on none
+# did, up to 16384 pixels long).
+_SAFE_FLOW_SIDE = 32
+# Pixels of a guide for each place that a flow is sought at, along each side: as DIS itself would reduce it.
+_SPACINGS: dict[FlowPreset, int] = {"ultrafast": 4, "quick": 4, "fast": 4, "fine": 2, "medium": 2}
+_ALONG = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP  # maps say how far, not where: nobody adds the place itself
+
+
+class Search:
+    """DIS by a preset. Not for use by two threads at a time (it keeps buffers)."""
+
+    def __init__(self, preset: FlowPreset) -> None:
+        self._spacing = _SPACINGS[preset]
+        self._dis = cv2.DISOpticalFlow.create(_PRESETS[preset])
+        if preset in ("quick", "fast", "fine"):
+            self._dis.setGradientDescentIterations(_STEPS)
+        if preset in ("quick", "fast"):
+            self._dis.setVariationalRefinementIterations(_REFINEMENTS)
+        self._dis.setFinestScale(0)  # of what it is given, which is smaller by its spacing already
+
+    def between(self, start: Guide, end: Guide, guess: Flow | None = None) -> Flow:
+        """Where each place of a grid over `start` lies in `end`, as an offset, sought from a guess on.
+
+        start, end: [h, w] uint8. [h / spacing, w / spacing, 2] in pixels of that grid; below 16 of them a side nothing
+        is measured, and the flow is 0.
+        """
+        return _measured(self._dis, _gridded(start, self._spacing), _gridded(end, self._spacing), guess)
+
+
+def flow_between(start: Guide, end: Guide) -> Flow:
+    """Where each pixel of `start` lies in `end`, as an offset [h, w, 2] in pixels, by the most careful preset.
+
+    start, end: [h, w] uint8; below 16 pixels a side nothing is measured, and the flow is 0.
+    """
+    return widened(Search("medium").between(start, end), start.shape)
+
+
+def _gridded(guide: Guide, spacing: int) -> Guide:
+    """A guide of a pixel for each place that a flow is sought at: so many times smaller, or less if it is small."""
+    while spacing > 1 and min(guide.shape) < spacing * _SAFE_FLOW_SIDE:
+        spacing //= 2
+    height, width = guide.shape
+    return cast(Guide, cv2.resize(guide, (width // spacing, height // spacing), interpolation=cv2.INTER_AREA))
+
+
+def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide, guess: Flow | None = None) -> Flow:
+    """The flow of two guides [h, w], sought from a guess on; 0 where they are too small. [h, w, 2] in pixels"""
+    height, width = start.shape
+    if min(height, width) < _SMALLEST_FLOW_SIDE:
+        return np.zeros((height, width, 2), np.float32)
+    down, right = max(_SAFE_FLOW_SIDE - height, 0), max(_SAFE_FLOW_SIDE - width, 0)
+    first, second = (
+        cv2.copyMakeBorder(guide, 0, down, 0, right, cv2.BORDER_REPLICATE) if down or right else guide
+        for guide in (start, end)
+    )
+    flow = np.zeros((*first.shape, 2), np.float32)
+    if guess is not None:
+        flow[:height, :width] = guess
+    dis.calc(first, second, flow)
+    return np.ascontiguousarray(flow[:height, :width])
+
+
+def widened(flow: Flow, size: tuple[int, ...]) -> Flow:
+    """A flow [h, w, 2] as one of a picture of `size`, (rows, columns), in pixels of that."""
+    return cast(Flow, cv2.resize(flow * _times_larger(flow, size), size[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _times_larger(flow: Flow, size: tuple[int, ...]) -> Grey:
+    """How much longer a picture of `size`, (rows, columns), is than a flow, across and down. [2]"""
+    return np.array((size[1] / flow.shape[1], size[0] / flow.shape[0]), np.float32)
+
+
+def error_between(forth: Flow, back: Flow, size: tuple[int, ...]) -> Grey:
+    """`forward_backward_error` of two flows, of a picture of `size`, (rows, columns), in pixels of that."""
+    error = forward_backward_error(forth, back) * _times_larger(forth, size).max()
+    return cast(Grey, cv2.resize(error, size[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def forward_backward_error(forth: Flow, back: Flow) -> Grey:
+    """How far a pixel lands from where it began when it follows `forth` and then `back`. [h, w] in pixels"""
+    there, again = (cast(Sequence[Grey], cv2.split(flow)) for flow in (forth, back))  # as in `offsets_along`
+    across, down = (first + fetched(then, *there) for first, then in zip(there, again, strict=True))
+    across *= across
+    down *= down
+    across += down
+    return cast(Grey, np.sqrt(across, out=across))  # cv2.magnitude depends on where arrays lie in memory
+
+
+def fetched_along(picture: Samples, flow: Flow) -> Samples:
+    """`picture` [h, w] or [h, w, C] read where `flow` [h, w, 2] leads, by linear interpolation; its rim goes on."""
+    return fetched(picture, flow, None)
+
+
+def fetched(picture: Samples, across: Flow | Grey, down: Grey | None, into: Samples | None = None) -> Samples:
+    """`picture` [h, w] or [h, w, C] read so far across and down from each of its pixels, by linear interpolation.
+
+    across, down: [h, w]; or both in one, [h, w, 2], and None.
+    """
+    further: Any = down  # the stubs of cv2 know no map of both
+    read = cv2.remap(picture, across, further, _ALONG, dst=into, borderMode=cv2.BORDER_REPLICATE)
+    return cast(Samples, read)
+
+
+def composed(first: Flow, then: Flow) -> Flow:
+    """Where both flows [h, w, 2] lead, one after the other."""
+    return cast(Flow, cv2.add(first, fetched_along(then, first)))
