@@ -10,7 +10,6 @@ Knows nothing of video files, shots or rain.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import cv2
@@ -26,12 +25,13 @@ from vidrain.flow import (
     FlowPreset,
     Grey,
     Guide,
+    Offsets,
     Search,
     composed,
     error_between,
     fetched,
-    fetched_along,
-    widened,
+    offsets_of,
+    resized,
 )
 from vidrain.types import Aligned
 
@@ -88,12 +88,12 @@ class Picture:
 class Way(NamedTuple):
     """From a picture to one of its witnesses, in guide pixels.
 
-    flow: [h, w, 2], 0 where the picture stands still. error: [h, w], by how much it misses on the way back; None where
+    flow: 0 where the picture stands still. error: [h, w], by how much it misses on the way back; None where
     nobody asked. outside: [h, w], not 0 where it leads out of the picture; None where it nowhere does. guide: [h, w],
     that of the witness, brought onto the picture.
     """
 
-    flow: Flow
+    flow: Offsets
     error: Grey | None
     outside: Guide | None
     guide: Guide
@@ -159,25 +159,25 @@ class Aligner:
         """The way from `center` to every witness."""
         motions = self._flows(center, witnesses)
         size = center.guide.shape
-        flows = [widened(forth, size) for forth, _ in motions]
+        flows = [offsets_of(forth, size) for forth, _ in motions]
         guides = [witness.guide for witness in witnesses]
-        fetched = [fetched_along(guide, flow) for guide, flow in zip(guides, flows, strict=True)]
-        moving = self._moving(center.guide, guides, fetched)
+        along = [fetched(guide, flow) for guide, flow in zip(guides, flows, strict=True)]
+        moving = self._moving(center.guide, guides, along)
         found = []
-        for motion, whole, guide, along in zip(motions, flows, guides, fetched, strict=True):
-            flow = cast(Flow, cv2.copyTo(whole, moving))
+        for motion, whole, guide, there in zip(motions, flows, guides, along, strict=True):
+            flow = Offsets(*(cast(Grey, cv2.copyTo(part, moving)) for part in whole))
             error = cv2.copyTo(error_between(*motion, size), moving) if wants_error else None
-            seen = cv2.copyTo(along, moving, guide.copy())
+            seen = cv2.copyTo(there, moving, guide.copy())
             found.append(Way(flow, cast(Grey | None, error), _outside(flow), cast(Guide, seen)))
         self._forget(center.index, max((witness.index for witness in witnesses), default=center.index))
         return found
 
-    def _moving(self, center: Guide, witnesses: Sequence[Guide], fetched: Sequence[Guide]) -> Guide:
-        """0 where the picture stands still against every witness, 1 elsewhere. fetched: those along the flow. [h, w]"""
+    def _moving(self, center: Guide, witnesses: Sequence[Guide], along: Sequence[Guide]) -> Guide:
+        """0 where the picture stands still against every witness, 1 elsewhere. along: those along the flow. [h, w]"""
         unlike = np.zeros_like(center)  # at the same place, from the witness that is least like the centre
         lead = np.full_like(center, 255)  # of the same place over the one along the flow, where that is smallest
-        for witness, along in zip(witnesses, fetched, strict=True):
-            resting, following = cv2.absdiff(center, witness), cv2.absdiff(center, along)
+        for witness, there in zip(witnesses, along, strict=True):
+            resting, following = cv2.absdiff(center, witness), cv2.absdiff(center, there)
             np.maximum(unlike, resting, out=unlike)
             np.minimum(lead, cv2.subtract(following, resting), out=lead)
         marked = cv2.dilate((lead > self.options.still_lead).astype(np.uint8), _RIM)
@@ -245,7 +245,7 @@ def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Pict
 
 def _error_of(way: Way, size: tuple[int, int]) -> Grey:
     """The error of a way in pixels of a picture of `size`, (rows, columns), +inf where it leads out of it. [h, w]"""
-    height, width = way.flow.shape[:2]
+    height, width = way.flow.across.shape
     if way.error is None:
         return np.zeros((height, width), np.float32)
     error = way.error * np.float32(max(size[0] / height, size[1] / width))
@@ -261,9 +261,9 @@ def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor) -> None
     are contiguous, of one type, as a `Picture` has them.
     """
     height, width = pixels.shape[1:]
-    across, down = offsets_along(way, width, height)
+    along = resized(way.flow, (height, width))
     for channel, warped in zip(_readable(pixels), _readable(picture), strict=True):  # cheaper than interleaved
-        fetched(channel, across, down, warped)
+        fetched(channel, along, warped)
     if way.outside is not None:
         outside = cv2.resize(way.outside, (width, height), interpolation=cv2.INTER_NEAREST)
         for channel, warped in zip(_readable(observed), _readable(picture), strict=True):
@@ -276,56 +276,26 @@ def _readable(pixels: Tensor) -> npt.NDArray[Any]:
     return array if pixels.is_floating_point() else array.view(np.uint16)
 
 
-def offsets_along(way: Way, width: int, height: int) -> tuple[Grey, Grey]:
-    """How far across and down from each pixel of a picture of that size it lies in the witness. [height, width] each
-
-    In pixels of that picture. Apart, because OpenCV grows and follows them in three quarters of the time.
-    """
-    rows, columns = way.flow.shape[:2]
-    across, down = cast(Sequence[Grey], cv2.split(way.flow))
-    return _grown(across, width / columns, (width, height)), _grown(down, height / rows, (width, height))
-
-
-def _grown(offsets: Grey, times: float, size: tuple[int, int]) -> Grey:
-    """Offsets along an axis that is so many times longer in a picture of `size`, (width, height)."""
-    if offsets.shape[::-1] == size:
-        return offsets
-    return cast(Grey, cv2.resize(offsets * np.float32(times), size, interpolation=cv2.INTER_LINEAR))
-
-
 def pixels_along(pixels: Tensor, way: Way) -> Tensor:
     """Pixels [C, H, W] of a witness, of any size, warped along the way to it. float32
 
     Where that leads out of the picture the rim goes on, unlike in `warp`: for colours, which change slowly, that is
     measured to be right more often than what was observed.
     """
-    across, down = offsets_along(way, pixels.shape[2], pixels.shape[1])
-    found = torch.empty(pixels.shape)
+    along, found = resized(way.flow, pixels.shape[1:]), torch.empty(pixels.shape)
     for channel, warped in zip(pixels.numpy(), found.numpy(), strict=True):
-        fetched(channel, across, down, warped)
+        fetched(channel, along, warped)
     return found
 
 
-def _outside(flow: Flow) -> Guide | None:
-    """Where a flow [h, w, 2] leads out of the picture: 255, else 0; None where it nowhere does."""
-    height, width = flow.shape[:2]
-    reach = cv2.norm(flow, cv2.NORM_INF)  # what lies farther inside than the flow is long needs no look
-    if not reach:
-        return None
-    rim = int(min(reach, max(height, width))) + 1
-    places, outside = _grid(width, height), np.zeros((height, width), np.uint8)
-    for part in (np.s_[:rim], np.s_[-rim:], np.s_[:, :rim], np.s_[:, -rim:]):
-        there = cv2.add(flow[part], places[part])
-        within = cv2.inRange(there, (0, 0), (width - 1, height - 1))
-        cv2.bitwise_or(outside[part], cv2.bitwise_not(within), dst=outside[part])
+def _outside(flow: Offsets) -> Guide | None:
+    """Where a flow leads out of the picture: 255, else 0; None where it nowhere does. [h, w]"""
+    outside = np.zeros(flow.across.shape, np.uint8)
+    for offsets, leaves in ((flow.across, outside), (flow.down.T, outside.T)):
+        side = offsets.shape[1]
+        reach = min(int(cv2.norm(offsets, cv2.NORM_INF)) + 1, side)  # what lies farther inside needs no look
+        places = np.arange(side, dtype=np.float32)
+        for rim in (np.s_[:reach], np.s_[side - reach :]):
+            there = offsets[:, rim] + places[rim]
+            leaves[:, rim][(there < 0) | (there > side - 1)] = 255
     return outside if outside.any() else None
-
-
-@lru_cache(maxsize=4)
-def _grid(width: int, height: int) -> Flow:
-    """The position (x, y) of every pixel. [height, width, 2]"""
-    grid = np.empty((height, width, 2), np.float32)
-    grid[..., 0] = np.arange(width, dtype=np.float32)
-    grid[..., 1] = np.arange(height, dtype=np.float32)[:, None]
-    grid.setflags(write=False)  # shared by every call
-    return grid

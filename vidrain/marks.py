@@ -21,9 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidrain.errors import UsageError
-
-Guide = npt.NDArray[np.uint8]
-Flow = npt.NDArray[np.float32]
+from vidrain.flow import Grey, Guide, Offsets
 
 MEMORY = 32  # frames before one in which its edges have to be there, in the same shot
 AHEAD = 4  # frames after it; as many as the narrowest window holds that tells
@@ -74,7 +72,7 @@ class Marks:
     def __init__(self, options: MarkOptions) -> None:
         self.options = options
         self._steps: dict[int, Steps] = {}
-        self._speeds: dict[int, Flow] = {}
+        self._speeds: dict[int, Grey] = {}
         self._shots: dict[int, int] = {}
 
     def see(self, index: int, shot: int, guide: Guide) -> None:
@@ -84,10 +82,10 @@ class Marks:
             for kept in (self._steps, self._shots):  # where no frame counts for long
                 kept.pop(index - AHEAD - MEMORY - 1, None)
 
-    def around(self, index: int, flow: Flow, frames: int) -> Guide | None:
+    def around(self, index: int, flow: Offsets, frames: int) -> Guide | None:
         """Where marks are in a frame that was seen: 1, else 0; None where there are none. [h, w]
 
-        flow: [h, w, 2], to a witness so many `frames` away.
+        flow: to a witness so many `frames` away, [h, w].
         """
         if self.options.moved is None:
             return None
@@ -126,16 +124,16 @@ def steps_of(guide: Guide) -> Steps:
     return Steps(*(cv2.addWeighted(first, 0.5, second, -0.5, 0, dtype=cv2.CV_8S) for first, second in sides))
 
 
-def speeds_of(flow: Flow, frames: int) -> Flow:
+def speeds_of(flow: Offsets, frames: int) -> Grey:
     """How far things move in a frame around each cell, the mean of those that move. [h / 8, w / 8] in pixels
 
-    flow: [h, w, 2] over so many frames. 0 where next to nothing moves.
+    flow: [h, w] over so many frames. 0 where next to nothing moves.
     """
-    coarse = np.hypot(*np.moveaxis(flow[_CELL // 2 :: _CELL, _CELL // 2 :: _CELL], -1, 0))
+    coarse = np.hypot(*(part[_CELL // 2 :: _CELL, _CELL // 2 :: _CELL] for part in flow))
     if not coarse.size:
         return np.zeros((1, 1), np.float32)
     total, moving = (
-        cast(Flow, cv2.blur(part, (_AROUND, _AROUND))) for part in (coarse, (coarse > 0).astype(np.float32))
+        cast(Grey, cv2.blur(part, (_AROUND, _AROUND))) for part in (coarse, (coarse > 0).astype(np.float32))
     )
     speeds = np.where(moving > _LEAST_MOVING, total / np.maximum(moving, _LEAST_MOVING), 0) / frames
     return speeds.astype(np.float32)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidrain import align
 from vidrain.align import Aligner, AlignOptions, Picture, Way, aligned_along, guide_of, pixels_along
-from vidrain.flow import Search, fetched_along, flow_between, forward_backward_error, widened
+from vidrain.flow import Offsets, Search, fetched, flow_between, forward_backward_error, offsets_of
 from vidrain.model.planes import error_at
 from vidrain.types import Aligned
 
@@ -22,6 +22,10 @@ STROKES = (70, 93, 131, 160)  # left edges of a burnt-in mark, six pixels wide e
 OPTIONS = AlignOptions()
 UNSEEN = np.zeros((1, 1), np.uint8)  # the guide of a way that nobody looks at
 Grey = npt.NDArray[np.float32]
+
+
+def apart(flow: Grey) -> Offsets:
+    return Offsets(*(np.ascontiguousarray(flow[..., part]) for part in (0, 1)))
 
 
 def landscape(seed: int = 3) -> Grey:
@@ -79,8 +83,8 @@ def test_guides_of_witnesses_come_along_their_ways() -> None:
     witnesses, center = [picture(i, frames[i]) for i in (0, 2)], picture(1, frames[1])
     ways = Aligner(OPTIONS).ways(center, witnesses)
     for witness, way in zip(witnesses, ways, strict=True):
-        np.testing.assert_array_equal(way.guide, fetched_along(witness.guide, way.flow))
-    assert all(not way.flow[100, 120].any() and way.flow[:80].any() for way in ways)
+        np.testing.assert_array_equal(way.guide, fetched(witness.guide, way.flow))
+    assert all(not way.flow.across[100, 120] and way.flow.across[:80].any() for way in ways)
 
 
 def test_streaks_do_not_lead_the_flow_astray() -> None:
@@ -90,8 +94,9 @@ def test_streaks_do_not_lead_the_flow_astray() -> None:
     guides = [guide_of(rained_on(pixels, seed), OPTIONS) for seed, pixels in enumerate((dry, moved))]
     found = Aligner(OPTIONS)._flow(*guides, None)
     led = Search("fast").between(*guides)
-    inner = (slice(16, -16), slice(16, -16))
-    missed, astray = (float(np.abs(widened(flow, (HEIGHT, WIDTH))[inner] - (-3, 0)).mean()) for flow in (found, led))
+    shown = (offsets_of(flow, (HEIGHT, WIDTH)) for flow in (found, led))
+    off = (np.stack([across + 3, down])[:, 16:-16, 16:-16] for across, down in shown)
+    missed, astray = (float(np.abs(each).mean()) for each in off)
     assert missed < 0.7 * astray
 
 
@@ -160,7 +165,7 @@ def test_a_frame_in_another_state_moves_as_it_does_as_a_witness() -> None:
     frames = panned(3)
     other = picture(2, torch.rand(frames[2].pixels.shape, generator=torch.Generator().manual_seed(1)))
     ways = Aligner(OPTIONS).ways(frames[0], [frames[1], frames[2], other])
-    np.testing.assert_array_equal(ways[1].flow, ways[2].flow)
+    np.testing.assert_array_equal(np.stack(ways[1].flow), np.stack(ways[2].flow))
 
 
 def marked(rgb: Tensor, opacity: float) -> Tensor:
@@ -312,7 +317,7 @@ def test_warp_agrees_with_its_slow_twin(seed: int, channels: int, height: int, w
     mismatch = rng.random((height, width), np.float32)
     expected, outside = slow_warp(pixels, flow)
     leaves = outside.astype(np.uint8) * 255 if outside.any() else None
-    way, center = Way(flow, mismatch, leaves, UNSEEN), picture(0, torch.from_numpy(observed))
+    way, center = Way(apart(flow), mismatch, leaves, UNSEEN), picture(0, torch.from_numpy(observed))
     aligned = aligned_along([way], center, [picture(1, torch.from_numpy(pixels))])
     warped, error = aligned.witnesses[0], aligned.error[0]
     # OpenCV may round positions to 1/32 of a pixel; two of them differ by no more than 1.
@@ -325,14 +330,14 @@ def test_warp_agrees_with_its_slow_twin(seed: int, channels: int, height: int, w
 
 def _outside_by(flow: Grey) -> npt.NDArray[np.bool_]:
     """What `align` itself says of a flow."""
-    outside = align._outside(flow)
+    outside = align._outside(apart(flow))
     return np.zeros(flow.shape[:2], np.bool_) if outside is None else outside > 0
 
 
 def test_a_flow_of_half_the_size_is_scaled_with_its_error() -> None:
     rgb = view(landscape())
     flow = np.full((HEIGHT // 2, WIDTH // 2, 2), (2.0, -1.5), np.float32)
-    way = Way(flow, np.full(flow.shape[:2], 0.25, np.float32), align._outside(flow), UNSEEN)
+    way = Way(apart(flow), np.full(flow.shape[:2], 0.25, np.float32), align._outside(apart(flow)), UNSEEN)
     aligned = aligned_along([way], picture(0, torch.zeros_like(rgb)), [picture(1, rgb)])
     warped, inside = aligned.witnesses[0], error_at(aligned, rgb.shape)[0].isfinite()
     assert bool(inside[6:, :-6].all()) and not bool(inside[:3].any()) and not bool(inside[:, -4:].any())
@@ -348,7 +353,7 @@ def test_pixels_of_any_size_go_along_a_way(size: tuple[int, int]) -> None:
         torch.meshgrid(*((torch.arange(side) + 0.5) / side for side in size), indexing="ij")
     )  # how far down and how far across
     flow = np.full((40, 52, 2), (5.2, -2.0), np.float32)  # a tenth across, a twentieth up
-    found = pixels_along(ramps, Way(flow, None, None, UNSEEN))
+    found = pixels_along(ramps, Way(apart(flow), None, None, UNSEEN))
     due = torch.stack([ramps[0] - 0.05, ramps[1] + 0.1])
     middle = (slice(None), slice(size[0] // 8, -1), slice(1, -(size[1] // 8) - 1))
     torch.testing.assert_close(found[middle], due[middle], atol=1e-3, rtol=0)

@@ -21,6 +21,7 @@ from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.chroma import Beside, Scale, chroma_removal, colours_of
 from vidrain.decompose import DecomposeOptions, decompose
 from vidrain.fixed import floats
+from vidrain.flow import Offsets
 from vidrain.meter import MeterOptions
 from vidrain.types import Aligned, Decomposer, Family, Frame, Layers, PixelLayout, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, stored, to_luma, upright
@@ -303,7 +304,7 @@ def test_removal_is_that_of_a_loop(
     others = rng.random((witnesses, 1, height, width), np.float32)
     size = tuple(-(-side // times) for side, times in zip((height, width), cell, strict=True))
     colours = rng.integers(0, 256, (witnesses + 1, planes, *size)).astype(np.float32)
-    still = Way(np.zeros((height, width, 2), np.float32), None, None, np.zeros((height, width), np.uint8))
+    still = Way(Offsets(*np.zeros((2, height, width), np.float32)), None, None, np.zeros((height, width), np.uint8))
     own, *theirs = map(torch.from_numpy, colours)
     beside = [Beside(each, still, torch.from_numpy(luma[0])) for each, luma in zip(theirs, others, strict=True)]
     found = chroma_removal(own, torch.from_numpy(observed[0]), beside, torch.from_numpy(rain), scale).numpy()
@@ -333,7 +334,7 @@ def test_colours_are_turned_as_they_are_shown(
 def test_a_neighbour_of_another_colour_does_not_give_it_away() -> None:
     """A red sign where neighbours, led astray, show the grass: little rain is taken, and little of the red."""
     observed, behind = torch.full((8, 8), 0.4), torch.full((8, 8), 0.38)
-    still = Way(np.zeros((8, 8, 2), np.float32), None, None, np.zeros((8, 8), np.uint8))
+    still = Way(Offsets(*np.zeros((2, 8, 8), np.float32)), None, None, np.zeros((8, 8), np.uint8))
     own, theirs = torch.tensor([90.0, 200.0])[:, None, None].expand(2, 4, 4), torch.full((2, 4, 4), 100.0)
     rain = torch.full((8, 8), 0.02)
     free, bound = (

@@ -11,6 +11,7 @@ from tests.unit.test_space import info_of
 from vidrain.align import AlignOptions, Picture, Way, aligned_along, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.fixed import STEPS, fixed, floats, lengths
+from vidrain.flow import Offsets
 from vidrain.model.filters import averaged, bordered, contrast, dilated, eroded, shrunk
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, GateOptions
 from vidrain.model.planes import ranked
@@ -149,12 +150,12 @@ def test_motion_is_measured_on_pictures_of_bounded_size(lines: int, due: int) ->
 
 def test_what_is_warped_is_the_same_to_a_step() -> None:
     kept = fixed(luma(3, 3, 1, 48, 64))
-    flow = np.random.default_rng(5).normal(0, 2, (24, 32, 2)).astype(np.float32)
+    flow = np.random.default_rng(5).normal(0, 2, (24, 32)).astype(np.float32)
     outside = np.zeros((24, 32), np.uint8)
     outside[:3] = 255
     found, due = (
         aligned_along(
-            [Way(flow, None, outside, outside)] * 2,
+            [Way(Offsets(flow, flow[::-1].copy()), None, outside, outside)] * 2,
             Picture(0, parts[0], guide_of(parts[0], AlignOptions())),
             [Picture(i, parts[i], guide_of(parts[i], AlignOptions())) for i in (1, 2)],
         ).witnesses

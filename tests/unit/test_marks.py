@@ -15,6 +15,7 @@ from tests.unit.test_chroma import info_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import DecomposeOptions, context_of, decompose, memory_of
 from vidrain.errors import UsageError
+from vidrain.flow import Offsets
 from vidrain.marks import AHEAD, MarkOptions, Marks, marks_in, speeds_of, steps_of
 from vidrain.meter import MeterOptions
 from vidrain.types import Frame, Layers
@@ -47,12 +48,11 @@ def view(number: int, *, pan: int = PAN, opacity: float = 0.0) -> Grey:
     return np.asarray(np.rint(seen * (1 - cover) + 235 * cover), np.uint8)
 
 
-def flow(speed: float) -> npt.NDArray[np.float32]:
+def flow(speed: float) -> Offsets:
     """Of a pan: everything to the left, but for the letters, which rest."""
-    found = np.zeros((HEIGHT, WIDTH, 2), np.float32)
-    found[..., 0] = -speed
-    found[BOX] = 0
-    return found
+    across = np.full((HEIGHT, WIDTH), -speed, np.float32)
+    across[BOX] = 0
+    return Offsets(across, np.zeros_like(across))
 
 
 def last_of(pictures: list[Grey], speed: float, shots: list[int] | None = None, moved: float | None = 10.0) -> Grey:
@@ -132,7 +132,7 @@ def test_steps_are_half_of_the_difference(picture: npt.NDArray[np.uint8]) -> Non
 @given(st.integers(1, 6), st.floats(0.5, 20))
 def test_speed_is_that_of_what_moves_in_a_frame(frames: int, speed: float) -> None:
     still_half = flow(speed * frames)
-    still_half[:, WIDTH // 2 :] = 0
+    still_half.across[:, WIDTH // 2 :] = 0
     speeds = speeds_of(still_half, frames)
     assert speeds[:10, :16] == pytest.approx(speed, rel=1e-4)
     assert not speeds[:, -8:].any()

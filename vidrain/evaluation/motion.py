@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vidrain.flow import Flow, fetched_along, flow_between
+from vidrain.flow import Flow, fetched, flow_between
 
 Seen = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float32]  # [H, W] or [H, W, C]
@@ -39,7 +39,7 @@ def seen_along(forth: Flow, back: Flow) -> Seen:
     |f + b(f)|^2 <= 0.01 (|f|^2 + |b(f)|^2) + 0.5 and |grad u|^2 + |grad v|^2 <= 0.01 |f|^2 + 0.002, with b(f) the
     motion back, read where f leads. [H, W]
     """
-    returned = fetched_along(back, forth)
+    returned = fetched(back, forth)
     length = (forth**2).sum(-1)
     finds_back = ((forth + returned) ** 2).sum(-1) <= 0.01 * (length + (returned**2).sum(-1)) + 0.5
     slopes = [np.gradient(forth[..., part], axis=axis) for part in (0, 1) for axis in (0, 1)]
@@ -52,7 +52,7 @@ def seen_along(forth: Flow, back: Flow) -> Seen:
 
 def step_between(now: Values, later: Values, ways: Ways) -> Values:
     """`now` less `later` fetched along the motion, 0 where that cannot be trusted."""
-    step = now - fetched_along(later, ways.forth)
+    step = now - fetched(later, ways.forth)
     step[~ways.seen] = 0
     return step
 
