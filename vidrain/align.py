@@ -10,6 +10,7 @@ Knows nothing of video files, shots or rain.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, NamedTuple, cast
 
 import cv2
@@ -102,7 +103,7 @@ class Way(NamedTuple):
 class _Motion(NamedTuple):
     """The flow of two guides both ways, on the grid it is sought on: `forth` from the lower index to the higher.
 
-    [h, w, 2] in pixels of that grid: following on from picture to picture there is a sixteenth of the work.
+    [h, w, 2] in pixels of that grid: following on from picture to picture is less work there.
     """
 
     forth: Flow
@@ -293,9 +294,10 @@ def _outside(flow: Offsets) -> Guide | None:
     outside = np.zeros(flow.across.shape, np.uint8)
     for offsets, leaves in ((flow.across, outside), (flow.down.T, outside.T)):
         side = offsets.shape[1]
-        reach = min(int(cv2.norm(offsets, cv2.NORM_INF)) + 1, side)  # what lies farther inside needs no look
+        longest = cv2.norm(np.ascontiguousarray(offsets), cv2.NORM_INF)
+        reach = min(int(longest) + 1, side) if isfinite(longest) else side  # what lies farther inside needs no look
         places = np.arange(side, dtype=np.float32)
         for rim in (np.s_[:reach], np.s_[side - reach :]):
             there = offsets[:, rim] + places[rim]
-            leaves[:, rim][(there < 0) | (there > side - 1)] = 255
+            leaves[:, rim][~((there >= 0) & (there <= side - 1))] = 255
     return outside if outside.any() else None

@@ -15,7 +15,7 @@ sees the film as it was filmed, tells them for those behind it.
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,14 +31,13 @@ from vidrain.marks import AHEAD, MarkOptions
 from vidrain.meter import MeterOptions
 from vidrain.shots import ShotOptions, Step, as_judged, choose_witnesses, step_between
 from vidrain.sparing import RECENT, Told, memory_for, spared
-from vidrain.stream import Window, sliding_windows
+from vidrain.stream import Apart, Window, in_turn, sliding_windows
 from vidrain.types import Aligned, Decomposer, Frame, Layers, RainPlanes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, rounded, stored, to_codes, to_fixed, to_rgb, upright
 
 _COLOURED = 2  # witnesses whose chroma counts: by four it comes 3 % nearer to the truth, in twice the time
 
 Source = TypeVar("Source")
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -79,18 +78,6 @@ class Followed(NamedTuple, Generic[Source]):
     ways: list[Way]
     is_dry: bool = False
     marks: Guide | None = None
-
-
-class Apart(Protocol):
-    """Lets a stage of the line, by its name, run beside the others."""
-
-    def __call__(self, items: Iterator[Item], name: str) -> Iterator[Item]:
-        """What `items` gives."""
-        ...
-
-
-def _in_turn(items: Iterator[Item], name: str) -> Iterator[Item]:
-    return items
 
 
 class Taken(NamedTuple):
@@ -144,12 +131,12 @@ def decompose(
     *,
     options: DecomposeOptions = DecomposeOptions(),
     wanted: Container[int] | None = None,
-    apart: Apart = _in_turn,
+    apart: Apart = in_turn,
 ) -> Iterator[Layers]:
-    """Layers of every frame, or of those whose index is in `wanted`, in order; holds one window at a time.
+    """Layers of every frame, or of those whose index is in `wanted`, in order; holds a window for each stage.
 
     frames: consecutive, as decoded from the video of `info`; `context_of` frames around `wanted` are context. apart:
-    runs the stages side by side, each of which then holds a window; else one after the other.
+    runs the stages side by side; else they take turns.
     A frame for which the decomposer gives NaN or infinity goes through as it is and is marked. Raises ModelError for
     rain of another shape.
     """
@@ -163,7 +150,7 @@ def witnessed(
     info: VideoInfo,
     decomposer: Decomposer,
     options: DecomposeOptions,
-    apart: Apart = _in_turn,
+    apart: Apart = in_turn,
 ) -> Iterator[Judged[Frame]]:
     """Frames as the decomposer sees them, ready to bear witness."""
     seen = judged(pictures_of(frames, info, options, decomposer.sees), options.shots)
@@ -201,9 +188,12 @@ def followed(
 def warped(seen: Iterable[Followed[Source]]) -> Iterator[tuple[Followed[Source], Aligned | None]]:
     """Each with its witnesses warped onto it, but the dry ones, which ask for none."""
     for item in seen:
-        with _enough_memory(item.center.picture.pixels.shape):
-            aligned = None if item.is_dry else aligned_of(item)
-        yield item, aligned
+        yield item, None if item.is_dry else _warped(item)
+
+
+def _warped(seen: Followed[Source]) -> Aligned:
+    with _enough_memory(seen.center.picture.pixels.shape):
+        return aligned_of(seen)
 
 
 def parted(
@@ -217,11 +207,18 @@ def parted(
         if aligned is None:
             yield Layers(item.center.source, item.center.source.planes, is_dry=True)
             continue
-        # Not around the yield: they would hold for the consumer's code too.
-        with torch.inference_mode(), _enough_memory(item.center.picture.pixels.shape):
-            taken = taken_from(aligned, decomposer, options.device, item.marks)
-            layers = layers_of(item, taken, info, decomposer.sees)
+        layers = _decided(item, aligned, info, decomposer, options)
+        del item, aligned  # a window is large, and nobody needs it while the next one is waited for
         yield layers
+
+
+def _decided(
+    seen: Followed[Frame], aligned: Aligned, info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
+) -> Layers:
+    """The layers of a picture that is followed and has its witnesses warped onto it."""
+    with torch.inference_mode(), _enough_memory(seen.center.picture.pixels.shape):
+        taken = taken_from(aligned, decomposer, options.device, seen.marks)
+        return layers_of(seen, taken, info, decomposer.sees)
 
 
 def judged(pictures: Iterable[tuple[Source, Picture]], options: ShotOptions) -> Iterator[Judged[Source]]:
@@ -243,7 +240,7 @@ def step_of(before: Picture, after: Picture, options: ShotOptions) -> Step:
 
 
 def dried(
-    seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeOptions, apart: Apart = _in_turn
+    seen: Iterator[Judged[Source]], first: Decomposer, options: DecomposeOptions, apart: Apart = in_turn
 ) -> Iterator[Judged[Source]]:
     """The same, but bearing witness, and followed in their motion, as `first` leaves them. Holds one window at a time.
 
@@ -263,6 +260,7 @@ def _left(
             continue
         with _enough_memory(item.center.picture.pixels.shape):
             left = left_by(item, aligned, first, options)
+        del item, aligned  # as in `parted`
         yield left
 
 

@@ -24,7 +24,6 @@ _WRONG = (1, 9, 710)  # a kernel was given what it cannot take, and would be aga
 _WRONG_SAID = ("invalid argument", "invalid configuration", "device-side assert", "_INVALID_VALUE", "_BAD_PARAM")
 _NO_MEMORY_SAID = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "can't start new thread")
 _LOST_SAID = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "No CUDA GPUs are available")
-_OPENCV_HAS_NO_MEMORY = -4  # cv2.Error.StsNoMem
 
 
 def device_of(wanted: Device) -> str:
@@ -45,7 +44,7 @@ def threads_beside_codecs() -> int:
 
 @contextmanager
 def computing_with(threads: int) -> Iterator[None]:
-    """So many threads of torch and of OpenCV on the CPU, and as many as before behind that."""
+    """So many threads of torch and of OpenCV on the CPU, in all of the process, and as many as before behind that."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     _compute_with(threads, threads)
     try:
@@ -67,7 +66,7 @@ def shortage(error: BaseException) -> str | None:
     said = str(error) if isinstance(error, RuntimeError) else ""
     if isinstance(error, OSError) and not isinstance(error, MemoryError):
         return "no memory is left" if error.errno == errno.ENOMEM else None
-    is_opencv = type(error).__module__ == "cv2" and getattr(error, "code", None) == _OPENCV_HAS_NO_MEMORY
+    is_opencv = isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
     if isinstance(error, _NO_MEMORY) or is_opencv or any(words in said for words in _NO_MEMORY_SAID):
         return "no memory is left"
     if isinstance(error, _LOST) or any(words in said for words in _LOST_SAID):

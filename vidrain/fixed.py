@@ -10,12 +10,26 @@ white above. A step is a 37th of a code of 8 bits. What is compared lies there; 
 Floats go through unchanged, so that arithmetic on either is written once.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 STEPS = 8192  # from black to white
 BLACK = 2048
 MOST = (1 << 14) - 1  # far above white: sums of two fit
+
+
+class Unit(NamedTuple):
+    """What luma is counted in: white itself, and how far that is from black."""
+
+    white: float
+    range: float
+
+
+def unit_of(luma: Tensor) -> Unit:
+    """The unit of luma in fixed point, or of floats."""
+    return Unit(1.0, 1.0) if luma.is_floating_point() else Unit(BLACK + STEPS, STEPS)
 
 
 def fixed(luma: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Where the pixels of one picture lie in another: optical flow by DIS, and what can be read along it.
 
 A flow is sought on a grid coarser than its pictures, and followed on from picture to picture there. Knows nothing of
-frames, windows or rain. Pure; the door to cv2 for motion.
+frames, windows or rain. The door to cv2 for motion; all but `Search`, which keeps buffers, is pure.
 
     search = Search("fast")
     forth, back = search.between(start, end), search.between(end, start)     # [h / 4, w / 4, 2], in pixels of that grid
@@ -68,8 +68,8 @@ class Search:
     def between(self, start: Guide, end: Guide, guess: Flow | None = None) -> Flow:
         """Where each place of a grid over `start` lies in `end`, as an offset, sought from a guess on.
 
-        start, end: [h, w] uint8. [h / spacing, w / spacing, 2] in pixels of that grid; below 16 of them a side nothing
-        is measured, and the flow is 0.
+        start, end: [h, w] uint8. [h / 4, w / 4, 2] in pixels of that grid; a finer one of small pictures, and by the
+        presets `fine` and `medium`. Below 16 pixels a side nothing is measured, and the flow is 0.
         """
         return _measured(self._dis, _gridded(start, self._spacing), _gridded(end, self._spacing), guess)
 
@@ -90,7 +90,7 @@ def _gridded(guide: Guide, spacing: int) -> Guide:
     return cast(Guide, cv2.resize(guide, (width // spacing, height // spacing), interpolation=cv2.INTER_AREA))
 
 
-def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide, guess: Flow | None = None) -> Flow:
+def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide, guess: Flow | None) -> Flow:
     """The flow of two guides [h, w], sought from a guess on; 0 where they are too small. [h, w, 2] in pixels"""
     height, width = start.shape
     if min(height, width) < _SMALLEST_FLOW_SIDE:

@@ -9,18 +9,16 @@ What `clean`, the exports, the measurements and the previews have in common; kno
 from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from vidrain.decompose import DecomposeOptions, Item, context_of, decompose, memory_of
+from vidrain.decompose import DecomposeOptions, context_of, decompose, memory_of
 from vidrain.errors import OtherPicture
-from vidrain.stream import prefetch
+from vidrain.stream import T, prefetch
 from vidrain.types import Decomposer, Frame, Layers, VideoInfo
 from vidrain.video.decode import Video
 from vidrain.watchdog import Watchdog
 
 # Frames; with the window and what an encoder or a store holds these bound the memory of a job.
 _DECODED_AHEAD = 4
-_COMPUTED_AHEAD = 2
-_LIGHT = ("dry", "part")
-_WARPED_AHEAD = 1  # the heaviest: each holds all its witnesses and the ways to them, at 4K about 200 MB
+_AHEAD = 1  # behind each stage; of those that are warped each holds its witnesses and the ways to them, at 4K 200 MB
 
 
 @contextmanager
@@ -55,9 +53,8 @@ def in_threads(
     """What `decompose` gives, with a thread for each stage of it; leaving ends them."""
     with ExitStack() as stack:
 
-        def apart(items: Iterator[Item], name: str) -> Iterator[Item]:
-            ahead = _COMPUTED_AHEAD if name in _LIGHT else _WARPED_AHEAD
-            return stack.enter_context(closing(prefetch(items, ahead, name)))
+        def apart(items: Iterator[T], name: str) -> Iterator[T]:
+            return stack.enter_context(closing(prefetch(items, _AHEAD, name)))
 
         yield decompose(frames, info, decomposer, options=options, wanted=wanted, apart=apart)
 

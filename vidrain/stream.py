@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -48,6 +48,19 @@ def sliding_windows(items: Iterable[T], reach: int) -> Iterator[Window[T]]:
         held.extend(islice(source, 1))
 
 
+class Apart(Protocol):
+    """Lets a stage of a line, by its name, run beside the others. Called at once, by who asks for the line."""
+
+    def __call__(self, items: Iterator[T], name: str) -> Iterator[T]:
+        """What `items` gives."""
+        ...
+
+
+def in_turn(items: Iterator[T], name: str) -> Iterator[T]:
+    """What `items` gives: the stages take turns."""
+    return items
+
+
 class _End:
     """Last thing in a prefetch queue: the stream ended, with the error if there was one."""
 
@@ -58,10 +71,9 @@ class _End:
 def prefetch(items: Iterable[T], depth: int, name: str, *, patience_s: float | None = None) -> Generator[T, None, None]:
     """Iterate `items` in a thread of its own, at most `depth` items ahead (and one in each hand).
 
-    An error upstream is raised here, with its traceback, after the items before it. Closing this generator
-    stops and joins the thread and closes `items`: nothing is left running. Raises ValueError for a depth
-    below 1, TimeoutError when the consumer has waited `patience_s` for one item: a thread that is stuck in foreign
-    code cannot be ended, so it is left behind, as a daemon.
+    An error upstream is raised here, with its traceback, after the items before it. Closing this generator stops and
+    joins the thread and closes `items`. Raises ValueError for a depth below 1, TimeoutError when the consumer has
+    waited `patience_s` for one item: a thread stuck in foreign code cannot be ended, and is left behind, as a daemon.
     """
     if depth < 1:
         raise ValueError(f"found depth {depth}; want at least 1")  # 0 would mean no bound to a Queue
@@ -86,6 +98,7 @@ def prefetch(items: Iterable[T], depth: int, name: str, *, patience_s: float | N
             for item in source:
                 if not offer(item):
                     break
+                del item  # may be large, and the next one takes its time
         except BaseException as error:  # handed on to the consumer, which raises it
             end = _End(error)
         finally:
@@ -108,6 +121,7 @@ def prefetch(items: Iterable[T], depth: int, name: str, *, patience_s: float | N
                     raise item.error
                 return
             yield item
+            del item  # as above
     finally:
         stop.set()
         if not stuck and begun.wait(

@@ -1,4 +1,11 @@
-"""Frames that a model failed on: they keep their rain, are told of, and are few, or nothing is cleaned."""
+"""Frames that a model failed on: they keep their rain, are told of, and are few, or nothing is cleaned.
+
+Knows nothing of models: layers say so themselves.
+
+    untouched: list[int] = []
+    for item in tolerated(layers, total=300, untouched=untouched): ...     # ModelError where more than 1 % failed
+    failed_frames(untouched)                                               # the notice of the others
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction

@@ -157,13 +157,12 @@ def test_so_they_do_at_odd_sizes_however_they_are_turned(family: Family, turn: i
 
 
 def test_chroma_follows_the_two_nearest_frames() -> None:
-    """What stands behind is most like it is there now: frames farther away may be of any colour."""
+    """What stands behind is most like it is there now: frames farther away may look as they like."""
     found = clip("yuv420p", step=0)
     center, far = 2, (0, 4)
 
     def painted(frame: Frame) -> Frame:
-        luma, *colours = frame.planes
-        return replace(frame, planes=(luma, *(plane // 2 for plane in colours))) if frame.index in far else frame
+        return replace(frame, planes=tuple(plane // 2 for plane in frame.planes)) if frame.index in far else frame
 
     other = replace(found, frames=tuple(map(painted, found.frames)))
     due, got = (told(each, 1.0, options=STILL)[center] for each in (found, other))

@@ -1,8 +1,8 @@
 """Stages of a job, each by itself and one after the other: what a frame costs where.
 
 In a job they overlap, so that their sum is more than a job takes; and what a job does besides (joining segments,
-reading back, starting up) is in none of them. `line` is all of the model's, on frames in memory, with the threads that
-a job has for it: it overlaps them, and takes less than its stages together.
+reading back, starting up) is in none of them. Those of the model compute with as many threads as a job does. `line` is
+all of them, on frames in memory: it overlaps them, and takes less than its stages together.
 """
 
 from collections.abc import Callable, Iterator
@@ -113,19 +113,17 @@ def model_stages(source: Path, decomposer: Decomposer, options: DecomposeOptions
     """Milliseconds a frame of each of `MODEL` that there is. Raises VidrainError."""
     video = open_video(source)
     frames, watch = held_frames(video), Stopwatch()
-    for _ in layers_by_stages(frames, video, decomposer, options, watch):
-        if sum(watch.seconds.values()) > _LIMIT_S:
-            break
-    return watch.means_ms() | _line(frames, video, decomposer, options)
+    with computing_with(threads_beside_codecs()):
+        for _ in layers_by_stages(frames, video, decomposer, options, watch):
+            if sum(watch.seconds.values()) > _LIMIT_S:
+                break
+        return watch.means_ms() | _line(frames, video, decomposer, options)
 
 
 def _line(frames: list[Frame], video: Video, decomposer: Decomposer, options: DecomposeOptions) -> dict[str, float]:
     """Milliseconds a frame of `in_threads`, while each frame that leaves it makes room for one that comes in."""
     steady = max(1, len(frames) - 1 - context_of(decomposer))
-    with (
-        computing_with(threads_beside_codecs()),
-        in_threads(frames, video.info, decomposer, options) as layers,
-    ):
+    with in_threads(frames, video.info, decomposer, options) as layers:
         next(layers)
         began, made = perf_counter(), 0
         for _ in islice(layers, steady):

@@ -107,7 +107,7 @@ def judge(observed: Tensor, witnesses: Tensor, *, shrink: int) -> Removable:
 
 def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> Ranked:
     """The votes of every witness, [N, 1, H, W] each."""
-    inside = error < torch.inf  # in a tenth of the time of isfinite
+    inside = error < torch.inf  # in a fifth of the time of isfinite
     return ranked([torch.where(inside[:, k, None], witnesses[:, k], observed) for k in range(witnesses.shape[1])])
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vidrain.errors import UsageError
-from vidrain.fixed import STEPS, floats, lengths
+from vidrain.fixed import STEPS, Unit, unit_of
 from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarged, eroded, shrunk
 
 _LINES = 360  # rows, or columns of an upright picture, of the size at which lengths below are given
@@ -70,12 +70,12 @@ def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubt
     difference = observed - background
     above = difference.clamp(min=0)
     share = _shape(above, difference.neg_().clamp_(min=0), doubts, shrink)
-    edge = dilated(contrast(background), (3, 3))
-    for rows in in_bands(share.shape[0]):
-        excess, contradicted = lengths(above[rows]), lengths(spread[rows])
-        left, beside = torch.sub(1, floats(background[rows])).clamp_(min=_SMALLEST), lengths(edge[rows]) / 2
-        share[rows].addcdiv_(contradicted, _sum(contradicted, excess), value=-doubts.spread)
-        share[rows].addcdiv_(beside, _sum(beside, excess), value=-doubts.edge)
+    edge, unit = dilated(contrast(background), (3, 3)), unit_of(background)
+    for rows in in_bands(share.shape[0]):  # in the unit of the pictures: it goes out of every share
+        excess, contradicted, beside = (part[rows].float() for part in (above, spread, edge))
+        left = torch.sub(unit.white, background[rows].float()).clamp_(min=_SMALLEST * unit.range)
+        share[rows].addcdiv_(contradicted, _sum(contradicted, excess, unit), value=-doubts.spread)
+        share[rows].addcdiv_(beside, _sum(beside, excess * 2, unit), value=-doubts.edge)  # contrast: over two pixels
         share[rows].addcdiv_(excess, left, value=-doubts.opacity).clamp_(0, 1)
     return share
 
@@ -90,17 +90,17 @@ def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tens
     size = (excess.shape[0], excess.shape[1])
     excess, deficit = (shrunk(part, (shrink, shrink)) for part in (excess, deficit))
     thick = dilated(eroded(excess, (1, _THICK)), (1, _THICK))
-    measures = (averaged(deficit, (_AROUND, _AROUND)), along_lines(excess), thick, excess)
-    darkening, line, thick, excess = (lengths(measure) for measure in measures)
-    terms = (line / _sum(line, excess)).mul_(doubts.line).add_(doubts.trust)
-    terms.addcdiv_(darkening, _sum(darkening, excess), value=-doubts.darkening)
-    terms.addcdiv_(thick, excess.clamp(min=_SMALLEST), value=-doubts.thickness)
+    measures, unit = (averaged(deficit, (_AROUND, _AROUND)), along_lines(excess), thick, excess), unit_of(excess)
+    darkening, line, thick, excess = (measure.float() for measure in measures)
+    terms = (line / _sum(line, excess, unit)).mul_(doubts.line).add_(doubts.trust)
+    terms.addcdiv_(darkening, _sum(darkening, excess, unit), value=-doubts.darkening)
+    terms.addcdiv_(thick, excess.clamp(min=_SMALLEST * unit.range), value=-doubts.thickness)
     return enlarged(terms, shrink, size) if shrink > 1 else terms
 
 
-def _sum(measure: Tensor, excess: Tensor) -> Tensor:
+def _sum(measure: Tensor, excess: Tensor, unit: Unit) -> Tensor:
     """What a measure is divided by to be against the excess."""
-    return (measure + excess).clamp_(min=_SMALLEST)
+    return (measure + excess).clamp_(min=_SMALLEST * unit.range)
 
 
 def along_lines(picture: Tensor) -> Tensor:

@@ -1,0 +1,81 @@
+"""Flows on their grid, and what they say of pictures of any size."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.test_align import landscape
+from vidrain import flow as flows
+from vidrain.flow import Flow, Offsets, Search, error_between, fetched, flow_between, offsets_of, resized
+
+sides = st.integers(1, 90)
+speeds = st.floats(-3, 3, width=32)
+
+
+def constant(across: float, down: float, size: tuple[int, int]) -> Flow:
+    return np.full((*size, 2), (across, down), np.float32)
+
+
+@given(speeds, speeds, st.tuples(sides, sides), st.tuples(sides, sides))
+def test_offsets_grow_with_the_picture_along_each_side_by_itself(
+    across: float, down: float, grid: tuple[int, int], size: tuple[int, int]
+) -> None:
+    found = offsets_of(constant(across, down, grid), size)
+    assert found.across.shape == found.down.shape == size
+    np.testing.assert_allclose(found.across, across * size[1] / grid[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.down, down * size[0] / grid[0], rtol=1e-4, atol=1e-5)
+
+
+def test_offsets_of_their_own_size_are_themselves() -> None:
+    offsets = Offsets(*np.random.default_rng(1).random((2, 7, 9), np.float32))
+    assert resized(offsets, (7, 9)) is offsets
+
+
+@given(speeds, st.integers(8, 40), st.integers(8, 40), st.integers(1, 6))
+def test_an_error_is_told_in_pixels_of_the_picture(missed: float, height: int, width: int, times: int) -> None:
+    """Forth by two and back by two and what is missed."""
+    forth, back = constant(2, 0, (height, width)), constant(-2 + missed, 0, (height, width))
+    found = error_between(forth, back, (times * height, times * width))
+    assert found.shape == (times * height, times * width)
+    np.testing.assert_allclose(found, abs(missed) * times, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing", "due"),
+    [
+        *(
+            ((360, 640), 4, (90, 160)),
+            ((361, 643), 4, (90, 160)),
+            ((128, 200), 4, (32, 50)),
+            ((127, 200), 4, (63, 100)),
+        ),
+        *(((64, 64), 2, (32, 32)), ((63, 90), 4, (63, 90)), ((20, 1000), 4, (20, 1000)), ((1, 1), 4, (1, 1))),
+    ],
+)
+def test_the_grid_is_finer_on_small_pictures(size: tuple[int, int], spacing: int, due: tuple[int, int]) -> None:
+    assert flows._gridded(np.zeros(size, np.uint8), spacing).shape == due
+
+
+@pytest.mark.parametrize("preset", ["quick", "fast", "fine", "medium"])
+@pytest.mark.parametrize("size", [(160, 200), (161, 203), (98, 126)])
+def test_a_pan_is_found_at_any_size(preset: flows.FlowPreset, size: tuple[int, int]) -> None:
+    """By three to the left and two down, in pixels of the picture, whatever the grid is."""
+    scene = (landscape()[..., 1] * 255).astype(np.uint8)
+    height, width = size
+    first, second = (scene[y : y + height, x : x + width].copy() for y, x in ((20, 20), (18, 23)))
+    found = offsets_of(Search(preset).between(first, second), size)
+    inner = (slice(16, -16), slice(16, -16))
+    off = float(np.hypot(found.across + 3, found.down - 2)[inner].mean())
+    assert off < 0.5, off
+
+
+def test_the_most_careful_flow_is_that_of_each_pixel() -> None:
+    scene = (landscape()[..., 1] * 255).astype(np.uint8)
+    first, second = scene[20:181, 20:223].copy(), scene[18:179, 23:226].copy()
+    found: npt.NDArray[np.float32] = flow_between(first, second)
+    assert found.shape == (161, 203, 2)
+    np.testing.assert_allclose(found[16:-16, 16:-16].mean((0, 1)), (-3, 2), atol=0.2)
+    again = fetched(second, found)
+    assert np.abs(again.astype(int) - first)[16:-16, 16:-16].mean() < 3
