@@ -46,7 +46,7 @@ _STEPS, _REFINEMENTS = 8, 2
 # DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
 _SMALLEST_FLOW_SIDE = 16
 # Below 32 it also ends the process where the other side is three times as long or more (96 to 4096; from 32 on none
-# did, up to 16384 pixels long).
+# did, up to 16384 pixels long; the same on the grid, where the finest scale is always the first).
 _SAFE_FLOW_SIDE = 32
 # Pixels of a guide for each place that a flow is sought at, along each side: as DIS itself would reduce it.
 _SPACINGS: dict[FlowPreset, int] = {"ultrafast": 4, "quick": 4, "fast": 4, "fine": 2, "medium": 2}

@@ -79,3 +79,14 @@ def test_the_most_careful_flow_is_that_of_each_pixel() -> None:
     np.testing.assert_allclose(found[16:-16, 16:-16].mean((0, 1)), (-3, 2), atol=0.2)
     again = fetched(second, found)
     assert np.abs(again.astype(int) - first)[16:-16, 16:-16].mean() < 3
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "quick", "fast", "fine", "medium"])
+@pytest.mark.parametrize("short", [1, 15, 16, 31, 32, 63, 65, 129])
+def test_no_shape_of_a_picture_ends_the_process(preset: flows.FlowPreset, short: int) -> None:
+    """What DIS cannot take it does not get: some narrow pictures end the process without a word."""
+    search = Search(preset)
+    for long in (96, 400, 4096, 16384):
+        for size in ((short, long), (long, short)):
+            scene = np.random.default_rng(long).integers(0, 255, size).astype(np.uint8)
+            assert np.isfinite(search.between(scene, scene)).all()
