@@ -179,8 +179,13 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
 
 def _value(key: str, text: str) -> str | list[str] | None:
     if key.rpartition(".")[2] in _LISTS and not key.startswith("weights."):  # sets.NAME.truth are files
-        return [part for part in text.split(",") if part.lower() not in _NULL]
+        return [part.strip() for part in _unbracketed(text).split(",") if part.strip().lower() not in _NULL]
     return None if text.lower() in _NULL else text
+
+
+def _unbracketed(text: str) -> str:
+    """A list without the brackets that YAML writes around it."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -237,6 +242,8 @@ def _merged(config: DictConfig, values: object, where: str) -> DictConfig:
     except OmegaConfBaseException as error:
         key = error.full_key or ""
         said = _line(error)
+        if "$VALUE" in said:  # OmegaConf fills that in for a value, but not for one in a list
+            said = f"allowed: numbers with commas between them ({said.rpartition(' to ')[2]})"
         if isinstance(error, ConfigKeyError):  # names a class that no user knows, and the nearest key if there is one
             _, near, key_near = said.partition("Did you mean")
             if homes := list(_homes(config, key)):

@@ -319,7 +319,8 @@ def test_several_values_of_one_key(file: Path) -> None:
     file.write_text("data: {rainy: [[a], b]}\n")
     with pytest.raises(UsageError, match="neither a value nor keys with values"):
         load_train(file, [])
-    with pytest.raises(UsageError, match=r"data\.strides"):
+    assert load_train(None, ["data.strides=[1, 2]"]).data.strides == (1, 2)  # as YAML writes it
+    with pytest.raises(UsageError, match=r"data\.strides=.*x.*: allowed: numbers with commas between them \(Integer\)"):
         load_train(None, ["data.strides=1,x"])
 
 
