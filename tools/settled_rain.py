@@ -38,6 +38,7 @@ from vidrain.decompose import (
 )
 from vidrain.errors import InputError, UsageError
 from vidrain.evaluation.methods import Method
+from vidrain.fixed import fixed, floats
 from vidrain.stream import sliding_windows
 from vidrain.train.data import at_size, picture_of_luma, settled_at
 from vidrain.train.footage import Footage, open_footage
@@ -88,6 +89,11 @@ def taken_at(clip: Footage, place: int, decomposer: Decomposer, options: Decompo
         return taken_from(aligned_of(follow(window, decomposer, aligner)), decomposer, options.device).rain
 
 
+def known_at(clip: Footage, place: int) -> tuple[Tensor, Truth]:
+    """A frame and what is known of it, rounded alike: what rounding adds is no rain. [1, H, W]"""
+    return floats(fixed(at_size(clip.read([place])[0]))), settled_at(clip, place)
+
+
 def measured(path: Path, methods: Sequence[Method], frames: int) -> list[Shares]:
     """Means over some frames of a clip, evenly spread, for every method. Raises InputError for a clip too short."""
     clip = open_footage(path, lambda event: None)
@@ -98,7 +104,7 @@ def measured(path: Path, methods: Sequence[Method], frames: int) -> list[Shares]
     decomposers = [_decomposer(method) for method in methods]
     found: list[list[Shares]] = [[] for _ in methods]
     for place in places:
-        truth, observed = settled_at(clip, place), at_size(clip.read([place])[0])
+        observed, truth = known_at(clip, place)
         if not bool((observed - truth.background > 0).any()):
             continue  # no rain that is known
         for shares, (decomposer, options) in zip(found, decomposers, strict=True):

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.settled_rain import Shares, main, shares_of
+from tools.settled_rain import Shares, known_at, main, shares_of
+from vidrain.train.footage import open_footage
 from vidrain.train.settled import Truth
 
 
@@ -34,6 +35,16 @@ def told() -> tuple[torch.Tensor, Truth]:
 def test_shares_by_hand(rain: tuple[float, ...], due: tuple[float, ...]) -> None:
     observed, truth = told()
     assert shares_of(observed, torch.tensor(rain)[None, None], truth) == pytest.approx(Shares(*due), abs=1e-5)
+
+
+def test_rounding_is_no_rain(samples: Path) -> None:
+    """The truth is told of luma in fixed point: where nothing is taken, it is the observation to the last bit."""
+    observed, truth = known_at(open_footage(samples / "street.mp4", lambda notice: None), 20)
+    known = truth.known > 0
+    there = (observed - truth.background)[known]
+    assert known.float().mean() > 0.3
+    assert 0.001 < float((there != 0).float().mean()) < 0.4
+    assert float(there[there != 0].median()) > 2 / 255
 
 
 def test_a_table_of_a_clip(samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
