@@ -42,6 +42,7 @@ _LISTS = (
     *("rainy", "clean", "rendered", "strides"),
     *("methods", "use", "truth", "clips", "names", "still", "overlays"),
 )
+_NUMBERS = ".strides"  # of these lists the one that names no files: brackets around it are those of YAML
 _MEASURED = "|".join(map(re.escape, (*bench_plan.METHODS, bench_plan.PUBLISHED, *MODELS)))
 _NEXT_METHOD = re.compile(rf",(?=\s*(?:[^=:,]+:\s*)?(?:{_MEASURED})(?:[=,\s]|$))")
 _LABEL = re.compile(r"([^=:]+):(.*)", re.DOTALL)  # of a method, before what it is
@@ -179,13 +180,9 @@ def _loaded(schema: type, path: Path | None, pairs: Sequence[str], given: Mappin
 
 def _value(key: str, text: str) -> str | list[str] | None:
     if key.rpartition(".")[2] in _LISTS and not key.startswith("weights."):  # sets.NAME.truth are files
-        return [part.strip() for part in _unbracketed(text).split(",") if part.strip().lower() not in _NULL]
+        listed = text.removeprefix("[").removesuffix("]") if key.endswith(_NUMBERS) else text  # files may be called so
+        return [part for part in listed.split(",") if part.lower() not in _NULL]
     return None if text.lower() in _NULL else text
-
-
-def _unbracketed(text: str) -> str:
-    """A list without the brackets that YAML writes around it."""
-    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -320,6 +320,9 @@ def test_several_values_of_one_key(file: Path) -> None:
     with pytest.raises(UsageError, match="neither a value nor keys with values"):
         load_train(file, [])
     assert load_train(None, ["data.strides=[1, 2]"]).data.strides == (1, 2)  # as YAML writes it
+    names = load_train(None, ["data.rainy=[a]/, b.mp4,[c]"]).data.rainy
+    assert names == ("[a]/", " b.mp4", "[c]"), "what names files stays as it is: folders, and patterns of benchmarks"
+    assert load_train(None, ["data.rainy=[clips]"]).data.rainy == ("[clips]",)
     with pytest.raises(UsageError, match=r"data\.strides=.*x.*: allowed: numbers with commas between them \(Integer\)"):
         load_train(None, ["data.strides=1,x"])
 
