@@ -151,6 +151,7 @@ class Aligner:
         self._search = Search(preset)
         self._follows = preset == "quick"  # on from frame to frame, without a search for what lies farther away
         self._motions: dict[tuple[int, ...], _Motion] = {}  # by the indices of a chain of pictures
+        self._grids: dict[int, tuple[Guide, Guide]] = {}  # by index: a guide, and what is searched of it
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
         """Warp every witness onto `center`; with no witnesses the result has K = 0."""
@@ -212,17 +213,23 @@ class Aligner:
                 near, rest = self._motion(chain[:-1]), self._motion(chain[-2:])
                 forth, back = composed(near.forth, rest.forth), composed(rest.back, near.back)
             if forth is None or back is None or not self._follows:
-                forth, back = self._flow(first.guide, last.guide, forth), self._flow(last.guide, first.guide, back)
+                start, end = self._grid(first), self._grid(last)
+                forth, back = self._search.between(start, end, forth), self._search.between(end, start, back)
             motion = self._motions[key] = _Motion(forth, back)
         return motion
 
-    def _flow(self, start: Guide, end: Guide, guess: Flow | None) -> Flow:
-        """Where each place of `start` lies in `end`, as an offset, sought from a guess on. [h, w, 2] on the grid"""
-        return self._search.between(_without_streaks(start), _without_streaks(end), guess)
+    def _grid(self, picture: Picture) -> Guide:
+        """What is searched of a picture; made once, unless another one comes by its index."""
+        guide, grid = self._grids.get(picture.index, (None, None))
+        if grid is None or guide is not picture.guide:
+            grid = self._search.grid(_without_streaks(picture.guide))
+            self._grids[picture.index] = picture.guide, grid
+        return grid
 
     def _forget(self, done: int, last: int) -> None:
         """Keep only chains that a centre still to come in this window asks for: radius * (radius + 1) at most."""
         self._motions = {chain: motion for chain, motion in self._motions.items() if done < chain[-1] <= last}
+        self._grids = {index: grid for index, grid in self._grids.items() if done < index <= last}
 
 
 def _without_streaks(guide: Guide) -> Guide:
@@ -292,9 +299,8 @@ def pixels_along(pixels: Tensor, way: Way) -> Tensor:
 def _outside(flow: Offsets) -> Guide | None:
     """Where a flow leads out of the picture: 255, else 0; None where it nowhere does. [h, w]"""
     outside = np.zeros(flow.across.shape, np.uint8)
-    for offsets, leaves in ((flow.across, outside), (flow.down.T, outside.T)):
-        side = offsets.shape[1]
-        longest = cv2.norm(np.ascontiguousarray(offsets), cv2.NORM_INF)
+    for part, offsets, leaves in ((flow.across, flow.across, outside), (flow.down, flow.down.T, outside.T)):
+        side, longest = offsets.shape[1], cv2.norm(part, cv2.NORM_INF)
         reach = min(int(longest) + 1, side) if isfinite(longest) else side  # what lies farther inside needs no look
         places = np.arange(side, dtype=np.float32)
         for rim in (np.s_[:reach], np.s_[side - reach :]):

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vidrain.errors import UsageError
 from vidrain.fixed import lengths
-from vidrain.model.planes import Ranked, error_at, ranked
-from vidrain.model.streaks import Doubts, share_of_rain, shrink_of
+from vidrain.model.planes import error_at, ranked
+from vidrain.model.streaks import Doubts, in_bands, share_of_rain, shrink_of
 from vidrain.types import Aligned, Sight
 
 _WIDEST = 8  # frames; the window grows with four times the radius
@@ -79,17 +79,23 @@ class Baseline:
         """Rain to subtract from the observation. [1, H, W] float32 >= 0"""
         if not len(aligned.witnesses):
             return torch.zeros(aligned.observed.shape)
-        found = _witnessed(aligned, self.options.largest_error)
-        observed, background, spread = aligned.observed[0], found.middle, found.most - found.least
-        shrink = shrink_of(observed.shape)
-        share = share_of_rain(observed, background, spread, doubts=self.options.doubts, shrink=shrink)
-        return share.mul_(lengths((observed - background).clamp_(min=0)))[None]
+        observed, votes = aligned.observed[0], _votes(aligned, self.options.largest_error)
+        background, spread = torch.empty_like(observed), torch.empty_like(observed)
+        for rows in in_bands(len(observed)):
+            found = ranked([vote[rows] for vote in votes])
+            background[rows], spread[rows] = found.middle, found.most - found.least
+        share = share_of_rain(
+            observed, background, spread, doubts=self.options.doubts, shrink=shrink_of(observed.shape)
+        )
+        for rows in in_bands(len(observed)):
+            share[rows].mul_(lengths((observed[rows] - background[rows]).clamp_(min=0)))
+        return share[None]
 
 
-def _witnessed(aligned: Aligned, largest_error: float | None) -> Ranked:
-    """The votes of the witnesses, [H, W] each. Where its flow does not lead back one votes for the observation."""
+def _votes(aligned: Aligned, largest_error: float | None) -> list[Tensor]:
+    """Of the witnesses, [H, W] each. Where its flow does not lead back one votes for the observation."""
     votes = list(aligned.witnesses[:, 0])
-    if largest_error is not None:
-        near = zip(error_at(aligned, aligned.observed.shape) < largest_error, votes, strict=True)
-        votes = [torch.where(is_near, vote, aligned.observed[0]) for is_near, vote in near]
-    return ranked(votes)
+    if largest_error is None:
+        return votes
+    near = zip(error_at(aligned, aligned.observed.shape) < largest_error, votes, strict=True)
+    return [torch.where(is_near, vote, aligned.observed[0]) for is_near, vote in near]

@@ -87,13 +87,26 @@ def test_guides_of_witnesses_come_along_their_ways() -> None:
     assert all(not way.flow.across[100, 120] and way.flow.across[:80].any() for way in ways)
 
 
+def test_what_is_searched_of_a_picture_is_made_once_and_goes_with_it() -> None:
+    aligner, frames = Aligner(OPTIONS), panned(6)
+    first = aligner._grid(frames[2])
+    assert aligner._grid(frames[2]) is first
+    other = picture(2, view(landscape(4)))
+    assert not np.array_equal(aligner._grid(other), first), "another picture by that index"
+    for center in range(6):
+        around = [frames[i] for i in range(max(0, center - 2), min(6, center + 3)) if i != center]
+        aligner.ways(frames[center], around)
+        assert all(center < index <= center + 2 for index in aligner._grids), "what is behind is let go"
+
+
 def test_streaks_do_not_lead_the_flow_astray() -> None:
     """Of a soft scene, next to which they are all that a flow could hold on to."""
     scene = landscape() * 0.2 + 0.4
     dry, moved = view(scene), view(scene, 3)
     guides = [guide_of(rained_on(pixels, seed), OPTIONS) for seed, pixels in enumerate((dry, moved))]
-    found = Aligner(OPTIONS)._flow(*guides, None)
-    led = Search("fast").between(*guides)
+    search, aligner = Search("fast"), Aligner(OPTIONS)
+    found = search.between(*(aligner._grid(Picture(i, dry, guide)) for i, guide in enumerate(guides)))
+    led = search.between(*map(search.grid, guides))
     shown = (offsets_of(flow, (HEIGHT, WIDTH)) for flow in (found, led))
     off = (np.stack([across + 3, down])[:, 16:-16, 16:-16] for across, down in shown)
     missed, astray = (float(np.abs(each).mean()) for each in off)
@@ -131,14 +144,14 @@ def test_order_of_centres_changes_nothing() -> None:
 def test_each_pair_is_measured_once_and_then_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     frames, radius = panned(12), 2
     aligner, measured = Aligner(OPTIONS), 0
-    flow = aligner._flow
+    flow = aligner._search.between
 
     def counted(start: npt.NDArray[np.uint8], end: npt.NDArray[np.uint8], guess: Grey | None) -> Grey:
         nonlocal measured
         measured += 1
         return flow(start, end, guess)
 
-    monkeypatch.setattr(aligner, "_flow", counted)
+    monkeypatch.setattr(aligner._search, "between", counted)
     for i, center in enumerate(frames):
         around = [k for k in range(max(0, i - radius), min(12, i + radius + 1)) if k != i]
         aligner.align(center, [frames[k] for k in around])
@@ -368,7 +381,8 @@ def test_long_and_narrow_pictures_do_not_end_the_process(size: tuple[int, int], 
     scene = cv2.GaussianBlur(random.integers(0, 255, (height + 8, width + 8), dtype=np.uint8), (0, 0), 3)
     start, end = scene[4:-4, 4:-4].copy(), scene[4:-4, 2:-6].copy()  # two pixels to the right
     aligner = Aligner(AlignOptions(preset=preset))  # type: ignore[arg-type]
-    flow = aligner._flow(start, end, None)
+    pictures = [Picture(i, torch.zeros((1, *size)), guide) for i, guide in enumerate((start, end))]
+    flow = aligner._motion(pictures).forth
     assert flow.shape == (*size, 2)
     assert flow.flags.c_contiguous
     assert abs(float(np.median(flow[..., 0])) - 2) < 0.5

@@ -13,10 +13,10 @@ from vidrain.flow import FlowPreset
 
 
 def test_without_a_word_on_it_the_flow_is_fast() -> None:
-    guides = [one.guide for one in panned(2)]
-    due = Aligner(AlignOptions(preset="fast"))._flow(*guides, None)
-    np.testing.assert_array_equal(Aligner(OPTIONS)._flow(*guides, None), due)
-    assert not np.array_equal(Aligner(AlignOptions(preset="fine"))._flow(*guides, None), due)
+    frames = panned(2)
+    due = Aligner(AlignOptions(preset="fast"))._motion(frames).forth
+    np.testing.assert_array_equal(Aligner(OPTIONS)._motion(frames).forth, due)
+    assert not np.array_equal(Aligner(AlignOptions(preset="fine"))._motion(frames).forth, due)
 
 
 def test_a_fine_flow_follows_what_is_narrow() -> None:

@@ -96,7 +96,16 @@ DOORS = {
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {
-        *("align.py", "flow.py", "shots.py", "streak_shapes.py", "meter.py", "marks.py", "model/filters.py"),
+        *(
+            "align.py",
+            "flow.py",
+            "shots.py",
+            "streak_shapes.py",
+            "meter.py",
+            "amount.py",
+            "marks.py",
+            "model/filters.py",
+        ),
         *("export/png_store.py", "viewer/thumbnail.py"),
         "device.py",  # how many threads it computes with
     },

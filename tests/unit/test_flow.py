@@ -43,19 +43,22 @@ def test_an_error_is_told_in_pixels_of_the_picture(missed: float, height: int, w
 
 
 @pytest.mark.parametrize(
-    ("size", "spacing", "due"),
+    ("size", "preset", "due"),
     [
         *(
-            ((360, 640), 4, (90, 160)),
-            ((361, 643), 4, (90, 160)),
-            ((128, 200), 4, (32, 50)),
-            ((127, 200), 4, (63, 100)),
+            ((360, 640), "fast", (90, 160)),
+            ((361, 643), "fast", (90, 160)),
+            ((128, 200), "fast", (32, 50)),
+            ((127, 200), "fast", (63, 100)),
+            ((64, 64), "fine", (32, 32)),
         ),
-        *(((64, 64), 2, (32, 32)), ((63, 90), 4, (63, 90)), ((20, 1000), 4, (20, 1000)), ((1, 1), 4, (1, 1))),
+        *(((63, 90), "fast", (63, 90)), ((20, 1000), "fast", (20, 1000)), ((1, 1), "fast", (1, 1))),
     ],
 )
-def test_the_grid_is_finer_on_small_pictures(size: tuple[int, int], spacing: int, due: tuple[int, int]) -> None:
-    assert flows._gridded(np.zeros(size, np.uint8), spacing).shape == due
+def test_the_grid_is_finer_on_small_pictures(
+    size: tuple[int, int], preset: flows.FlowPreset, due: tuple[int, int]
+) -> None:
+    assert Search(preset).grid(np.zeros(size, np.uint8)).shape == due
 
 
 @pytest.mark.parametrize("preset", ["quick", "fast", "fine", "medium"])
@@ -65,7 +68,8 @@ def test_a_pan_is_found_at_any_size(preset: flows.FlowPreset, size: tuple[int, i
     scene = (landscape()[..., 1] * 255).astype(np.uint8)
     height, width = size
     first, second = (scene[y : y + height, x : x + width].copy() for y, x in ((20, 20), (18, 23)))
-    found = offsets_of(Search(preset).between(first, second), size)
+    search = Search(preset)
+    found = offsets_of(search.between(search.grid(first), search.grid(second)), size)
     inner = (slice(16, -16), slice(16, -16))
     off = float(np.hypot(found.across + 3, found.down - 2)[inner].mean())
     assert off < 0.5, off
@@ -89,4 +93,5 @@ def test_no_shape_of_a_picture_ends_the_process(preset: flows.FlowPreset, short:
     for long in (96, 400, 4096, 16384):
         for size in ((short, long), (long, short)):
             scene = np.random.default_rng(long).integers(0, 255, size).astype(np.uint8)
-            assert np.isfinite(search.between(scene, scene)).all()
+            grid = search.grid(scene)
+            assert np.isfinite(search.between(grid, grid)).all()

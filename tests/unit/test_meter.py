@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from vidrain.errors import UsageError
-from vidrain.meter import MEMORY, Meter, MeterOptions, lean_of, outstanding
+from vidrain.meter import MEMORY, Meter, MeterOptions, _streaks_by_part, lean_of, outstanding
 
 Grey = npt.NDArray[np.uint8]
 RAIN, DRY = 0.9, 0.0
@@ -134,3 +134,12 @@ def test_a_meter_that_is_off_calls_nothing_dry() -> None:
 def test_nonsense_is_refused(dry: float) -> None:
     with pytest.raises(UsageError, match=r"meter\.dry"):
         MeterOptions(dry=dry)
+
+
+def test_more_marks_than_16_bits_count_are_told_apart() -> None:
+    """Dots by themselves, 72,000 of them, and below them upright streaks."""
+    mask = np.zeros((540, 960), np.uint8)
+    mask[:300:2, ::2] = 1
+    for row in range(5):
+        mask[300 + row :: 6, ::2] = 1
+    assert _streaks_by_part(mask).sum() == 40 * 480

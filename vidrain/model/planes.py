@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vidrain.fixed import floats, lengths
 from vidrain.model.filters import resized
-from vidrain.model.streaks import Doubts, share_of_rain
+from vidrain.model.streaks import Doubts, in_bands, share_of_rain
 from vidrain.types import Aligned
 
 # Less is taken on trust than by the baseline: which of the rest is rain, a gate learns.
@@ -100,9 +100,13 @@ def judge(observed: Tensor, witnesses: Tensor, *, shrink: int) -> Removable:
 
     observed: [H, W]; witnesses: [K, H, W], as in `look`.
     """
-    found = ranked(list(witnesses))
-    share = share_of_rain(observed, found.middle, found.most - found.least, doubts=_DOUBTS, shrink=shrink)
-    return Removable((observed - found.middle).clamp_(min=0), *_below(observed, found), share)
+    middle, spread, excess, below, deeper = (torch.empty_like(observed) for _ in range(5))
+    for rows in in_bands(len(observed)):
+        here, found = observed[rows], ranked([witness[rows] for witness in witnesses])
+        middle[rows], spread[rows], excess[rows] = found.middle, found.most - found.least, here - found.middle
+        below[rows], deeper[rows] = _below(here, found)
+    share = share_of_rain(observed, middle, spread, doubts=_DOUBTS, shrink=shrink)
+    return Removable(excess.clamp_(min=0), below, deeper, share)
 
 
 def _compared(observed: Tensor, witnesses: Tensor, error: Tensor) -> Ranked:

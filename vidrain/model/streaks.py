@@ -75,7 +75,7 @@ def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubt
         excess, contradicted, beside = (part[rows].float() for part in (above, spread, edge))
         left = torch.sub(unit.white, background[rows].float()).clamp_(min=_SMALLEST * unit.range)
         share[rows].addcdiv_(contradicted, _sum(contradicted, excess, unit), value=-doubts.spread)
-        share[rows].addcdiv_(beside, _sum(beside, excess * 2, unit), value=-doubts.edge)  # contrast: over two pixels
+        share[rows].addcdiv_(beside, _sum(beside, excess, unit, times=2), value=-doubts.edge)  # over two pixels
         share[rows].addcdiv_(excess, left, value=-doubts.opacity).clamp_(0, 1)
     return share
 
@@ -98,9 +98,9 @@ def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tens
     return enlarged(terms, shrink, size) if shrink > 1 else terms
 
 
-def _sum(measure: Tensor, excess: Tensor, unit: Unit) -> Tensor:
-    """What a measure is divided by to be against the excess."""
-    return (measure + excess).clamp_(min=_SMALLEST * unit.range)
+def _sum(measure: Tensor, excess: Tensor, unit: Unit, times: int = 1) -> Tensor:
+    """What a measure is divided by to be against so many times the excess."""
+    return measure.add(excess, alpha=times).clamp_(min=_SMALLEST * unit.range)
 
 
 def along_lines(picture: Tensor) -> Tensor:
