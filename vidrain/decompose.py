@@ -80,6 +80,9 @@ class Followed(NamedTuple, Generic[Source]):
     marks: Guide | None = None
 
 
+Moved = tuple[Followed[Source], Aligned | None]  # with its witnesses warped onto it, if it asks for them
+
+
 class Taken(NamedTuple):
     """What a decomposer takes from a picture, as its pixels, on the CPU; and what it saw that."""
 
@@ -183,12 +186,21 @@ def followed(
                     found = found._replace(**told.of(center.picture, center.shot, pictures, found.ways)._asdict())
         if wanted is None or center.picture.index in wanted:
             yield found
+        del found, center, window  # many planes, and nobody needs them while the next ones are made
 
 
-def warped(seen: Iterable[Followed[Source]]) -> Iterator[tuple[Followed[Source], Aligned | None]]:
+def warped(seen: Iterable[Followed[Source]]) -> Iterator[Moved[Source]]:
     """Each with its witnesses warped onto it, but the dry ones, which ask for none."""
     for item in seen:
         yield item, None if item.is_dry else _warped(item)
+        del item  # as in `followed`
+
+
+def alone(seen: Iterable[Moved[Source]]) -> Iterator[Moved[Source]]:
+    """Each as it was warped, without what it was warped from: for a pass that asks for no colours."""
+    for item, aligned in seen:
+        yield item._replace(witnesses=[], ways=[]), aligned
+        del item, aligned
 
 
 def _warped(seen: Followed[Source]) -> Aligned:
@@ -197,7 +209,7 @@ def _warped(seen: Followed[Source]) -> Aligned:
 
 
 def parted(
-    seen: Iterable[tuple[Followed[Frame], Aligned | None]],
+    seen: Iterable[Moved[Frame]],
     info: VideoInfo,
     decomposer: Decomposer,
     options: DecomposeOptions,
@@ -208,7 +220,7 @@ def parted(
             yield Layers(item.center.source, item.center.source.planes, is_dry=True)
             continue
         layers = _decided(item, aligned, info, decomposer, options)
-        del item, aligned  # a window is large, and nobody needs it while the next one is waited for
+        del item, aligned  # as in `followed`
         yield layers
 
 
@@ -248,19 +260,17 @@ def dried(
     """
     if first.first is not None:
         seen = dried(seen, first.first, options, apart)
-    return apart(_left(apart(warped(followed(seen, first, options)), "witness"), first, options), "dry")
+    return apart(_left(apart(alone(warped(followed(seen, first, options))), "witness"), first, options), "dry")
 
 
-def _left(
-    seen: Iterable[tuple[Followed[Source], Aligned | None]], first: Decomposer, options: DecomposeOptions
-) -> Iterator[Judged[Source]]:
+def _left(seen: Iterable[Moved[Source]], first: Decomposer, options: DecomposeOptions) -> Iterator[Judged[Source]]:
     for item, aligned in seen:
         if aligned is None:
             yield item.center._replace(is_dry=True)
             continue
         with _enough_memory(item.center.picture.pixels.shape):
             left = left_by(item, aligned, first, options)
-        del item, aligned  # as in `parted`
+        del item, aligned
         yield left
 
 

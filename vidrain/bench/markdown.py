@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vidrain.bench.plan import PASSTHROUGH, PUBLISHED, size_of
-from vidrain.bench.stages import CODEC, FIRST, MODEL
+from vidrain.bench.stages import BEFORE, CODEC, MODEL
 
 Facts = Mapping[str, Any]
 Figures = Mapping[str, Any]
@@ -79,9 +79,14 @@ def _job_table(rows: Sequence[Figures]) -> Iterator[str]:
 
 def _stage_table(rows: Sequence[Figures]) -> Iterator[str]:
     names = [name for name in (*CODEC, *MODEL) if any(name in row["stages"] for row in rows)]
-    yield from _top("size", "method", *(name.replace(FIRST, "first pass: ") for name in names))
+    yield from _top("size", "method", *map(_stage, names))
     for row in rows:
         yield _row(row["size"], row["method"], *(_span(row["stages"].get(name), 2) for name in names))
+
+
+def _stage(name: str) -> str:
+    before = next((before for before in BEFORE if name.startswith(before)), "")
+    return f"{before}pass: {name.removeprefix(before)}" if before else name
 
 
 def _published_table(rows: Sequence[Figures]) -> Iterator[str]:

@@ -42,9 +42,9 @@ from vidrain.video.encoder import plan_encoder
 from vidrain.video.verify import Expected, verify
 
 CODEC = ("open", "decode", "encode", "verify")
-FIRST = "first "  # before the name of a stage: of the pass before, which dries the neighbours
+BEFORE = ("first ", "second ")  # before the name of a stage: of the passes before, which dry the neighbours
 _PASS = ("flow", "warp", "network")
-MODEL = ("picture", *(f"{FIRST}{stage}" for stage in _PASS), *_PASS, "quantise", "line")
+MODEL = ("picture", *(f"{before}{stage}" for before in BEFORE for stage in _PASS), *_PASS, "quantise", "line")
 _MOST_FRAMES, _LEAST_FRAMES = 60, 16
 _MOST_BYTES = 400 << 20  # of frames that are held
 _LIMIT_S = 8.0  # after which no further frame of a slow method is begun
@@ -139,7 +139,7 @@ def layers_by_stages(
 ) -> Iterator[Layers]:
     """Layers of the frames that have all their neighbours, each stage timed. Not timed are the first few.
 
-    A decomposer of two passes has the stages of both, on neighbours as they were observed: that costs the same.
+    A decomposer of more passes has the stages of all, on neighbours as they were observed: that costs the same.
     """
     info, sight = video.info, decomposer.sees
     levels = list(_levels(decomposer, options))
@@ -175,10 +175,11 @@ def published_ms(source: Path, net: Nlcl, device: str) -> float:
 
 def _levels(decomposer: Decomposer, options: DecomposeOptions) -> Iterator[_Level]:
     """The passes of a decomposer, the first one first."""
-    if decomposer.first is not None:
-        for level in _levels(decomposer.first, options):
-            yield level._replace(before=FIRST)
-    yield _Level(decomposer, aligner_for(decomposer, options.align), "")
+    passes = [decomposer]
+    while (before := passes[0].first) is not None:
+        passes.insert(0, before)
+    for one, name in zip(passes, (*BEFORE[: len(passes) - 1], ""), strict=True):
+        yield _Level(one, aligner_for(one, options.align), name)
 
 
 def _looked_at(
