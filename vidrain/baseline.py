@@ -81,13 +81,13 @@ class Baseline:
             return torch.zeros(aligned.observed.shape)
         observed, votes = aligned.observed[0], _votes(aligned, self.options.largest_error)
         background, spread = torch.empty_like(observed), torch.empty_like(observed)
-        for rows in in_bands(len(observed)):
+        for rows in in_bands(observed):
             found = ranked([vote[rows] for vote in votes])
             background[rows], spread[rows] = found.middle, found.most - found.least
         share = share_of_rain(
             observed, background, spread, doubts=self.options.doubts, shrink=shrink_of(observed.shape)
         )
-        for rows in in_bands(len(observed)):
+        for rows in in_bands(observed):
             share[rows].mul_(lengths((observed[rows] - background[rows]).clamp_(min=0)))
         return share[None]
 

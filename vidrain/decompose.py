@@ -186,21 +186,23 @@ def followed(
                     found = found._replace(**told.of(center.picture, center.shot, pictures, found.ways)._asdict())
         if wanted is None or center.picture.index in wanted:
             yield found
-        del found, center, window  # many planes, and nobody needs them while the next ones are made
+        del found, center, window  # many planes, and nobody needs them while the next ones are waited for
 
 
 def warped(seen: Iterable[Followed[Source]]) -> Iterator[Moved[Source]]:
     """Each with its witnesses warped onto it, but the dry ones, which ask for none."""
     for item in seen:
         yield item, None if item.is_dry else _warped(item)
-        del item  # as in `followed`
+        del item
 
 
-def alone(seen: Iterable[Moved[Source]]) -> Iterator[Moved[Source]]:
-    """Each as it was warped, without what it was warped from: for a pass that asks for no colours."""
+def lightened(seen: Iterable[Moved[Source]]) -> Iterator[Moved[Source]]:
+    """Each without what was warped onto it and along which ways: for a pass that asks for no colours."""
     for item, aligned in seen:
-        yield item._replace(witnesses=[], ways=[]), aligned
+        light = item._replace(witnesses=[], ways=[]), aligned
         del item, aligned
+        yield light
+        del light
 
 
 def _warped(seen: Followed[Source]) -> Aligned:
@@ -209,10 +211,7 @@ def _warped(seen: Followed[Source]) -> Aligned:
 
 
 def parted(
-    seen: Iterable[Moved[Frame]],
-    info: VideoInfo,
-    decomposer: Decomposer,
-    options: DecomposeOptions,
+    seen: Iterable[Moved[Frame]], info: VideoInfo, decomposer: Decomposer, options: DecomposeOptions
 ) -> Iterator[Layers]:
     """Their layers."""
     for item, aligned in seen:
@@ -260,7 +259,7 @@ def dried(
     """
     if first.first is not None:
         seen = dried(seen, first.first, options, apart)
-    return apart(_left(apart(alone(warped(followed(seen, first, options))), "witness"), first, options), "dry")
+    return apart(_left(apart(lightened(warped(followed(seen, first, options))), "witness"), first, options), "dry")
 
 
 def _left(seen: Iterable[Moved[Source]], first: Decomposer, options: DecomposeOptions) -> Iterator[Judged[Source]]:

@@ -98,7 +98,7 @@ def flow_between(start: Guide, end: Guide) -> Flow:
 
 
 def _measured(dis: cv2.DISOpticalFlow, start: Guide, end: Guide, guess: Flow | None) -> Flow:
-    """The flow of two guides [h, w], sought from a guess on; 0 where they are too small. [h, w, 2] in pixels"""
+    """The flow of two grids [h, w], sought from a guess on; 0 where they are too small. [h, w, 2] in pixels"""
     height, width = start.shape
     if min(height, width) < _SMALLEST_FLOW_SIDE:
         return np.zeros((height, width, 2), np.float32)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vidrain.inspection import Inspection
+from vidrain.inspection import Inspection, Place
 from vidrain.provenance import TAG
 from vidrain.types import FrameIndex, VideoInfo
 from vidrain.video.access import Access
@@ -105,12 +105,18 @@ def file_facts(found: Inspection) -> dict[str, Any]:
         "remarks": list(structure.notes),
         "gps": None if structure.gps is None else {"kind": structure.gps.kind, "points": structure.gps.points},
         "access": None if found.access is None else _access_facts(found.access),
+        "rain": None if found.rain is None else [_place_facts(place) for place in found.rain],
         "clean": plan,
     }
 
 
 def _access_facts(access: Access) -> dict[str, Any]:
     return {"frames": access.frames, "wrong": list(access.wrong), "decord": access.decord}
+
+
+def _place_facts(place: Place) -> dict[str, Any]:
+    facts = {"frame": place.frame, "seconds": _seconds(place.seconds), "dry": place.is_dry}
+    return facts | {"amount": round(place.amount, 6)}
 
 
 def made_by_in(tags: dict[str, str]) -> str | None:
@@ -217,6 +223,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         wrong = f"{len(access['wrong'])} of them wrong" if access["wrong"] else "all as in order"
         yield f"  access    {access['frames']} random frames by PyAV: {wrong}"
         yield f"            decord: {access['decord'] or 'gives the same frames'}"
+    yield from _rain_lines(facts["rain"])
     yield from _plan_lines(facts["clean"])
 
 
@@ -244,6 +251,16 @@ def _damage_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield from (f"  note      {remark}" for remark in facts["remarks"])
     if facts["whole"]:
         yield "  damage    none found"
+
+
+def _rain_lines(places: list[dict[str, Any]] | None) -> Iterator[str]:
+    if not places:
+        return
+    wet = [place["amount"] for place in places if not place["dry"]]
+    most = f"; up to {100 * max(wet):.2f} % of luma would be taken" if wet else ""
+    yield f"  rain      seen at {len(wet)} of {len(places)} places{most}"
+    if dry := [f"{place['seconds']:.1f}" for place in places if place["dry"]]:
+        yield f"            none at {', '.join(dry)} s: such frames are left as they are (meter.dry)"
 
 
 def _plan_lines(plan: dict[str, Any]) -> Iterator[str]:

@@ -116,8 +116,8 @@ def _beyond(lead: Any, others: Any) -> Grey:
 def _streaks_by_part(mask: Grey) -> npt.NDArray[np.float64]:
     """How many connected marks that look like streaks begin in each part of a picture. [48]"""
     height, width = mask.shape
-    # Half the time, where 16 bits count all marks: no more than pixels of them.
-    label = cv2.CV_16U if cv2.countNonZero(mask) <= np.iinfo(np.uint16).max else cv2.CV_32S
+    # Half the time, where 16 bits count all marks and one more: there are no more marks than pixels of them.
+    label = cv2.CV_16U if cv2.countNonZero(mask) < np.iinfo(np.uint16).max else cv2.CV_32S
     found = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, label, cv2.CCL_SPAGHETTI)
     left, top, across, down, area = found[2][1:].T  # the first is what lies around them
     breadth = np.minimum(down / _LEAST_ELONGATION, _THICK)  # of an upright one; a slanted one reaches further across

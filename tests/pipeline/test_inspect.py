@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,12 @@ import pytest
 from tests import ffmpeg_says
 from tests.broken import cut, index_in_front, with_gps
 from tests.pipeline.conftest import Vidrain
+from vidrain.amount import rain_amount
+from vidrain.decompose import decompose
+from vidrain.inspection import inspect
+from vidrain.job import CleanOptions
+from vidrain.video.color import conversion_for
+from vidrain.weights import load_decomposer
 
 Inspect = Callable[..., dict[str, Any]]
 
@@ -143,6 +150,40 @@ def test_odd_names_and_titles(samples: Path, tmp_path: Path, vidrain: Vidrain) -
     assert ran.code == 0
     assert all(line.isprintable() for line in ran.out.splitlines())
     assert "a?b?.mp4" in ran.out.splitlines()[0]
+
+
+@pytest.mark.proves("inspect --rain")
+def test_it_tells_whether_it_rains(samples: Path, vidrain: Vidrain) -> None:
+    """Of the same street, with rain and without; the first six frames of a shot are cleaned in any case."""
+    told = {}
+    for name in ("street.mp4", "street_clean.mp4"):
+        found = json.loads(vidrain("inspect", samples / name, "--rain", "--json").out)
+        told[name] = found["rain"]
+        assert [place["frame"] for place in found["rain"]] == sorted({place["frame"] for place in found["rain"]})
+        assert len(found["rain"]) == 12
+    assert not any(place["dry"] for place in told["street.mp4"])
+    assert min(place["amount"] for place in told["street.mp4"]) > 0.001
+    assert all(place["dry"] and not place["amount"] for place in told["street_clean.mp4"] if place["frame"] >= 8)
+    wet, dry = (vidrain("inspect", samples / name, "--rain").out for name in told)
+    assert re.search(r"rain      seen at 12 of 12 places; up to \d\.\d\d % of luma would be taken", wet)
+    assert "such frames are left as they are" in dry
+    assert json.loads(vidrain("inspect", samples / "street.mp4", "--json").out)["rain"] is None
+
+
+def test_there_is_nothing_else_to_look_into(samples: Path) -> None:
+    with pytest.raises(ValueError, match=r"further=\['wind'\]: allowed: access, rain"):
+        inspect(samples / "street.mp4", further=["rain", "wind"])
+
+
+def test_it_rains_where_clean_would_find_rain(samples: Path) -> None:
+    found = inspect(samples / "street.mp4", further=["rain"])
+    assert found.rain is not None
+    assert found.job is not None
+    video, model = found.job.video, load_decomposer(found.job.model, None, CleanOptions().of_models)
+    due = {}
+    for item in decompose(video.frames(), video.info, model):
+        due[item.frame.index] = (item.is_dry, rain_amount(item, conversion_for(video.info)))
+    assert [(place.is_dry, place.amount) for place in found.rain] == [due[place.frame] for place in found.rain]
 
 
 @pytest.mark.proves("inspect --access")

@@ -120,7 +120,7 @@ def test_random_access_that_stalls(source: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Video, "frame", lambda *_: release.wait(60))
     try:
         with pytest.raises(InputError, match=r"gave nothing for 0.5 s .*copy it to a disk"):
-            inspect(source, access=True, stall_s=0.5)
+            inspect(source, further=["access"], stall_s=0.5)
     finally:
         release.set()
 
@@ -138,7 +138,7 @@ def test_random_access_to_many_frames_is_no_stall(source: Path, monkeypatch: pyt
 
     monkeypatch.setattr(access, "_digest", slow_digest)
     monkeypatch.setattr(clips, "_check_frame", slow_check)
-    found = inspect(source, access=True, stall_s=0.9).access
+    found = inspect(source, further=["access"], stall_s=0.9).access
     assert found is not None
     assert (found.wrong, found.decord) == ((), None)
 

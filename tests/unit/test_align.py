@@ -87,16 +87,24 @@ def test_guides_of_witnesses_come_along_their_ways() -> None:
     assert all(not way.flow.across[100, 120] and way.flow.across[:80].any() for way in ways)
 
 
-def test_what_is_searched_of_a_picture_is_made_once_and_goes_with_it() -> None:
-    aligner, frames = Aligner(OPTIONS), panned(6)
-    first = aligner._grid(frames[2])
-    assert aligner._grid(frames[2]) is first
-    other = picture(2, view(landscape(4)))
-    assert not np.array_equal(aligner._grid(other), first), "another picture by that index"
+def test_what_is_searched_of_a_picture_is_made_once_and_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    aligner, frames, made = Aligner(OPTIONS), panned(6), 0
+    grid = aligner._search.grid
+
+    def counted(guide: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        nonlocal made
+        made += 1
+        return grid(guide)
+
+    monkeypatch.setattr(aligner._search, "grid", counted)
     for center in range(6):
         around = [frames[i] for i in range(max(0, center - 2), min(6, center + 3)) if i != center]
         aligner.ways(frames[center], around)
-        assert all(center < index <= center + 2 for index in aligner._grids), "what is behind is let go"
+        assert set(aligner._grids) == {*range(center + 1, min(6, center + 3))}, "what is behind is let go"
+    assert made == 6
+    first, other = aligner._grid(frames[2]), picture(2, view(landscape(4)))
+    assert aligner._grid(frames[2]) is first
+    assert not np.array_equal(aligner._grid(other), first), "another picture by that index"
 
 
 def test_streaks_do_not_lead_the_flow_astray() -> None:

@@ -132,7 +132,7 @@ def exact(layers: list[Layers]) -> bool:
 
 
 def check_gains(found: Clip, layers: list[Layers]) -> None:
-    """Rain is small in the codes of Cb and Cr, and rounding large."""
+    """Rain is small in the codes of Cb and Cr, rounding large, and flow that is refined once rough on so few pixels."""
     is_colour = [found.info.layout.family.startswith("yuv") and plane > 0 for plane in range(len(found.dry[0]))]
     for (before, after), leaves_more in zip(errors(found, layers), is_colour, strict=True):
         assert after < (0.67 if leaves_more else 0.1) * before

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,6 +243,22 @@ def test_no_pass_looks_beyond_a_cut() -> None:
     info, frames = small("cut.mkv")
     part, every = run(frames[14:18], info, Baseline(TWICE)), run(frames[14:22], info, Baseline(TWICE))
     assert same(part, every[:4])
+
+
+def test_a_first_pass_hands_on_no_flow_that_nobody_asks_for() -> None:
+    info, frames = small("cut.mkv")
+    handed: dict[str, list[tuple[int, int]]] = {}
+
+    def looked_at(items: Iterator[Any], name: str) -> Iterator[Any]:
+        for item in items:
+            if name in ("witness", "follow"):
+                handed.setdefault(name, []).append((len(item[0].witnesses), len(item[0].ways)))
+            yield item
+
+    found = list(decompose(frames[:12], info, Baseline(TWICE), options=PLAIN, apart=looked_at))
+    assert same(found, run(frames[:12], info, Baseline(TWICE)))
+    assert handed["witness"] == [(0, 0)] * 12
+    assert handed["follow"][5] == (2 * TWICE.radius, 2 * TWICE.radius)
 
 
 def test_decomposers_are_told_the_shot() -> None:

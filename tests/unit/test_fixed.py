@@ -14,8 +14,8 @@ from vidrain.fixed import STEPS, fixed, floats, lengths
 from vidrain.flow import Offsets
 from vidrain.model.filters import averaged, bordered, contrast, dilated, eroded, shrunk
 from vidrain.model.gate import CONFIGS, Gate, GateDecomposer, GateOptions
-from vidrain.model.planes import ranked
-from vidrain.model.streaks import Doubts, along_lines, share_of_rain
+from vidrain.model.planes import judge, ranked
+from vidrain.model.streaks import Doubts, along_lines, in_bands, share_of_rain
 from vidrain.types import Aligned, Family
 from vidrain.video.color import conversion_for, to_fixed, to_luma
 from vidrain.weights import load_model
@@ -132,15 +132,29 @@ def test_rain_is_that_of_floats(seed: int, witnesses: int, size: tuple[int, int]
         assert float((found - due).abs().mean()) < CODE / 20
 
 
+@pytest.mark.parametrize(("device", "due"), [("cpu", [(0, 120), (120, 240), (240, 360)]), ("meta", [(0, 247)])])
+def test_bands_cover_a_picture_and_other_devices_have_one(device: str, due: list[tuple[int, int]]) -> None:
+    bands = in_bands(torch.empty((247, 3), device=device))
+    assert [(rows.start, rows.stop) for rows in bands] == due
+    assert not list(in_bands(torch.empty((0, 3), device=device)))
+
+
 def test_bands_are_the_whole() -> None:
     kept, _ = window(7, 4, 3 * 120 + 7, 31)
     spread = (kept.witnesses.amax(0) - kept.witnesses.amin(0))[0]
     seen = (kept.observed[0], kept.witnesses[0, 0], spread)
-    whole = share_of_rain(*seen, doubts=Doubts(), shrink=1)
+
+    def found() -> list[Tensor]:
+        judged = judge(kept.observed[0], kept.witnesses[:, 0], shrink=1)
+        return [share_of_rain(*seen, doubts=Doubts(), shrink=1), Baseline(BaselineOptions())(kept), *judged]
+
+    by_bands = found()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vidrain.model.streaks._BAND", 1 << 20)
-        assert torch.equal(share_of_rain(*seen, doubts=Doubts(), shrink=1), whole)
-    assert float(whole.std()) > 0
+        whole = found()
+    for part, due in zip(by_bands, whole, strict=True):
+        assert torch.equal(part, due)
+        assert float(due.float().std()) > 0
 
 
 @pytest.mark.parametrize(("lines", "due"), [(360, 360), (480, 360), (720, 360), (1080, 540), (2160, 540)])

@@ -136,10 +136,21 @@ def test_nonsense_is_refused(dry: float) -> None:
         MeterOptions(dry=dry)
 
 
-def test_more_marks_than_16_bits_count_are_told_apart() -> None:
-    """Dots by themselves, 72,000 of them, and below them upright streaks."""
+@pytest.mark.parametrize("dots", [0, 40_000, 65_534 - 32_000, 65_535 - 32_000, 65_534, 72_000])
+def test_streaks_are_counted_whatever_else_is_marked(dots: int) -> None:
+    """Below so many dots, each by itself: more than 16 bits count, and as many pixels, with those of the streaks."""
     mask = np.zeros((540, 960), np.uint8)
-    mask[:300:2, ::2] = 1
+    rows, columns = np.divmod(np.arange(dots), 480)
+    mask[2 * rows, 2 * columns] = 1
     for row in range(5):
-        mask[300 + row :: 6, ::2] = 1
-    assert _streaks_by_part(mask).sum() == 40 * 480
+        mask[300 + row :: 6, ::6] = 1
+    assert np.count_nonzero(mask) == dots + 32_000
+    assert _streaks_by_part(mask).sum() == 40 * 160
+
+
+@pytest.mark.parametrize("dots", [65_534, 65_535, 65_536])
+def test_as_many_dots_as_16_bits_count_are_no_streaks(dots: int) -> None:
+    mask = np.zeros((540, 960), np.uint8)
+    rows, columns = np.divmod(np.arange(dots), 480)
+    mask[2 * rows, 2 * columns] = 1
+    assert not _streaks_by_part(mask).any()

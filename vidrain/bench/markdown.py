@@ -79,12 +79,13 @@ def _job_table(rows: Sequence[Figures]) -> Iterator[str]:
 
 def _stage_table(rows: Sequence[Figures]) -> Iterator[str]:
     names = [name for name in (*CODEC, *MODEL) if any(name in row["stages"] for row in rows)]
-    yield from _top("size", "method", *map(_stage, names))
+    yield from _top("size", "method", *map(heading_of, names))
     for row in rows:
         yield _row(row["size"], row["method"], *(_span(row["stages"].get(name), 2) for name in names))
 
 
-def _stage(name: str) -> str:
+def heading_of(name: str) -> str:
+    """What a column of the stage of that name is called."""
     before = next((before for before in BEFORE if name.startswith(before)), "")
     return f"{before}pass: {name.removeprefix(before)}" if before else name
 

@@ -133,7 +133,7 @@ def taken_large(correction: Tensor, found: Removable, shrink: int, strength: flo
     rain = torch.zeros_like(found.share)
     for change, part in zip(correction, parts, strict=True):
         shares = enlarged(change, shrink, (height, width))
-        for rows in in_bands(height):
+        for rows in in_bands(rain):
             share = shares[rows] + found.share[rows] if part is found.excess else shares[rows]
             rain[rows] += share.mul_(strength).clamp_(0, 1).mul_(lengths(part[rows]))
     return rain

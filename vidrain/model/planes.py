@@ -101,7 +101,7 @@ def judge(observed: Tensor, witnesses: Tensor, *, shrink: int) -> Removable:
     observed: [H, W]; witnesses: [K, H, W], as in `look`.
     """
     middle, spread, excess, below, deeper = (torch.empty_like(observed) for _ in range(5))
-    for rows in in_bands(len(observed)):
+    for rows in in_bands(observed):
         here, found = observed[rows], ranked([witness[rows] for witness in witnesses])
         middle[rows], spread[rows], excess[rows] = found.middle, found.most - found.least, here - found.middle
         below[rows], deeper[rows] = _below(here, found)

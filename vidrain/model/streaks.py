@@ -71,7 +71,7 @@ def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubt
     above = difference.clamp(min=0)
     share = _shape(above, difference.neg_().clamp_(min=0), doubts, shrink)
     edge, unit = dilated(contrast(background), (3, 3)), unit_of(background)
-    for rows in in_bands(share.shape[0]):  # in the unit of the pictures: it goes out of every share
+    for rows in in_bands(share):  # in the unit of the pictures: it goes out of every share
         excess, contradicted, beside = (part[rows].float() for part in (above, spread, edge))
         left = torch.sub(unit.white, background[rows].float()).clamp_(min=_SMALLEST * unit.range)
         share[rows].addcdiv_(contradicted, _sum(contradicted, excess, unit), value=-doubts.spread)
@@ -80,9 +80,14 @@ def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubt
     return share
 
 
-def in_bands(height: int) -> Iterator[slice]:
-    """Rows of a picture, some of them at a time: what is computed from them pixel by pixel then stays in the cache."""
-    return (slice(first, first + _BAND) for first in range(0, height, _BAND))
+def in_bands(picture: Tensor) -> Iterator[slice]:
+    """Rows of a picture, some of them at a time: what is computed from them pixel by pixel then stays in the cache.
+
+    All at once where it does not lie in memory: another device takes as long to be asked as for many rows.
+    """
+    height = picture.shape[0]
+    step = _BAND if picture.device.type == "cpu" else max(height, 1)
+    return (slice(first, first + step) for first in range(0, height, step))
 
 
 def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tensor:
