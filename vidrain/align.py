@@ -45,11 +45,10 @@ _LUMA = (0.299, 0.587, 0.114)  # BT.601; the guide only has to look alike in all
 class AlignOptions:
     """How motion is measured.
 
-    preset: of DIS, `fast` with half the care; or `quick`: `fast`, refined once in place of twice, and what lies two
-        frames away and more is followed from frame to frame, without a search of its own; or `fine`: `fast` on a grid
-        twice as close, in three times the time. None: `fine` where a first pass has taken the rain off the pictures,
-        which else leads it astray, `quick` for a model that does not ask how far the flow can be trusted, and `fast`
-        for all others.
+    preset: of DIS, `fast` with half the care; or `quick`: `fast`, and what lies two frames away and more is followed
+        from frame to frame, without a search of its own; or `fine`: `fast` on a grid twice as close, in three times the
+        time. None: `fine` where a first pass has taken the rain off the pictures, which else leads it astray, `quick`
+        for a model that does not ask how far the flow can be trusted, and `fast` for all others.
     scale: side of the guide picture over side of the frame.
     smallest_side, largest_side: the scale is raised (at most to 1) until the shorter side of the guide has this many
         pixels, and lowered until it has no more than that: what is filmed larger is not sharper by as much.

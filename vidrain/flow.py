@@ -42,10 +42,8 @@ _PRESETS: dict[FlowPreset, int] = {
     "fine": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-# Of each search; OpenCV's own are 16 and 5, in half as much time again. Within 0.1 dB on clips of rendered rain. One in
-# place of two `quick`ly: within 0.07 dB on six of them, 0.02 dB on the mean, and a tenth of the time of a search.
-_STEPS = 8
-_REFINEMENTS: dict[FlowPreset, int] = {"quick": 1, "fast": 2}
+# Of each search; OpenCV's own are 16 and 5, in half as much time again. Within 0.1 dB on clips of rendered rain.
+_STEPS, _REFINEMENTS = 8, 2
 # DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
 _SMALLEST_FLOW_SIDE = 16
 # Below 32 it also ends the process where the other side is three times as long or more (96 to 4096; from 32 on none
@@ -64,8 +62,8 @@ class Search:
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[preset])
         if preset in ("quick", "fast", "fine"):
             self._dis.setGradientDescentIterations(_STEPS)
-        if preset in _REFINEMENTS:
-            self._dis.setVariationalRefinementIterations(_REFINEMENTS[preset])
+        if preset in ("quick", "fast"):
+            self._dis.setVariationalRefinementIterations(_REFINEMENTS)
         self._dis.setFinestScale(0)  # of what it is given, which is smaller by its spacing already
 
     def grid(self, guide: Guide) -> Guide:

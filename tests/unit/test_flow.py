@@ -75,11 +75,6 @@ def test_a_pan_is_found_at_any_size(preset: flows.FlowPreset, size: tuple[int, i
     assert off < 0.5, off
 
 
-def test_quickly_a_flow_is_refined_once_and_fast_twice() -> None:
-    done = {preset: Search(preset)._dis.getVariationalRefinementIterations() for preset in ("quick", "fast", "fine")}
-    assert (done["quick"], done["fast"]) == (1, 2) < (done["fine"], done["fine"])
-
-
 def test_the_most_careful_flow_is_that_of_each_pixel() -> None:
     scene = (landscape()[..., 1] * 255).astype(np.uint8)
     first, second = scene[20:181, 20:223].copy(), scene[18:179, 23:226].copy()
