@@ -128,7 +128,7 @@ def clean(source: Path, pairs: tuple[str, ...], output: Path | None, *, as_json:
 @click.option("--frames", is_flag=True, help="One line per frame: index, time in ticks, seconds, whether a key frame.")
 @STALL
 @click.option("--access", is_flag=True, help="Also fetch 200 random frames by number and compare, with decord too.")
-@click.option("--rain", is_flag=True, help="Also tell at twelve places whether it rains there, which takes seconds.")
+@click.option("--rain", is_flag=True, help="Also tell at twelve places whether it rains: decodes what lies before.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --frames one per frame.")
 def inspect(source: Path, *, frames: bool, stall_s: float, as_json: bool, **further: Any) -> None:
     """Tell what is in INPUT, what is damaged, and what clean would do."""
@@ -137,7 +137,10 @@ def inspect(source: Path, *, frames: bool, stall_s: float, as_json: bool, **furt
         from vidrain import listing
         from vidrain.inspection import inspect as look
 
-        found = look(source, stall_s=stall_s, further=[name for name, is_wanted in further.items() if is_wanted])
+        asked = [name for name, is_wanted in further.items() if is_wanted]
+        if frames and asked:
+            raise UsageError(f"--frames tells of frames alone, not of --{asked[0]}: leave out one of the two")
+        found = look(source, stall_s=stall_s, further=asked)
         if frames:
             each = listing.frame_facts(found.source.index, found.source.info.time_base)
             for facts in each:

@@ -5,11 +5,13 @@ Nothing is written and, unless more is looked into, one frame decoded. Says noth
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from vidrain.amount import rain_amount
-from vidrain.errors import VidrainError
+from vidrain.errors import InputError, ModelError, SourceLost, VidrainError
 from vidrain.job import CleanOptions, Job, plan_job
+from vidrain.meter import MEMORY
 from vidrain.missing import Missing, missing_in_file
 from vidrain.separate import separated
 from vidrain.video.access import Access, compare_access
@@ -21,20 +23,28 @@ from vidrain.watchdog import STALL_S, Watchdog
 from vidrain.weights import load_decomposer
 
 _FURTHER = {"access", "rain"}
-_PLACES = 12  # where it is looked for rain: each costs decoding from the key frame before, and half a second or so
+_PLACES = 12  # where it is looked for rain: each costs decoding from the key frame before, and cleaning a frame
 
 
 @dataclass(frozen=True)
 class Place:
-    """What `clean` would do to one frame. seconds: its time; is_dry: whether it would be left as it is.
+    """What `clean` would do to one frame. seconds: from the first frame; is_dry: whether it would be left as it is.
 
     amount: what would be taken from it, as `rain_amount` has it.
     """
 
     frame: int
-    seconds: float
+    seconds: Fraction
     is_dry: bool
     amount: float
+
+
+@dataclass(frozen=True)
+class Rain:
+    """What `clean` would do to frames spread over the video; broken_off: why not to all that were to be looked at."""
+
+    places: tuple[Place, ...]
+    broken_off: str | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Inspection:
     job: Job | None
     refusal: str | None
     access: Access | None = None
-    rain: tuple[Place, ...] | None = None
+    rain: Rain | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -80,17 +90,31 @@ def inspect(path: str | Path, *, stall_s: float = STALL_S, further: Collection[s
     copy = None if job is None else job.copy
     listed = watchdog.opened(lambda _: contents(path, source.info.stream_index, copy))
     tried = watchdog.opened(lambda pulse: compare_access(path, beat=pulse.beat)) if "access" in further else None
-    rain = tuple(_rain(job, watchdog)) if "rain" in further and job is not None else None
+    rain = _rain(job, watchdog) if "rain" in further and job is not None else None
     return Inspection(path.stat().st_size, source, listed, missing_in_file(source), job, refusal, tried, rain)
 
 
-def _rain(job: Job, watchdog: Watchdog) -> Iterator[Place]:
+def _rain(job: Job, watchdog: Watchdog) -> Rain:
     """What becomes of frames spread over the video; those that do not decode are left out."""
-    info, conversion = job.video.info, conversion_for(job.video.info)
+    places: list[Place] = []
+    try:
+        for place in _places(job, watchdog):
+            places.append(place)
+    except SourceLost:
+        raise
+    except (InputError, ModelError) as error:  # what else is known of the file is not lost for that
+        return Rain(tuple(places), str(error))
+    return Rain(tuple(places), None)
+
+
+def _places(job: Job, watchdog: Watchdog) -> Iterator[Place]:
+    """From where on frames may be known to be dry, if there are as many."""
+    info, conversion, first = job.video.info, conversion_for(job.video.info), int(job.video.index.pts[0])
     decomposer = load_decomposer(job.model, None, CleanOptions().of_models)
-    for index in dict.fromkeys(job.kept[(2 * at + 1) * len(job.kept) // (2 * _PLACES)] for at in range(_PLACES)):
+    seen = job.kept[MEMORY:] or job.kept
+    for index in dict.fromkeys(seen[(2 * at + 1) * len(seen) // (2 * _PLACES)] for at in range(_PLACES)):
         kept = range(index, index + 1)
         with separated(job.video, kept, decomposer, options=job.decompose, watchdog=watchdog) as found:
             for item in found:
-                seconds = float(item.frame.pts * info.time_base)
+                seconds = (item.frame.pts - first) * info.time_base
                 yield Place(index, seconds, item.is_dry, rain_amount(item, conversion))

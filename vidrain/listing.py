@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vidrain.inspection import Inspection, Place
+from vidrain.inspection import Inspection, Rain
 from vidrain.provenance import TAG
 from vidrain.types import FrameIndex, VideoInfo
 from vidrain.video.access import Access
@@ -105,7 +105,7 @@ def file_facts(found: Inspection) -> dict[str, Any]:
         "remarks": list(structure.notes),
         "gps": None if structure.gps is None else {"kind": structure.gps.kind, "points": structure.gps.points},
         "access": None if found.access is None else _access_facts(found.access),
-        "rain": None if found.rain is None else [_place_facts(place) for place in found.rain],
+        "rain": None if found.rain is None else _rain_facts(found.rain),
         "clean": plan,
     }
 
@@ -114,9 +114,17 @@ def _access_facts(access: Access) -> dict[str, Any]:
     return {"frames": access.frames, "wrong": list(access.wrong), "decord": access.decord}
 
 
-def _place_facts(place: Place) -> dict[str, Any]:
-    facts = {"frame": place.frame, "seconds": _seconds(place.seconds), "dry": place.is_dry}
-    return facts | {"amount": round(place.amount, 6)}
+def _rain_facts(rain: Rain) -> dict[str, Any]:
+    places = [
+        {
+            "frame": place.frame,
+            "seconds": _seconds(place.seconds),
+            "dry": place.is_dry,
+            "amount": round(place.amount, 6),
+        }
+        for place in rain.places
+    ]
+    return {"places": places, "broken_off": rain.broken_off}
 
 
 def made_by_in(tags: dict[str, str]) -> str | None:
@@ -253,14 +261,17 @@ def _damage_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield "  damage    none found"
 
 
-def _rain_lines(places: list[dict[str, Any]] | None) -> Iterator[str]:
-    if not places:
+def _rain_lines(rain: dict[str, Any] | None) -> Iterator[str]:
+    if rain is None:
         return
+    places = rain["places"]
     wet = [place["amount"] for place in places if not place["dry"]]
-    most = f"; up to {100 * max(wet):.2f} % of luma would be taken" if wet else ""
-    yield f"  rain      seen at {len(wet)} of {len(places)} places{most}"
+    most = f", which takes up to {100 * max(wet):.2f} % of the range of luma" if wet else ""
+    yield f"  rain      of {len(places)} frames looked at {len(wet)} would be cleaned{most}"
     if dry := [f"{place['seconds']:.1f}" for place in places if place["dry"]]:
-        yield f"            none at {', '.join(dry)} s: such frames are left as they are (meter.dry)"
+        yield f"            no rain was seen {', '.join(dry)} s from the first frame: left as they are (meter.dry)"
+    if rain["broken_off"] is not None:
+        yield f"            broken off: {rain['broken_off']}"
 
 
 def _plan_lines(plan: dict[str, Any]) -> Iterator[str]:

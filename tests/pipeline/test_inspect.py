@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from tests.broken import cut, index_in_front, with_gps
 from tests.pipeline.conftest import Vidrain
 from vidrain.amount import rain_amount
 from vidrain.decompose import decompose
-from vidrain.inspection import inspect
+from vidrain.errors import ModelError
+from vidrain.inspection import Place, inspect
 from vidrain.job import CleanOptions
+from vidrain.listing import file_facts, file_lines
 from vidrain.video.color import conversion_for
 from vidrain.weights import load_decomposer
 
@@ -154,36 +157,67 @@ def test_odd_names_and_titles(samples: Path, tmp_path: Path, vidrain: Vidrain) -
 
 @pytest.mark.proves("inspect --rain")
 def test_it_tells_whether_it_rains(samples: Path, vidrain: Vidrain) -> None:
-    """Of the same street, with rain and without; the first six frames of a shot are cleaned in any case."""
-    told = {}
+    """Of the same street, with rain and without."""
+    told, said = {}, []
     for name in ("street.mp4", "street_clean.mp4"):
-        found = json.loads(vidrain("inspect", samples / name, "--rain", "--json").out)
-        told[name] = found["rain"]
-        assert [place["frame"] for place in found["rain"]] == sorted({place["frame"] for place in found["rain"]})
-        assert len(found["rain"]) == 12
+        facts = json.loads(vidrain("inspect", samples / name, "--rain", "--json").out)
+        told[name] = facts["rain"]["places"]
+        assert facts["rain"]["broken_off"] is None
+        assert [place["frame"] for place in told[name]] == list(range(9, 44, 3))
+        said.append("\n".join(file_lines(facts)))
     assert not any(place["dry"] for place in told["street.mp4"])
     assert min(place["amount"] for place in told["street.mp4"]) > 0.001
-    assert all(place["dry"] and not place["amount"] for place in told["street_clean.mp4"] if place["frame"] >= 8)
-    wet, dry = (vidrain("inspect", samples / name, "--rain").out for name in told)
-    assert re.search(r"rain      seen at 12 of 12 places; up to \d\.\d\d % of luma would be taken", wet)
-    assert "such frames are left as they are" in dry
-    assert json.loads(vidrain("inspect", samples / "street.mp4", "--json").out)["rain"] is None
+    assert all(place["dry"] and not place["amount"] for place in told["street_clean.mp4"])
+    wet, dry = said
+    due = r"of 12 frames looked at 12 would be cleaned, which takes up to \d\.\d\d % of the range of luma"
+    assert re.search(due, wet)
+    assert "of 12 frames looked at 0 would be cleaned\n" in dry
+    assert re.search(r"no rain was seen \d\.\d, .* s from the first frame: left as they are", dry)
+    assert json.loads(vidrain("inspect", samples / "odd.mp4", "--json").out)["rain"] is None
 
 
-def test_there_is_nothing_else_to_look_into(samples: Path) -> None:
-    with pytest.raises(ValueError, match=r"further=\['wind'\]: allowed: access, rain"):
-        inspect(samples / "street.mp4", further=["rain", "wind"])
-
-
-def test_it_rains_where_clean_would_find_rain(samples: Path) -> None:
-    found = inspect(samples / "street.mp4", further=["rain"])
+@pytest.mark.parametrize("name", ["street_clean.mp4", "cut.mkv"])
+def test_it_rains_where_clean_would_find_rain(name: str, samples: Path) -> None:
+    found = inspect(samples / name, further=["rain"])
     assert found.rain is not None
     assert found.job is not None
     video, model = found.job.video, load_decomposer(found.job.model, None, CleanOptions().of_models)
     due = {}
-    for item in decompose(video.frames(), video.info, model):
-        due[item.frame.index] = (item.is_dry, rain_amount(item, conversion_for(video.info)))
-    assert [(place.is_dry, place.amount) for place in found.rain] == [due[place.frame] for place in found.rain]
+    for item in decompose(video.frames(), video.info, model, options=found.job.decompose):
+        seconds = (item.frame.pts - int(video.index.pts[0])) * video.info.time_base
+        due[item.frame.index] = (seconds, item.is_dry, rain_amount(item, conversion_for(video.info)))
+    told = [(place.seconds, place.is_dry, place.amount) for place in found.rain.places]
+    assert told == [due[place.frame] for place in found.rain.places]
+
+
+def test_few_frames_are_all_looked_at(samples: Path, tmp_path: Path, vidrain: Vidrain) -> None:
+    assert vidrain("clean", samples / "street.mp4", "-o", tmp_path / "few.mp4", "--end", "0.1s").code == 0
+    found = inspect(tmp_path / "few.mp4", further=["rain"])
+    assert found.rain is not None
+    assert [place.frame for place in found.rain.places] == list(range(found.source.index.count))
+
+
+def test_what_breaks_off_takes_nothing_else_along(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(job: Any, watchdog: Any) -> Iterator[Place]:
+        yield Place(9, Fraction(1, 3), is_dry=True, amount=0.0)
+        raise ModelError("no numbers")
+
+    monkeypatch.setattr("vidrain.inspection._places", broken)
+    found = inspect(samples / "street.mp4", further=["rain"])
+    facts = file_facts(found)
+    assert facts["rain"]["broken_off"] == "no numbers"
+    assert [place["frame"] for place in facts["rain"]["places"]] == [9]
+    lines = "\n".join(file_lines(facts))
+    assert "of 1 frames looked at 0 would be cleaned" in lines
+    assert "broken off: no numbers" in lines
+
+
+def test_there_is_nothing_else_to_look_into(samples: Path, vidrain: Vidrain) -> None:
+    with pytest.raises(ValueError, match=r"further=\['wind'\]: allowed: access, rain"):
+        inspect(samples / "street.mp4", further=["rain", "wind"])
+    ran = vidrain("inspect", samples / "street.mp4", "--frames", "--rain")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--frames tells of frames alone, not of --rain" in ran.err
 
 
 @pytest.mark.proves("inspect --access")
