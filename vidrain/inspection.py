@@ -95,7 +95,7 @@ def inspect(path: str | Path, *, stall_s: float = STALL_S, further: Collection[s
 
 
 def _rain(job: Job, watchdog: Watchdog) -> Rain:
-    """What becomes of frames spread over the video; those that do not decode are left out."""
+    """What becomes of frames spread over the video, as far as that can be found out."""
     places: list[Place] = []
     try:
         for place in _places(job, watchdog):
@@ -108,7 +108,7 @@ def _rain(job: Job, watchdog: Watchdog) -> Rain:
 
 
 def _places(job: Job, watchdog: Watchdog) -> Iterator[Place]:
-    """From where on frames may be known to be dry, if there are as many."""
+    """Frames spread over the video that decode, behind the first few, which are always cleaned."""
     info, conversion, first = job.video.info, conversion_for(job.video.info), int(job.video.index.pts[0])
     decomposer = load_decomposer(job.model, None, CleanOptions().of_models)
     seen = job.kept[MEMORY:] or job.kept
