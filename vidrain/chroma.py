@@ -12,7 +12,6 @@ changes a colour by more, and where a neighbour shows something else its colour 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +50,9 @@ class Beside(NamedTuple):
 
 def colours_of(planes: Planes, matrix: tuple[int, ...] | None) -> Tensor:
     """Stored planes of one size, in code values, turned as they are shown. [P, h, w] float32"""
-    stacked = torch.stack([torch.from_numpy(plane.astype(np.float32)) for plane in planes])
+    stacked = torch.empty((len(planes), *planes[0].shape))
+    for plane, kept in zip(planes, stacked.numpy(), strict=True):
+        kept[...] = plane
     return upright(stacked, matrix)
 
 

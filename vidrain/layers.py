@@ -33,11 +33,12 @@ def subtract(observed: Planes, removal: RainPlanes, depth: int) -> Planes:
     the sample of B is O's own, bit for bit.
     """
     top = (1 << depth) - 1
-    # what goes is cut off to the codes first, and nothing overflows: int32 would take twice the time
-    return tuple(
-        np.clip(np.subtract(o, np.clip(r, -top, top), dtype=np.int16, casting="unsafe"), 0, top).astype(o.dtype)
-        for o, r in zip(observed, removal, strict=True)
-    )
+    found = []
+    for o, r in zip(observed, removal, strict=True):
+        left = np.clip(r, -top, top)  # and nothing overflows: int32 would take twice the time
+        np.subtract(o, left, out=left, casting="unsafe", dtype=np.int16)
+        found.append(np.clip(left, 0, top, out=left).astype(o.dtype))
+    return tuple(found)
 
 
 def pack(rain: RainPlanes, depth: int) -> tuple[npt.NDArray[np.uint16], ...]:

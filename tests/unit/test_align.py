@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -337,28 +337,47 @@ def test_warp_agrees_with_its_slow_twin(seed: int, channels: int, height: int, w
     flow = (reach * rng.uniform(-1, 1, (height, width, 2))).astype(np.float32)
     mismatch = rng.random((height, width), np.float32)
     expected, outside = slow_warp(pixels, flow)
-    leaves = outside.astype(np.uint8) * 255 if outside.any() else None
-    way, center = Way(apart(flow), mismatch, leaves, UNSEEN), picture(0, torch.from_numpy(observed))
+    way, center = Way(apart(flow), mismatch, align._rims(apart(flow)), UNSEEN), picture(0, torch.from_numpy(observed))
     aligned = aligned_along([way], center, [picture(1, torch.from_numpy(pixels))])
     warped, error = aligned.witnesses[0], aligned.error[0]
     # OpenCV may round positions to 1/32 of a pixel; two of them differ by no more than 1.
     np.testing.assert_allclose(pixels_along(torch.from_numpy(pixels), way).numpy(), expected, atol=2 / 32 + 1e-3)
     np.testing.assert_allclose(warped.numpy(), np.where(outside, observed, expected), atol=2 / 32 + 1e-3)
-    np.testing.assert_array_equal(_outside_by(flow), outside)
     np.testing.assert_array_equal(error.isinf().numpy(), outside)
     np.testing.assert_array_equal(error.numpy()[~outside], mismatch[~outside])
 
 
-def _outside_by(flow: Grey) -> npt.NDArray[np.bool_]:
-    """What `align` itself says of a flow."""
-    outside = align._outside(apart(flow))
-    return np.zeros(flow.shape[:2], np.bool_) if outside is None else outside > 0
+@given(
+    st.integers(16, 60),
+    st.integers(16, 60),
+    st.integers(16, 150),
+    st.integers(16, 150),
+    st.sampled_from([0.0, 1.0, 7.0, 80.0]),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=60, deadline=None)
+def test_rims_are_those_of_the_nearest_pixels(
+    height: int, width: int, rows: int, columns: int, reach: float, seed: int
+) -> None:
+    """Of a larger picture, and of a smaller one, every pixel by itself; and nothing is taken for a rim that is none."""
+    rng = np.random.default_rng(seed)
+    flow = (reach * rng.uniform(-1, 1, 2) + rng.uniform(-1, 1, (height, width, 2))).astype(np.float32)
+    _, outside = slow_warp(np.zeros((1, height, width), np.float32), flow)
+    found, own = np.zeros((rows, columns), np.bool_), np.zeros((height, width), np.bool_)
+    for rim in align._rims(apart(flow)):
+        assert rim.outside.any()
+        own[rim.rows, rim.columns] |= rim.outside.view(np.bool_)
+        grown = align._grown(rim, (height, width), (rows, columns))
+        found[grown.rows, grown.columns] |= grown.outside.view(np.bool_)
+    np.testing.assert_array_equal(own, outside)
+    due = [[outside[y * height // rows, x * width // columns] for x in range(columns)] for y in range(rows)]
+    np.testing.assert_array_equal(found, due)
 
 
 def test_a_flow_of_half_the_size_is_scaled_with_its_error() -> None:
     rgb = view(landscape())
     flow = np.full((HEIGHT // 2, WIDTH // 2, 2), (2.0, -1.5), np.float32)
-    way = Way(apart(flow), np.full(flow.shape[:2], 0.25, np.float32), align._outside(apart(flow)), UNSEEN)
+    way = Way(apart(flow), np.full(flow.shape[:2], 0.25, np.float32), align._rims(apart(flow)), UNSEEN)
     aligned = aligned_along([way], picture(0, torch.zeros_like(rgb)), [picture(1, rgb)])
     warped, inside = aligned.witnesses[0], error_at(aligned, rgb.shape)[0].isfinite()
     assert bool(inside[6:, :-6].all()) and not bool(inside[:3].any()) and not bool(inside[:, -4:].any())
@@ -374,7 +393,7 @@ def test_pixels_of_any_size_go_along_a_way(size: tuple[int, int]) -> None:
         torch.meshgrid(*((torch.arange(side) + 0.5) / side for side in size), indexing="ij")
     )  # how far down and how far across
     flow = np.full((40, 52, 2), (5.2, -2.0), np.float32)  # a tenth across, a twentieth up
-    found = pixels_along(ramps, Way(apart(flow), None, None, UNSEEN))
+    found = pixels_along(ramps, Way(apart(flow), None, [], UNSEEN))
     due = torch.stack([ramps[0] - 0.05, ramps[1] + 0.1])
     middle = (slice(None), slice(size[0] // 8, -1), slice(1, -(size[1] // 8) - 1))
     torch.testing.assert_close(found[middle], due[middle], atol=1e-3, rtol=0)

@@ -96,6 +96,7 @@ DOORS = {
     "ffmpeg": {"video/ffmpeg.py"},
     "imageio_ffmpeg": {"video/ffmpeg.py"},
     "cv2": {
+        "video/color.py",
         *(
             "align.py",
             "flow.py",

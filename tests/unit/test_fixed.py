@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.unit.test_space import info_of
-from vidrain.align import AlignOptions, Picture, Way, aligned_along, guide_of
+from vidrain.align import AlignOptions, Picture, Rim, Way, aligned_along, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.fixed import STEPS, fixed, floats, lengths
 from vidrain.flow import Offsets
@@ -164,12 +164,11 @@ def test_motion_is_measured_on_pictures_of_bounded_size(lines: int, due: int) ->
 
 def test_what_is_warped_is_the_same_to_a_step() -> None:
     kept = fixed(luma(3, 3, 1, 48, 64))
-    flow = np.random.default_rng(5).normal(0, 2, (24, 32)).astype(np.float32)
-    outside = np.zeros((24, 32), np.uint8)
-    outside[:3] = 255
+    flow, guide = np.random.default_rng(5).normal(0, 2, (24, 32)).astype(np.float32), np.zeros((24, 32), np.uint8)
+    rims = [Rim(slice(0, 3), slice(0, 32), np.ones((3, 32), np.uint8))]
     found, due = (
         aligned_along(
-            [Way(Offsets(flow, flow[::-1].copy()), None, outside, outside)] * 2,
+            [Way(Offsets(flow, flow[::-1].copy()), None, rims, guide)] * 2,
             Picture(0, parts[0], guide_of(parts[0], AlignOptions())),
             [Picture(i, parts[i], guide_of(parts[i], AlignOptions())) for i in (1, 2)],
         ).witnesses
