@@ -15,6 +15,7 @@ sees the film as it was filmed, tells them for those behind it.
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -90,9 +91,9 @@ class Taken(NamedTuple):
     aligned: Aligned
 
     @property
-    def is_finite(self) -> bool:
-        """Whether it is made of numbers."""
-        return bool(torch.isfinite(self.rain.sum()))  # NaN and infinity survive every sum
+    def total(self) -> float:
+        """The sum of it: finite where all of it is, because NaN and infinity survive every sum."""
+        return float(self.rain.sum())
 
 
 def reach_of(radius: int) -> int:
@@ -192,8 +193,10 @@ def followed(
 def warped(seen: Iterable[Followed[Source]]) -> Iterator[Moved[Source]]:
     """Each with its witnesses warped onto it, but the dry ones, which ask for none."""
     for item in seen:
-        yield item, None if item.is_dry else _warped(item)
-        del item
+        with _enough_memory(item.center.picture.pixels.shape):
+            aligned = None if item.is_dry else aligned_of(item)
+        yield item, aligned
+        del item, aligned
 
 
 def lightened(seen: Iterable[Moved[Source]]) -> Iterator[Moved[Source]]:
@@ -203,11 +206,6 @@ def lightened(seen: Iterable[Moved[Source]]) -> Iterator[Moved[Source]]:
         del item, aligned
         yield light
         del light
-
-
-def _warped(seen: Followed[Source]) -> Aligned:
-    with _enough_memory(seen.center.picture.pixels.shape):
-        return aligned_of(seen)
 
 
 def parted(
@@ -286,7 +284,7 @@ def left_by(seen: Followed[Source], aligned: Aligned, first: Decomposer, options
     picture = seen.center.picture
     with torch.inference_mode():
         taken = taken_from(aligned, first, options.device, seen.marks)
-        pixels = _less(picture.pixels, taken.rain) if taken.is_finite else picture.pixels
+        pixels = _less(picture.pixels, taken.rain) if isfinite(taken.total) else picture.pixels
     guide = guide_of(pixels, options.align)
     witness = Picture(picture.index, pixels, guide)
     return seen.center._replace(picture=replace(picture, guide=guide), witness=witness, marks=seen.marks)
@@ -340,9 +338,10 @@ def taken_from(aligned: Aligned, decomposer: Decomposer, device: str, marks: Gui
 def layers_of(seen: Followed[Frame], taken: Taken, info: VideoInfo, sight: Sight) -> Layers:
     """Take what was taken from a picture to the stored planes, round it once, and subtract it from O."""
     frame = seen.center.source
-    if not taken.is_finite:
+    total = taken.total
+    if not isfinite(total):
         return Layers(frame, frame.planes, is_untouched=True)
-    if not taken.rain.numpy().any():  # a tenth of the time that torch takes
+    if not total and not taken.rain.numpy().any():  # a tenth of the time that torch takes
         return Layers(frame, frame.planes)
     if sight == "luma" and seen.witnesses:
         removal = _with_colours(seen, taken, info)
@@ -356,7 +355,7 @@ def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainP
     frame, rain, matrix = seen.center.source, taken.rain[0], info.display_matrix
     conversion = conversion_for(info)
     first = 0 if info.layout.family == "gbrp" else 1  # of the planes that are not luma
-    removal = [rounded(stored(rain, matrix) * conversion.scale[0])][:first]
+    removal = [rounded(stored(rain, matrix), conversion.scale[0])][:first]
     if frame.planes[first:]:
         lumas = taken.aligned.witnesses[:, 0]
         beside = [
@@ -366,7 +365,7 @@ def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainP
         scale = Scale(codes=conversion.scale[first], grey=float(not first))
         observed = colours_of(frame.planes[first:], matrix)
         colours = chroma_removal(observed, taken.aligned.observed[0], beside, rain, scale)
-        removal += [rounded(plane) for plane in stored(colours, matrix)]
+        removal += [rounded(plane, 1) for plane in stored(colours, matrix)]
     return tuple(removal)
 
 

@@ -211,10 +211,12 @@ def test_luma_codes_are_those_of_the_plane() -> None:
     layout = PixelLayout("yuv420p", 10)
     conversion = conversion_for(info_of(layout))
     planes = random_planes(layout, (9, 7))
-    codes = rounded(to_luma(planes, conversion)[0] * conversion.scale[0])
+    codes = rounded(to_luma(planes, conversion)[0], conversion.scale[0])
     assert codes.dtype == np.int16
     np.testing.assert_array_equal(codes.astype(int) + 64, planes[0])
-    assert rounded(torch.tensor([-1.6, -0.4, 0.4, 2.6])).tolist() == [-2, 0, 0, 3]
+    exact = torch.tensor([[-1.6, -0.5, -0.4, 0.4, 0.5, 1.5, 2.6]])  # half a code to the even one
+    assert rounded(exact, 1).tolist() == [[-2, 0, 0, 0, 0, 2, 3]]
+    assert rounded(exact, -10).tolist() == [[16, 5, 4, -4, -5, -15, -26]]
 
 
 @pytest.mark.parametrize("convert", [to_luma, to_rgb])

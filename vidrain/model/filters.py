@@ -21,6 +21,13 @@ Window = tuple[int, int]
 """Rows and columns: odd numbers of them around every pixel, or how many of them make one."""
 
 
+def beyond(picture: Tensor, other: Tensor) -> Tensor:
+    """What a picture has more than another one, 0 where it has less. Luma in fixed point is never negative."""
+    if picture.is_floating_point() or not _lies_in_memory(picture):
+        return (picture - other).clamp_(min=0)
+    return _tensor(cv2.subtract(_array(picture).view(np.uint16), _array(other).view(np.uint16)).view(np.int16))
+
+
 def averaged(picture: Tensor, window: Window) -> Tensor:
     """Mean over the window around every pixel."""
     if not _lies_in_memory(picture):

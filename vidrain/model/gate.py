@@ -38,6 +38,8 @@ FOLD = 2  # pixel-unshuffle; deciding at half resolution instead costs 1.8 dB
 _CONTEXT = 4  # cells of the features in one of the context, along each side
 _QUICKEST = torch.channels_last  # half the time on a CPU
 _AMPERE = (8, 0)  # the first GPUs that compute in bfloat16
+# Pixels; of pictures of 1 or 2 in a row PyTorch 2.13 on processors with AMX gives what nobody wrote, NaN among it.
+_LEAST_ROUGH = 8
 _REACHES = (1, 2, 4)  # dilations of its convolutions
 
 
@@ -233,6 +235,7 @@ class GateDecomposer:
         """That of the net, in the precision that is asked for. float32"""
         asked = self.options.precision
         is_rough = asked == "bfloat16" or (asked == "auto" and _computes_bfloat16(planes.device))
+        is_rough = is_rough and min(planes.shape[-2:]) >= _LEAST_ROUGH
         net = (self._rough if is_rough else self.net).to(planes.device)  # costs nothing where it is there already
         return net.correction(planes.to(net.tail.weight.dtype)).float()
 

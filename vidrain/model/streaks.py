@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vidrain.errors import UsageError
 from vidrain.fixed import STEPS, Unit, unit_of
-from vidrain.model.filters import averaged, bordered, contrast, dilated, enlarged, eroded, shrunk
+from vidrain.model.filters import averaged, beyond, bordered, contrast, dilated, enlarged, eroded, shrunk
 
 _LINES = 360  # rows, or columns of an upright picture, of the size at which lengths below are given
 _THICK = 7  # pixels across; a streak is thinner, sideways
@@ -67,12 +67,11 @@ def share_of_rain(observed: Tensor, background: Tensor, spread: Tensor, *, doubt
     witnesses, [H, W], likewise. None is written to. shrink: `shrink_of` the whole picture, of which these may be a
     part.
     """
-    difference = observed - background
-    above = difference.clamp(min=0)
-    share = _shape(above, difference.neg_().clamp_(min=0), doubts, shrink)
-    edge, unit = dilated(contrast(background), (3, 3)), unit_of(background)
+    above, unit = beyond(observed, background), unit_of(background)
+    share = _shape(above, beyond(background, observed), doubts, shrink)
     for rows in in_bands(share):  # in the unit of the pictures: it goes out of every share
-        excess, contradicted, beside = (part[rows].float() for part in (above, spread, edge))
+        excess, contradicted = above[rows].float(), spread[rows].float()
+        beside = _edges(background, rows).float()
         left = torch.sub(unit.white, background[rows].float()).clamp_(min=_SMALLEST * unit.range)
         share[rows].addcdiv_(contradicted, _sum(contradicted, excess, unit), value=-doubts.spread)
         share[rows].addcdiv_(beside, _sum(beside, excess, unit, times=2), value=-doubts.edge)  # over two pixels
@@ -88,6 +87,12 @@ def in_bands(picture: Tensor) -> Iterator[slice]:
     height = picture.shape[0]
     step = _BAND if picture.device.type == "cpu" else max(height, 1)
     return (slice(first, first + step) for first in range(0, height, step))
+
+
+def _edges(picture: Tensor, rows: slice) -> Tensor:
+    """The most of the contrast around every pixel of some rows, which the two rows above and below them tell."""
+    top = max(rows.start - 2, 0)
+    return dilated(contrast(picture[top : rows.stop + 2]), (3, 3))[rows.start - top : rows.stop - top]
 
 
 def _shape(excess: Tensor, deficit: Tensor, doubts: Doubts, shrink: int) -> Tensor:
