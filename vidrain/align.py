@@ -240,7 +240,7 @@ class Aligner:
 
 
 def _where(moving: Guide, part: Grey) -> Grey:
-    """What stands where `moving` is 1, and 0 where that is 0; written to in place, in a third of the time of copyTo."""
+    """What stands where `moving` is 1, and 0 where that is 0; finite, written to, in a third of the time of copyTo."""
     return np.multiply(part, moving, out=part)
 
 
@@ -258,17 +258,19 @@ def aligned_along(ways: Sequence[Way], center: Picture, witnesses: Sequence[Pict
     warped = torch.empty((len(witnesses), channels, height, width), dtype=center.pixels.dtype)
     for k, (witness, way) in enumerate(zip(witnesses, ways, strict=True)):
         warp(witness.pixels, way, center.pixels, picture=warped[k])
-    errors = [_error_of(way.error, way, (height, width)) for way in ways if way.error is not None]
-    unasked = torch.zeros(1, 1, 1).expand(len(ways), *center.guide.shape)  # which takes no memory
-    error = torch.from_numpy(np.stack(errors)) if errors else unasked
+    errors = [_error_of(way.error, way.rims, (height, width)) for way in ways if way.error is not None]
+    if errors and len(errors) == len(ways):
+        error = torch.from_numpy(np.stack(errors))
+    else:  # nobody asked: zeros that take no memory
+        error = torch.zeros(1, 1, 1).expand(len(ways), *center.guide.shape)
     return Aligned(observed=center.pixels, witnesses=warped, error=error)
 
 
-def _error_of(error: Grey, way: Way, size: tuple[int, int]) -> Grey:
-    """The error of a way in pixels of a picture of `size`, (rows, columns), +inf where it leads out of it. [h, w]"""
+def _error_of(error: Grey, rims: Sequence[Rim], size: tuple[int, int]) -> Grey:
+    """The error of a way in pixels of a picture of `size`, (rows, columns), +inf at its rims. [h, w]"""
     height, width = error.shape
     error = error * np.float32(max(size[0] / height, size[1] / width))
-    for rows, columns, outside in way.rims:
+    for rows, columns, outside in rims:
         np.copyto(error[rows, columns], np.inf, where=outside.view(np.bool_))  # a quarter of the time of np.putmask
     return error
 
@@ -289,9 +291,9 @@ def warp(pixels: Tensor, way: Way, observed: Tensor, *, picture: Tensor) -> None
             cv2.copyTo(channel[rows, columns], outside, warped[rows, columns])
 
 
-def _grown(rim: Rim, size: Sequence[int], larger: Sequence[int]) -> Rim:
+def _grown(rim: Rim, size: Sequence[int], other: Sequence[int]) -> Rim:
     """A rim of a picture of one `size`, (rows, columns), in one of another. Alone: most of a picture is no rim."""
-    places = [np.arange(to) * of // to for of, to in zip(size, larger, strict=True)]  # of the nearest pixel
+    places = [np.arange(to) * of // to for of, to in zip(size, other, strict=True)]  # of the nearest pixel
     (top, bottom), (left, right) = (
         np.searchsorted(place, (part.start, part.stop)) for place, part in zip(places, rim[:2], strict=True)
     )
@@ -325,7 +327,7 @@ def _rims(flow: Offsets) -> list[Rim]:
         height, width = part.shape
         side, longest = width if is_across else height, cv2.norm(part, cv2.NORM_INF)
         reach = min(int(longest) + 1, side) if isfinite(longest) else side  # what lies farther inside needs no look
-        for first, last in ((0, reach), (side - reach, side)):
+        for first, last in ((0, reach), (max(reach, side - reach), side)):
             places = np.arange(first, last, dtype=np.float32)
             rows, columns = (
                 (slice(0, height), slice(first, last)) if is_across else (slice(first, last), slice(0, width))

@@ -193,10 +193,8 @@ def followed(
 def warped(seen: Iterable[Followed[Source]]) -> Iterator[Moved[Source]]:
     """Each with its witnesses warped onto it, but the dry ones, which ask for none."""
     for item in seen:
-        with _enough_memory(item.center.picture.pixels.shape):
-            aligned = None if item.is_dry else aligned_of(item)
-        yield item, aligned
-        del item, aligned
+        yield item, None if item.is_dry else aligned_of(item)
+        del item
 
 
 def lightened(seen: Iterable[Moved[Source]]) -> Iterator[Moved[Source]]:
@@ -324,7 +322,8 @@ def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Alig
 
 def aligned_of(seen: Followed[Source]) -> Aligned:
     """A picture with its witnesses warped onto it."""
-    aligned = aligned_along(seen.ways, seen.center.picture, [each.witness for each in seen.witnesses])
+    with _enough_memory(seen.center.picture.pixels.shape):
+        aligned = aligned_along(seen.ways, seen.center.picture, [each.witness for each in seen.witnesses])
     return replace(aligned, shot=seen.center.shot)
 
 

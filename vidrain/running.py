@@ -3,23 +3,22 @@
 Everything heavy is imported when the command runs, so `vidrain --help` answers at once.
 """
 
-import ctypes
 import gc
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from vidrain.arena import share_what_is_freed
 from vidrain.errors import FAULT, INTERRUPTED, TERMINATED, VidrainError
 
 if TYPE_CHECKING:
     from vidrain.progress import Sink
 
-_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 _PATIENCE_S = 1.2  # a frame of 4K takes seconds: an interrupt does not wait for it
 _NOTHING = "nothing was written under a final name"
 
@@ -36,7 +35,7 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
     # Read when torch loads. Its threads would else spin while they wait and starve decoder and encoder: on two cores
     # a job took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _share_what_is_freed()
+    share_what_is_freed()
     _import_all()
     from vidrain.leftovers import what_is_left
     from vidrain.progress import sink_for
@@ -62,17 +61,6 @@ def run_command(work: Callable[["Sink"], int], as_json: bool, *, bar: bool = Tru
             code = TERMINATED
             sink.failed(f"terminated; {what_is_left() or stopped}", code)
     raise SystemExit(code)
-
-
-def _share_what_is_freed() -> None:
-    """Have all threads take memory out of one arena, where the C library is glibc and nobody says otherwise.
-
-    Pictures are made in one thread and freed in another. With an arena for each, as glibc has it, what one has freed is
-    of no use to the others: a job of two passes took an eighth more memory, in the same time.
-    """
-    if "MALLOC_ARENA_MAX" not in os.environ and sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # musl has one anyway
-            ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 def _import_all() -> None:

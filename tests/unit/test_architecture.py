@@ -41,7 +41,7 @@ ROWS: tuple[frozenset[str], ...] = (
                 "missing",
             ),
             *("conceal", "watchdog", "provenance", "identity", "device", "video"),
-            *("tables", "amount", "streak_shapes", "meter", "marks", "charts"),
+            *("tables", "amount", "streak_shapes", "meter", "marks", "charts", "arena"),
         }
     ),
     frozenset({"timing", "likeness", "equality", "pairing", "texts"}),

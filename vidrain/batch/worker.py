@@ -15,6 +15,7 @@ import threading
 from types import FrameType
 from typing import BinaryIO
 
+from vidrain.arena import share_what_is_freed
 from vidrain.errors import TERMINATED
 
 _GRACE_S = 5.0  # for giving finished outputs their names
@@ -24,6 +25,7 @@ _SILENCE_S = 6 * 3600.0  # between two events: reading the index of a large sour
 def main() -> None:
     """Run the task of standard input."""
     faulthandler.enable()
+    share_what_is_freed()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: whoever started us decides
     signal.signal(signal.SIGTERM, _terminated)
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
