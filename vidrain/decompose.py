@@ -90,11 +90,6 @@ class Taken(NamedTuple):
     rain: Tensor
     aligned: Aligned
 
-    @property
-    def total(self) -> float:
-        """The sum of it: finite where all of it is, because NaN and infinity survive every sum."""
-        return float(self.rain.sum())
-
 
 def reach_of(radius: int) -> int:
     """Frames of context on each side: twice the radius, so that single repeats leave witnesses enough."""
@@ -193,7 +188,7 @@ def followed(
 def warped(seen: Iterable[Followed[Source]]) -> Iterator[Moved[Source]]:
     """Each with its witnesses warped onto it, but the dry ones, which ask for none."""
     for item in seen:
-        yield item, None if item.is_dry else aligned_of(item)
+        yield item, None if item.is_dry else _warped(item)
         del item
 
 
@@ -204,6 +199,11 @@ def lightened(seen: Iterable[Moved[Source]]) -> Iterator[Moved[Source]]:
         del item, aligned
         yield light
         del light
+
+
+def _warped(seen: Followed[Source]) -> Aligned:
+    with _enough_memory(seen.center.picture.pixels.shape):
+        return aligned_of(seen)
 
 
 def parted(
@@ -282,7 +282,7 @@ def left_by(seen: Followed[Source], aligned: Aligned, first: Decomposer, options
     picture = seen.center.picture
     with torch.inference_mode():
         taken = taken_from(aligned, first, options.device, seen.marks)
-        pixels = _less(picture.pixels, taken.rain) if isfinite(taken.total) else picture.pixels
+        pixels = _less(picture.pixels, taken.rain) if _is_finite(taken.rain) else picture.pixels
     guide = guide_of(pixels, options.align)
     witness = Picture(picture.index, pixels, guide)
     return seen.center._replace(picture=replace(picture, guide=guide), witness=witness, marks=seen.marks)
@@ -322,8 +322,7 @@ def follow(window: Window[Judged[Source]], decomposer: Decomposer, aligner: Alig
 
 def aligned_of(seen: Followed[Source]) -> Aligned:
     """A picture with its witnesses warped onto it."""
-    with _enough_memory(seen.center.picture.pixels.shape):
-        aligned = aligned_along(seen.ways, seen.center.picture, [each.witness for each in seen.witnesses])
+    aligned = aligned_along(seen.ways, seen.center.picture, [each.witness for each in seen.witnesses])
     return replace(aligned, shot=seen.center.shot)
 
 
@@ -337,16 +336,19 @@ def taken_from(aligned: Aligned, decomposer: Decomposer, device: str, marks: Gui
 def layers_of(seen: Followed[Frame], taken: Taken, info: VideoInfo, sight: Sight) -> Layers:
     """Take what was taken from a picture to the stored planes, round it once, and subtract it from O."""
     frame = seen.center.source
-    total = taken.total
-    if not isfinite(total):
+    if not _is_finite(taken.rain):
         return Layers(frame, frame.planes, is_untouched=True)
-    if not total and not taken.rain.numpy().any():  # a tenth of the time that torch takes
+    if not taken.rain.numpy().any():  # a tenth of the time that torch takes
         return Layers(frame, frame.planes)
     if sight == "luma" and seen.witnesses:
         removal = _with_colours(seen, taken, info)
     else:  # of all colours; or of luma, without anything that the colour could differ from
         removal = to_codes(stored(taken.rain.expand(3, -1, -1), info.display_matrix), conversion_for(info))
     return Layers(frame, subtract(frame.planes, removal, info.layout.depth))
+
+
+def _is_finite(rain: Tensor) -> bool:
+    return isfinite(float(rain.sum()))  # NaN and infinity survive every sum
 
 
 def _with_colours(seen: Followed[Frame], taken: Taken, info: VideoInfo) -> RainPlanes:
