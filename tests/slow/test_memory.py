@@ -28,19 +28,8 @@ def peak_of(frames: int, folder: Path, *settings: str, size: str = "1280x720", p
     coding = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "30", "-pix_fmt", "yuv420p")
     ffmpeg_says.quietly("-f", "lavfi", "-i", picture, "-frames:v", str(frames), *coding, source)
     out = folder / f"{frames}.clean.mp4"
-    arguments = [
-        "clean",
-        source,
-        "-o",
-        out,
-        "--json",
-        "--force",
-        "--preset",
-        preset,
-        "-e",
-        "preset=veryfast",
-        *settings,
-    ]
+    coded = ("--preset", preset, "-e", "preset=veryfast")
+    arguments = ["clean", source, "-o", out, "--json", "--force", *coded, *settings]
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *map(str, arguments)], cwd=ROOT, capture_output=True, check=True
     )
