@@ -12,6 +12,7 @@ changes a colour by more, and where a neighbour shows something else its colour 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,11 +50,9 @@ class Beside(NamedTuple):
 
 
 def colours_of(planes: Planes, matrix: tuple[int, ...] | None) -> Tensor:
-    """Stored planes of one size, in code values, turned as they are shown. [P, h, w] float32"""
-    stacked = torch.empty((len(planes), *planes[0].shape))
-    for plane, kept in zip(planes, stacked.numpy(), strict=True):
-        kept[...] = plane
-    return upright(stacked, matrix)
+    """Stored planes of one size, in code values, turned as they are shown. [P, h, w] uint8 or int16"""
+    stacked = np.stack(planes)
+    return upright(torch.from_numpy(stacked if stacked.dtype == np.uint8 else stacked.view(np.int16)), matrix)
 
 
 def chroma_removal(observed: Tensor, luma: Tensor, witnesses: Sequence[Beside], rain: Tensor, scale: Scale) -> Tensor:
@@ -67,6 +66,6 @@ def chroma_removal(observed: Tensor, luma: Tensor, witnesses: Sequence[Beside], 
         shrunk(picture, (height, width)) for picture in (luma, rain, *(each.luma for each in witnesses))
     )
     share = (amount / lengths(bright - ranked(others).middle).clamp_(min=_LEAST)).clamp_(0, 1)
-    there = ranked([pixels_along(each.colours, each.way) for each in witnesses]).middle
+    there = ranked([pixels_along(each.colours, each.way).float() for each in witnesses]).middle
     most = amount * scale.codes
-    return (observed - there).mul_(share).clamp_((scale.grey - _MOST) * most, (scale.grey + _MOST) * most)
+    return (observed.float() - there).mul_(share).clamp_((scale.grey - _MOST) * most, (scale.grey + _MOST) * most)

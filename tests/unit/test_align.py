@@ -370,6 +370,13 @@ def test_pixels_of_any_size_go_along_a_way(size: tuple[int, int]) -> None:
     due = torch.stack([ramps[0] - 0.05, ramps[1] + 0.1])
     middle = (slice(None), slice(size[0] // 8, -1), slice(1, -(size[1] // 8) - 1))
     torch.testing.assert_close(found[middle], due[middle], atol=1e-3, rtol=0)
+    for most, dtype in (
+        (255, torch.uint8),
+        (16383, torch.int16),
+    ):  # codes are rounded to the nearest, and keep their type
+        rounded = pixels_along(ramps.mul(most).round().to(dtype), Way(apart(flow), None, [], UNSEEN))
+        assert rounded.dtype == dtype
+        torch.testing.assert_close(rounded[middle].float(), due[middle] * most, atol=1.01, rtol=1e-3)
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "fast", "fine", "medium"])

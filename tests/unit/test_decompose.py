@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.round_trip import NAMES, SAMPLES, decoded, opened
-from vidrain.align import Aligner, AlignOptions, Picture, guide_of
+from vidrain.align import Aligner, AlignOptions, Picture, aligned_along, guide_of
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import (
     DecomposeOptions,
@@ -181,8 +181,9 @@ def test_the_second_pass_by_hand() -> None:
             for i, (luma, guide) in enumerate(zip(pictures, guides, strict=True))
         ]
         around = [i for i in (center - 1, center - 2, center + 1, center + 2) if 0 <= i < len(items)]
-        at = Picture(center, observed[center], items[center].guide)
-        return Aligner(replace(options, preset=preset)).align(at, [items[i] for i in around])
+        at, others = Picture(center, observed[center], items[center].guide), [items[i] for i in around]
+        ways = Aligner(replace(options, preset=preset)).ways(at, others, wants_error=preset != "quick")
+        return aligned_along(ways, at, others)
 
     baseline = Baseline(BaselineOptions())
     left = [fixed(floats(luma) - baseline(seen(i, observed, observed, "quick"))) for i, luma in enumerate(observed)]
