@@ -44,7 +44,6 @@ _PRESETS: dict[FlowPreset, int] = {
 }
 # Of each search; OpenCV's own are 16 and 5, in half as much time again. Within 0.1 dB on clips of rendered rain.
 _STEPS, _REFINEMENTS = 8, 2
-_APART = 5  # pixels of a grid between patches that are sought; OpenCV's own are 4, in a quarter as much time again
 # DIS of OpenCV 5.0 raises an assertion below 12 pixels a side (sizes 2 to 39, three presets); some margin.
 _SMALLEST_FLOW_SIDE = 16
 # Below 32 it also ends the process where the other side is three times as long or more (96 to 4096; from 32 on none
@@ -64,7 +63,6 @@ class Search:
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[preset])
         if preset in ("quick", "fast", "fine"):
             self._dis.setGradientDescentIterations(_STEPS)
-            self._dis.setPatchStride(_APART)
         if preset in ("quick", "fast"):
             self._dis.setVariationalRefinementIterations(_REFINEMENTS)
         self._dis.setFinestScale(0)  # of what it is given, which is smaller by its spacing already
