@@ -159,7 +159,9 @@ class Aligner:
         preset = options.preset or "fast"
         self._search = Search(preset)
         self._follows = preset == "quick"  # on from frame to frame, without a search for what lies farther away
-        self._motions: dict[tuple[int, ...], _Motion] = {}  # by the indices of a chain of pictures
+        self._motions: dict[
+            tuple[int, ...], _Motion
+        ] = {}  # by whether it turns, and the indices of a chain of pictures
         self._grids: dict[int, tuple[Guide, Guide]] = {}  # by index: a guide, and what is searched of it
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
@@ -213,9 +215,9 @@ class Aligner:
             found[witness.index] = (motion.forth, motion.back)
         return [found[witness.index] for witness in witnesses]
 
-    def _motion(self, chain: Sequence[Picture], *, turns: bool = False) -> _Motion:
+    def _motion(self, chain: Sequence[Picture], *, turns: bool) -> _Motion:
         """Between the ends of a chain of pictures in rising order; each chain is measured once."""
-        key = tuple(picture.index for picture in chain)
+        key = (turns, *(picture.index for picture in chain))
         motion = self._motions.get(key)
         if motion is None:
             first, last, forth, back = chain[0], chain[-1], None, None
@@ -307,13 +309,13 @@ def _grown(rim: Rim, size: Sequence[int], other: Sequence[int]) -> Rim:
 
 
 def _readable(pixels: Tensor) -> npt.NDArray[Any]:
-    """Memory of a picture as OpenCV reads it: unsigned it takes a third of the time, and none is ever negative."""
+    """Memory of a picture as OpenCV reads it: unsigned, in a third of the time; codes and luma are never negative."""
     array = pixels.numpy()
     return array.view(np.uint16) if pixels.dtype == torch.int16 else array
 
 
 def pixels_along(pixels: Tensor, way: Way) -> Tensor:
-    """Pixels [C, H, W] of a witness, of any size, warped along the way to it; rounded to their type, uint8 or int16.
+    """Pixels [C, H, W] of a witness, of any size, contiguous, warped along the way to it; integers are rounded.
 
     Where that leads out of the picture the rim goes on, unlike in `warp`: for colours, which change slowly, that is
     measured to be right more often than what was observed.

@@ -14,9 +14,9 @@ from vidrain.flow import FlowPreset
 
 def test_without_a_word_on_it_the_flow_is_fast() -> None:
     frames = panned(2)
-    due = Aligner(AlignOptions(preset="fast"))._motion(frames).forth
-    np.testing.assert_array_equal(Aligner(OPTIONS)._motion(frames).forth, due)
-    assert not np.array_equal(Aligner(AlignOptions(preset="fine"))._motion(frames).forth, due)
+    due = Aligner(AlignOptions(preset="fast"))._motion(frames, turns=False).forth
+    np.testing.assert_array_equal(Aligner(OPTIONS)._motion(frames, turns=False).forth, due)
+    assert not np.array_equal(Aligner(AlignOptions(preset="fine"))._motion(frames, turns=False).forth, due)
 
 
 def test_a_fine_flow_follows_what_is_narrow() -> None:
@@ -58,3 +58,14 @@ def test_quickly_what_lies_farther_away_is_followed_from_frame_to_frame(monkeypa
         Aligner(options).ways(frames[2], around)
         assert len(searches) == (2 * (4 + 2) if preset == "fast" else 2 * 4)
     assert missed["quick"] < 1.2 * missed["fast"] + 1e-3, missed
+
+
+def test_what_is_asked_for_first_changes_nothing() -> None:
+    """The error of a way is that of a search, whether a way without one was asked for before or not."""
+    frames, options = panned(3), replace(OPTIONS, preset="quick")
+    asked, due = Aligner(options), Aligner(options).ways(frames[1], [frames[0], frames[2]])
+    asked.ways(frames[1], [frames[0], frames[2]], wants_error=False)
+    for found, wanted in zip(asked.ways(frames[1], [frames[0], frames[2]]), due, strict=True):
+        np.testing.assert_array_equal(np.stack(found.flow), np.stack(wanted.flow))
+        assert found.error is not None and wanted.error is not None
+        np.testing.assert_array_equal(found.error, wanted.error)

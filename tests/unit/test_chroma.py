@@ -302,7 +302,8 @@ def test_removal_is_that_of_a_loop(
     observed, rain = rng.random((1, height, width), np.float32), rng.random((height, width), np.float32) * 0.5
     others = rng.random((witnesses, 1, height, width), np.float32)
     size = tuple(-(-side // times) for side, times in zip((height, width), cell, strict=True))
-    colours = rng.integers(0, 256, (witnesses + 1, planes, *size)).astype(np.float32)
+    most_code, dtype = [(255, np.uint8), (16383, np.int16)][seed % 2]  # as colours_of keeps them
+    colours = rng.integers(0, most_code + 1, (witnesses + 1, planes, *size)).astype(dtype)
     still = Way(Offsets(*np.zeros((2, height, width), np.float32)), None, None, np.zeros((height, width), np.uint8))
     own, *theirs = map(torch.from_numpy, colours)
     beside = [Beside(each, still, torch.from_numpy(luma[0])) for each, luma in zip(theirs, others, strict=True)]
@@ -312,7 +313,7 @@ def test_removal_is_that_of_a_loop(
         excess = luma[place] - np.median([picture[place] for picture in there])
         share = min(max(amount[place] / max(excess, 4 / 255), 0), 1)
         for plane in range(planes):
-            due = (colours[0, plane][place] - np.median(colours[1:, plane][(slice(None), *place)])) * share
+            due = (float(colours[0, plane][place]) - np.median(colours[1:, plane][(slice(None), *place)])) * share
             most = amount[place] * scale.codes
             due = min(max(due, (scale.grey - 0.6) * most), (scale.grey + 0.6) * most)
             assert found[plane][place] == pytest.approx(due, abs=0.02)

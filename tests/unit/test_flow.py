@@ -89,14 +89,14 @@ def test_a_pan_is_found_at_any_size(preset: flows.FlowPreset, size: tuple[int, i
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 2, width=32))
 def test_a_flow_turned_round_leads_back(seed: int, most: float) -> None:
-    """Of a flow that changes slowly, as those of `Search` do: from where it led, to within an eighth of a pixel."""
+    """Of a flow that changes slowly, as those of `Search` do: from where it led, to within a tenth of a pixel."""
     random = np.random.default_rng(seed)
     coarse = random.uniform(-most, most, (4, 5, 2)).astype(np.float32)
     forth = np.ascontiguousarray(cv2.resize(coarse, (75, 60), interpolation=cv2.INTER_CUBIC))
     back = inverted(forth)
     assert back.shape == forth.shape and back.dtype == np.float32
     missed = forward_backward_error(back, forth)[8:-8, 8:-8]
-    assert missed.max() < 0.125, missed.max()
+    assert missed.max() < 0.1, missed.max()
     np.testing.assert_array_equal(inverted(constant(3, -2, (9, 9))), constant(-3, 2, (9, 9)))
 
 

@@ -9,7 +9,7 @@ TINY = ("batch=2", "patch=32", "data.crop=32", "data.readings=2", "data.crops_pe
 
 def test_a_row_for_each_term_and_the_operations(capsys: pytest.CaptureFixture[str]) -> None:
     few = ("weights.adversarial=0", "weights.location=0", "contrast.queries=2", "contrast.other=4")
-    assert main(["--repeats", "1", "--rows", "3", *TINY, *few]) == 0
+    assert main(["--repeats", "1", "--rows", "12", *TINY, *few]) == 0
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:8]]
     assert [row[0] for row in cells[2:]] == ["without", "with layer", "with decorrelation", "with consistency"]
