@@ -159,9 +159,8 @@ class Aligner:
         preset = options.preset or "fast"
         self._search = Search(preset)
         self._follows = preset == "quick"  # on from frame to frame, without a search for what lies farther away
-        self._motions: dict[
-            tuple[int, ...], _Motion
-        ] = {}  # by whether it turns, and the indices of a chain of pictures
+        # By whether the way back is that forth turned round, and the indices of a chain of pictures.
+        self._motions: dict[tuple[int, ...], _Motion] = {}
         self._grids: dict[int, tuple[Guide, Guide]] = {}  # by index: a guide, and what is searched of it
 
     def align(self, center: Picture, witnesses: Sequence[Picture]) -> Aligned:
