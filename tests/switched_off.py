@@ -68,9 +68,11 @@ def run_tests(copy: Path, *nodes: str) -> Ended:
     """
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(HEAVY)
-    with TemporaryDirectory() as folder:
+    # What a test left running may still write there.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         printed = Path(folder) / "printed.txt"
-        child = forks.Process(target=_in_child, args=(copy, nodes, printed, _environment(str(copy))))
+        arguments = (*_options(Path(folder)), "-W", "ignore::pytest.PytestAssertRewriteWarning", *nodes)
+        child = forks.Process(target=_in_child, args=(copy, arguments, printed, _environment(str(copy))))
         child.start()
         try:
             child.join()
@@ -80,7 +82,12 @@ def run_tests(copy: Path, *nodes: str) -> Ended:
         return Ended(child.exitcode, printed.read_text(encoding="utf-8"))
 
 
-def _in_child(copy: Path, nodes: tuple[str, ...], printed: Path, environment: dict[str, str]) -> None:
+def _options(folder: Path) -> tuple[str, ...]:
+    """Of pytest. Tests get folders in `folder`: where pytest keeps those of all runs, one run clears away another's."""
+    return (*OPTIONS, f"--basetemp={folder / 'tests'}")
+
+
+def _in_child(copy: Path, arguments: tuple[str, ...], printed: Path, environment: dict[str, str]) -> None:
     """Ends with the code of pytest, or with one that pytest has not: an error of ours is no test that fails."""
     with printed.open("w") as text:
         for stream in (1, 2):
@@ -95,7 +102,7 @@ def _in_child(copy: Path, nodes: tuple[str, ...], printed: Path, environment: di
             del sys.modules[name]
         found = importlib.util.find_spec("vidrain")
         assert found is not None and Path(found.origin or "/").is_relative_to(copy), f"not the copy: {found}"
-        code = int(pytest.main([*OPTIONS, "-W", "ignore::pytest.PytestAssertRewriteWarning", *nodes]))
+        code = int(pytest.main([*arguments]))
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()
@@ -109,7 +116,7 @@ def _run_tests_without(module: str, refused: Path, *, copy: Path, hook: Path, no
     env = _environment(str(hook), str(copy)) | blocked
     imported = _run(copy, env, "-c", "import vidrain; print(vidrain.__file__)")
     assert Path(imported.stdout.strip() or "/").is_relative_to(copy), f"not the copy: {imported.stdout}"
-    return _run(copy, env, "-m", "pytest", *OPTIONS, node)
+    return _run(copy, env, "-m", "pytest", *_options(hook), node)
 
 
 def _environment(*paths: str) -> dict[str, str]:

@@ -17,6 +17,15 @@ def test_nodes_exist() -> None:
     assert wanted <= promises.all_tests()
 
 
+def test_no_folder_is_shared_with_other_runs(tmp_path: Path) -> None:
+    """In the folder that runs share, one that ended warned that another's folders could not be cleared away."""
+    copy_project(promises.ROOT, tmp_path / "copy")
+    (tmp_path / "copy" / "tests" / "test_where.py").write_text("def test_where(tmp_path): raise ValueError(tmp_path)\n")
+    result = run_tests(tmp_path / "copy", "tests/test_where.py")
+    assert "ValueError: /" in result.stdout
+    assert "pytest-of-" not in result.stdout, result.stdout
+
+
 @pytest.mark.timeout(1200)
 def test_all_pass_in_an_unbroken_copy(tmp_path: Path) -> None:
     """Otherwise a test could fail below for want of a file that was not copied."""
