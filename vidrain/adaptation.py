@@ -29,7 +29,7 @@ from vidrain.provenance import hash_of_content
 from vidrain.span import kept_frames
 from vidrain.stream import Pulse
 from vidrain.tracks import chosen_tracks
-from vidrain.train.adapt import Judged, Outcome, adapt
+from vidrain.train.adapt import Outcome, adapt
 from vidrain.train.stretches import Clip
 from vidrain.video.decode import Video, open_video
 from vidrain.watchdog import Watchdog
@@ -77,15 +77,10 @@ class Adapted:
 
     def event(self, seconds: float) -> AdaptationDone:
         """The event that says how it went."""
-        before, after = self.outcome.before, self.outcome.after
         return AdaptationDone(
             steps=self.outcome.steps,
-            kept_steps=self.outcome.kept_steps,
+            factors=self.outcome.factors,
             gain=self.outcome.gain,
-            error_before=before and before.error,
-            error_after=after and after.error,
-            benefit_before=before and before.benefit,
-            benefit_after=after and after.benefit,
             fell_back=self.outcome.reason is not None,
             reason=self.outcome.reason,
             is_reused=self.is_reused,
@@ -106,7 +101,7 @@ def adapted_for(
     model = jobs[0].model
     base = _base(model, options.weights)
     places = [(job.video.info.track, job.kept.start, job.kept.stop) for job in jobs]
-    key = _hash_of_json([__version__, model, hash_of(base.state_dict()), source, places, asdict(options.adapt)])
+    key = _hash_of_json([__version__, model, hash_of(base.net.state_dict()), source, places, asdict(options.adapt)])
     found = _taken_up(journal, model, key)
     if found is None:
         found = _adapted(model, base, clips, options, on_event)
@@ -156,24 +151,26 @@ def _opened(path: Path, track: int, pulse: Pulse) -> Video:
     return open_video(path, track=track, beat=pulse.beat)
 
 
-def _base(model: str, weights: Path | None) -> Gate:
+def _base(model: str, weights: Path | None) -> GateDecomposer:
     found = load_model(model, weights)
     if not isinstance(found, GateDecomposer):
         raise TypeError(f"found {type(found).__name__}; want a gate, the only kind that `refuse_to_adapt` lets pass")
-    return found.net
+    return found
 
 
-def _adapted(model: str, base: Gate, clips: Sequence[Clip], options: CleanOptions, on_event: OnEvent) -> Adapted:
+def _adapted(
+    model: str, base: GateDecomposer, clips: Sequence[Clip], options: CleanOptions, on_event: OnEvent
+) -> Adapted:
     """Weights fitted to `clips`, and what is to be said of them: no clock, no paths."""
     device = device_of(options.device)
     with short_of(device, "fitting"):
-        net, outcome = adapt(base, clips, options.adapt, device=torch.device(device), on_event=on_event)
+        net, outcome = adapt(base, clips, options.adapt, device=device, on_event=on_event)
     settings = {key: value for key, value in asdict(options.adapt).items() if key not in _LIMITS}
     said = {
         "vidrain": __version__,
         "torch": torch.__version__,
         "threads": options.adapt.threads or torch.get_num_threads(),
-        "base": hash_of(base.state_dict()),
+        "base": hash_of(base.net.state_dict()),
         "frames": [len(clip.kept) for clip in clips],
         "settings": settings,
         "outcome": asdict(outcome),
@@ -188,12 +185,11 @@ def _taken_up(journal: Path, model: str, key: str) -> Adapted | None:
         if head.get("job") != key:
             return None
         told = json.loads(head["adapted"])["outcome"]
-        for name in ("before", "after"):
-            told[name] = Judged(*told[name]) if told[name] else None
-        net = _base(model, journal)
+        outcome = Outcome(**{**told, "factors": tuple(told["factors"])})
+        net = _base(model, journal).net
     except (ModelError, LookupError, TypeError, ValueError):  # not there, cut off, or of another version
         return None
-    return Adapted(model=model, net=net, outcome=Outcome(**told), said=head["adapted"], is_reused=True)
+    return Adapted(model=model, net=net, outcome=outcome, said=head["adapted"], is_reused=True)
 
 
 def _hash_of_json(facts: object) -> str:

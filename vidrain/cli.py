@@ -284,7 +284,7 @@ def train(pairs: tuple[str, ...], run_dir: Path, config: Path | None, as_json: b
 def adapt(arguments: tuple[str, ...], output: Path, config: Path | None, as_json: bool, **given: Any) -> None:
     """Fit a trained network to the footage of each CLIP, as far as that helps on frames held out.
 
-    KEY=VALUE sets any key of configs/clean.yaml, such as adapt.rate=0.0003. Where adapting does not help, the output
+    KEY=VALUE sets any key of configs/clean.yaml, such as adapt.seed=1. Where adapting does not help, the output
     holds the base weights, and that is said.
     """
 

@@ -329,7 +329,7 @@ def aligned_of(seen: Followed[Source]) -> Aligned:
 def taken_from(aligned: Aligned, decomposer: Decomposer, device: str, marks: Guide | None = None) -> Taken:
     """What `decomposer` takes from a picture, seen among its witnesses, but where `marks` are (`Followed`)."""
     with _enough_memory(aligned.observed.shape, device):
-        rain = decomposer(_on(torch.device(device), aligned)).cpu()
+        rain = decomposer(on(torch.device(device), aligned)).cpu()
     return Taken(spared(_checked(rain, aligned), marks), aligned)
 
 
@@ -390,7 +390,8 @@ def _enough_memory(size: Sequence[int], device: str = "cpu") -> AbstractContextM
     return short_of(device, f"a picture of {width}x{height}")
 
 
-def _on(device: torch.device, aligned: Aligned) -> Aligned:
+def on(device: torch.device, aligned: Aligned) -> Aligned:
+    """A window on another device."""
     return replace(
         aligned,
         observed=aligned.observed.to(device),

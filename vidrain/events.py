@@ -148,7 +148,7 @@ class TrainingDone:
 class AdaptationStep:
     """Said before the first step and after every one. total: most steps, limit_s: most seconds; one of them is None.
 
-    gain: by how much the best weights so far lower the error on held-out frames, as a share of it.
+    gain: by how much the best factors so far lower the error by which they are chosen, as a share of it.
     """
 
     steps: int
@@ -167,19 +167,14 @@ class AdaptationStep:
 class AdaptationDone:
     """Said once, when weights are fitted to the footage, or the base weights kept.
 
-    steps: taken; kept_steps: after how many the weights were kept, 0 for the base weights. gain: by how much their
-    error on held-out frames is lower, as a share of it; error_before, error_after, benefit_before, benefit_after: what
-    `vidrain.train.adapt` measures there, None where it could not. reason: why the base weights were kept, else None.
+    steps: taken. factors: by which the three shares of the network are multiplied, 1 where the base weights are kept.
+    gain: by how much they lower the error on held-out frames, as a share of it. reason: why the base weights were kept.
     is_reused: whether a run that was killed had fitted them. weights: the first digits of the SHA-256 of their file.
     """
 
     steps: int
-    kept_steps: int
+    factors: tuple[float, float, float]
     gain: float
-    error_before: float | None
-    error_after: float | None
-    benefit_before: float | None
-    benefit_after: float | None
     fell_back: bool
     reason: str | None
     is_reused: bool

@@ -336,9 +336,11 @@ def _error_line(message: str) -> str:
 
 def adaptation_summary(done: events.AdaptationDone) -> str:
     """The one line that says what adapting came to."""
-    what = "base weights kept" if done.fell_back else f"{done.gain:.1%} less error on held-out frames"
+    factors = " ".join(f"{factor:g}" for factor in done.factors)
+    less = f"shares times {factors}, {done.gain:.1%} less error on held-out frames"
+    what = "base weights kept" if done.fell_back else less
     again = ", of a run that was killed" if done.is_reused else ""
-    return f"adapted: {done.kept_steps} of {done.steps} steps, {what}, weights {done.weights}{again}"
+    return f"adapted: {done.steps} steps, {what}, weights {done.weights}{again}"
 
 
 def segment_line(event: events.SegmentsPlan | events.SegmentDone) -> str:

@@ -14,7 +14,7 @@ from vidrain.conceal import Concealed, in_words
 from vidrain.events import FileDone, Notice, Plan
 from vidrain.job import Job
 from vidrain.missing import Missing
-from vidrain.train.adapt import Judged, Outcome
+from vidrain.train.adapt import Outcome
 from vidrain.untouched import failed_frames
 from vidrain.video.verify import Expected, Verified
 
@@ -191,8 +191,7 @@ def from_json(found: Mapping[str, Any], outputs: dict[str, Path]) -> CleanReport
 
 
 def _outcome(found: Mapping[str, Any]) -> Outcome:
-    judged = {name: found[name] and Judged(*found[name]) for name in ("before", "after")}
-    return Outcome(**{**found, **judged})
+    return Outcome(**{**found, "factors": tuple(found["factors"])})
 
 
 def plan_event(jobs: Sequence[Job]) -> Plan:

@@ -33,7 +33,7 @@ MODELS = ("baseline", "nlcl", *CONFIGS)
 
 _SHIPPED = Path(__file__).with_name("shipped")
 _USUAL = GateOptions()
-_VERSION = "6"  # of `model.planes.look` and `Gate` together: other planes make other weights
+_VERSION = "7"  # of `model.planes.look` and `Gate` together: other planes make other weights
 
 
 @dataclass(frozen=True)

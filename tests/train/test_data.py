@@ -12,7 +12,7 @@ from tests.unit.test_clips import OPEN, write_painted
 from vidrain.baseline import Baseline, BaselineOptions
 from vidrain.decompose import decompose
 from vidrain.errors import InputError, UsageError
-from vidrain.events import Notice, ignore
+from vidrain.events import Notice
 from vidrain.fixed import floats
 from vidrain.model.gate import CONFIGS, Gate
 from vidrain.model.planes import error_at
@@ -146,7 +146,7 @@ def test_a_window_is_what_a_model_is_shown_where_a_video_is_cleaned(first: str |
     path = samples / "rotated.mp4"
     video = open_video(path)
     clip = _InOrder(path, 30.0, video)
-    asked = Windows(DataOptions(strides=(1,)), replace(CUT, first=first), seed=0, tell=ignore, rainy=[clip])
+    asked = windows(path, strides=(1,), cut=replace(CUT, first=first))
     observed, witnesses, error, *_ = asked._somewhere(clip, torch.Generator().manual_seed(1), 0, "rainy")
     shown: list[Aligned] = []
 

@@ -95,7 +95,7 @@ def test_strength_goes_with_the_weights_and_into_nothing_else(samples: Path, tmp
     one, other = (load_model("gate-s", report.weights) for report in (plain, strong))
     assert isinstance(one, GateDecomposer)
     assert isinstance(other, GateDecomposer)
-    assert (float(one.net.strength), float(other.net.strength)) == (1.0, 1.5)
+    assert (one.net.strength.tolist(), other.net.strength.tolist()) == ([1.0] * 3, [1.5] * 3)
     assert all(torch.equal(*pair) for pair in zip(one.net.parameters(), other.net.parameters(), strict=True))
     with pytest.raises(UsageError, match="strength=0: allowed: above 0, up to 4"):
         config(samples, strength=0.0)

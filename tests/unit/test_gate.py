@@ -287,7 +287,7 @@ def test_weights_come_back(name: str, tmp_path: Path) -> None:
     path.write_bytes(packed_gate(name, net.state_dict()))
     assert torch.equal(load_model(name, weights=path)(aligned), GateDecomposer(net, first=None)(aligned))
     header = read_header(path)
-    assert (header["model"], header["version"]) == (name, "6")
+    assert (header["model"], header["version"]) == (name, "7")
     assert json.loads(header["config"]) == asdict(CONFIGS[name])
     assert header["hash"] == hash_of(net.state_dict())
 
@@ -304,7 +304,7 @@ Change = Callable[[dict[str, Tensor], dict[str, str]], object]
     [
         (lambda tensors, head: head.pop("model"), "holds weights of an unnamed model, not of gate-s"),
         (lambda tensors, head: head.update(model="gate-m"), "holds weights of gate-m, not of gate-s"),
-        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 6\)"),
+        (lambda tensors, head: head.update(version="0"), r"made for another gate-s \(version 0, wanted 7\)"),
         (lambda tensors, head: head.update(config="{}"), "made for another gate-s"),
         (lambda tensors, head: tensors.pop("head.bias"), r"lacks head.bias \(1 of 29 tensors missing\)"),
         (lambda tensors, head: tensors.update(extra=torch.zeros(1)), "holds extra, which its model does not have"),
@@ -335,7 +335,7 @@ def test_a_second_pass_works_behind_the_first_that_its_file_names(tmp_path: Path
     assert hash_of(held) == read_header(shipped)["hash"]
     assert first.net.state_dict().keys() == held.keys()
     for key, tensor in first.net.state_dict().items():
-        assert torch.equal(tensor, torch.ones(()) if key == "strength" else held[key])
+        assert torch.equal(tensor, torch.ones(3) if key == "strength" else held[key])
     path, other = tmp_path / "l.safetensors", tmp_path / "other.safetensors"
     path.write_bytes(packed_gate("gate-l", gate("gate-l").state_dict()))
     assert read_header(path)["first"] == read_header(shipped)["hash"]

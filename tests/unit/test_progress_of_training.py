@@ -14,12 +14,8 @@ TRAINING = TrainingPlan(
 TRAINED = TrainingDone(run_dir="runs/[1]", weights="runs/[1]/w.safetensors", steps=20, loss=0.0025, seconds=4.0)
 ADAPTED = AdaptationDone(
     steps=60,
-    kept_steps=45,
+    factors=(1.25, 1.0, 0.3),
     gain=0.125,
-    error_before=0.008,
-    error_after=0.007,
-    benefit_before=0.001,
-    benefit_after=0.002,
     fell_back=False,
     reason=None,
     is_reused=False,
@@ -58,7 +54,7 @@ def test_adapting_is_told_likewise() -> None:
     lines = lines_of(stream)
     assert [line["event"] for line in lines[-2:]] == ["adaptation_step", "adaptation_done"]
     assert (lines[0]["steps"], lines[0]["total"], lines[0]["limit_s"], lines[0]["gain"]) == (7, None, 30, 0.034)
-    assert (lines[-1]["kept_steps"], lines[-1]["weights"]) == (45, "0123456789ab")
+    assert (lines[-1]["factors"], lines[-1]["weights"]) == ([1.25, 1.0, 0.3], "0123456789ab")
 
 
 def test_a_step_that_takes_long_is_not_silence() -> None:
@@ -81,7 +77,9 @@ def test_shows_how_far_adapting_is_and_then_the_frames() -> None:
     _, text = shown_by_bar(adapting(7, total=20), ADAPTED, PLAN, progress(3))
     assert "7/20" in text
     assert "7 steps, 3.4% less error" in text
-    assert "adapted: 45 of 60 steps, 12.5% less error on held-out frames, weights 0123456789ab" in text
+    assert (
+        "adapted: 60 steps, shares times 1.25 1 0.3, 12.5% less error on held-out frames, weights 0123456789ab" in text
+    )
     last = [line for line in re.split(r"[\r\n]", text) if "3/20" in line][-1]
     assert "cleaning" in last
     _, text = shown_by_bar(adapting(14, limit_s=30.0), AdaptationDone(**{**vars(ADAPTED), "fell_back": True}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vidrain.events import Notice
 from vidrain.report import CleanReport, from_json, to_json
-from vidrain.train.adapt import Judged, Outcome
+from vidrain.train.adapt import Outcome
 
 
 def test_a_report_comes_back_from_json_as_it_was() -> None:
@@ -29,7 +29,7 @@ def test_a_report_comes_back_from_json_as_it_was() -> None:
         notices=(Notice(code="missing", message="2 frames"),),
         model="gate-s",
         made_by="0.1.0 gate-s weights=a config=b",
-        adaptation=Outcome(steps=3, kept_steps=2, before=Judged(0.2, 0.1, 0.05), after=Judged(0.1, 0.2, 0.05)),
+        adaptation=Outcome(steps=3, factors=(1.25, 1.0, 0.3), gain=0.2),
         encoder="libx264",
         pix_fmt="yuv420p",
         exact=False,

@@ -132,7 +132,7 @@ def _adapted(task: Task, rows: Rows, on_event: OnEvent) -> tuple[Path | None, di
 
     options = replace(task.method.options, force=True)
     made = adapt_clips([task.found.path], path, options, on_event=passed_on)
-    return path, {"weights": made.hash, "steps": made.outcome.steps, "kept_steps": made.outcome.kept_steps}
+    return path, {"weights": made.hash, "steps": made.outcome.steps, "factors": made.outcome.factors}
 
 
 def _gathered(plan: EvalPlan, rows: Rows, options: EvalOptions, methods: Sequence[Method], command: str) -> Benchmark:

@@ -10,7 +10,7 @@ and k are decided on the window reduced to the size that is trained on, s at ful
 same streak. Shares are linear and clamped to [0, 1] only where a video is cleaned: a sigmoid saturates in the first
 steps and never comes back. No norm looks at the picture as a whole, so parts of it can be computed alone. What is
 learned by squared errors is a mean: in doubt a share is too small for rain and too large for all else. `strength`, a
-factor on the shares that goes with the weights, leans to one side.
+factor on each share that goes with the weights, leans to one side.
 
     net = Gate(CONFIGS["gate-s"])
     seen = look(observed, witnesses, error)
@@ -80,7 +80,7 @@ class Gate(nn.Module):
         super().__init__()
         self.config = config
         self.strength: Tensor
-        self.register_buffer("strength", torch.ones(()))
+        self.register_buffer("strength", torch.ones(_SHARES))
         self.head = OverCells(PLANES, config.width)
         self.context = _Context(config.width)
         self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.blocks))
@@ -125,19 +125,19 @@ def taken(shares: Tensor, seen: Seen) -> Tensor:
     return of_excess * seen.excess + of_below * seen.below + of_deeper * seen.deeper
 
 
-def taken_large(correction: Tensor, found: Removable, shrink: int, strength: float) -> Tensor:
-    """Rain of a picture by the correction [3, h, w] of it so many times smaller. [H, W]
+def taken_large(correction: Tensor, found: Removable, shrink: int, strength: Sequence[float]) -> Tensor:
+    """Rain of a picture by the correction [3, h, w] of it so many times smaller. [H, W] strength: of the three shares.
 
     By bands: of a large picture every plane more is memory, and time to fetch it.
     """
     height, width = found.share.shape
     parts = (found.excess, found.below, found.deeper)
     rain = torch.zeros_like(found.share)
-    for change, part in zip(correction, parts, strict=True):
+    for change, part, factor in zip(correction, parts, strength, strict=True):
         shares = enlarged(change, shrink, (height, width))
         for rows in in_bands(rain):
             share = shares[rows] + found.share[rows] if part is found.excess else shares[rows]
-            rain[rows] += share.mul_(strength).clamp_(0, 1).mul_(lengths(part[rows]))
+            rain[rows] += share.mul_(factor).clamp_(0, 1).mul_(lengths(part[rows]))
     return rain
 
 
@@ -222,14 +222,20 @@ class GateDecomposer:
         net = self.net.to(observed.device)  # costs nothing where it is there already
         shrink = shrink_of(observed.shape)
         if shrink == 1:
-            seen = look(observed[None], aligned.witnesses[None], error_at(aligned, observed.shape)[None])
-            shares = with_looks(self._correction(seen.planes), seen.planes[:, -1:])
-            return taken((shares * net.strength).clamp_(0, 1), seen)[0]
+            shares, seen = self.shares_of(aligned)
+            return taken(shares.clamp_(0, 1), seen)[0]
         found = judge(observed[0], aligned.witnesses[:, 0], shrink=shrink)
         small = _smaller(aligned, shrink)
         share = shrunk(found.share, (shrink, shrink))[None, None]
         change = self._correction(look(small.observed[None], small.witnesses[None], small.error[None], share).planes)
-        return taken_large(change[0], found, shrink, float(net.strength))[None]
+        return taken_large(change[0], found, shrink, net.strength.tolist())[None]
+
+    def shares_of(self, aligned: Aligned) -> tuple[Tensor, Seen]:
+        """The shares of a window that has witnesses, linear, and what they are shares of. [1, 3, H, W]"""
+        observed, net = aligned.observed, self.net.to(aligned.observed.device)
+        seen = look(observed[None], aligned.witnesses[None], error_at(aligned, observed.shape)[None])
+        shares = with_looks(self._correction(seen.planes), seen.planes[:, -1:])
+        return shares * net.strength[:, None, None], seen
 
     def _correction(self, planes: Tensor) -> Tensor:
         """That of the net, in the precision that is asked for. float32"""

@@ -1,49 +1,53 @@
-"""adapt(): a trained network fitted to the footage that it is to clean, as far as that helps.
+"""adapt(): how much of each of its shares a gate takes, fitted to the footage that it is to clean.
 
-The steps are those of training, by recycling: rain that the base weights find in the footage is pasted elsewhere in it.
-Some stretches of the footage are held out, and windows of them, drawn before the first step, are the judges:
-
-- error: of pairs with pasted rain, cleaned as a video would be;
-- benefit: the square of what is taken from a frame as it is, less twice that of what is taken from its negative. In a
-  negative rain is dark, so nothing that is taken can be rain, while texture that the alignment missed is as often dark
-  as bright: about as much is falsely taken from the frame. No teacher has a say in it. (For rain I, of which R + F is
-  taken, F false and R of I: (I - R - F)^2 = I^2 - (R + F)^2 + 2 F^2, where F has nothing to do with I.)
-
-Kept are the weights of the check with the largest benefit among those that lower the error; the base weights are, where
-no check does both. Rain that is left in the neighbours counts as falsely taken: in heavy rain this asks for too much.
+Footage tells no truth, so it is simulated, with one that is known: what is left of every frame, with the rain on it
+that was found five frames later. It rains as densely there as in the footage, on neighbours as well, and motion is
+measured anew. It is made by the gate with all of its shares a little larger (`BOLD`): rain that is left counts as
+background there, so one that leaves much of it would ask for still less. Three factors, on g, h and k (`model.gate`),
+are chosen among `TRIED`: those that lower the error most. They are kept where they lower it on stretches of the footage
+that are held out as well; the base weights are kept otherwise. docs/quality.md tells what they gain, and what was lost
+where more was learned.
 
 Without a clock everything follows from base weights, footage, options and the number of threads: the same number of
 steps gives the same weights, bit for bit on a CPU.
 
-    net, outcome = adapt(base, clips, AdaptOptions(seconds=30), device=torch.device("cpu"))
+    net, outcome = adapt(base, clips, AdaptOptions(seconds=30), device="cpu")
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
-from statistics import fmean
+from dataclasses import dataclass
+from itertools import product, zip_longest
 from time import monotonic
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from vidrain.decompose import DecomposeOptions, dried, followed, judged, on, taken_from, warped
 from vidrain.errors import UsageError
 from vidrain.events import AdaptationStep, OnEvent, ignore
-from vidrain.model.gate import Gate
-from vidrain.stream import prefetch
-from vidrain.train.balance import LossWeights
-from vidrain.train.data import Batch, DataOptions, NoWindow, Windows
-from vidrain.train.loop import TrainConfig, cut_of, learn, learner_for, teacher_rain
-from vidrain.train.recycling import Recycled, RecycleOptions, charbonnier, recycle, trust
+from vidrain.meter import MeterOptions
+from vidrain.model.gate import Gate, GateDecomposer
+from vidrain.train.data import at_size, picture_of_luma
 from vidrain.train.stretches import Clip, Stretch, split
+from vidrain.types import Aligned
 
-_AHEAD = 2  # batches made while a step is computed
-_ENDLESS = 1 << 40  # steps
-_HELD_SEED = 1 << 61  # draws of held-out pairs are of their own
+FACTORS = ((0.6, 0.8, 1.0, 1.25, 1.5), (0.3, 0.65, 1.0, 1.5, 2.2), (0.3, 1.0, 1.6, 2.4))  # of g, h and k
+TRIED = tuple(product(*FACTORS))
+# With 1 everywhere gate-m gains a third of it, with 1.5 it loses on two clips of six; what works behind a pass leaves less
+# rain, and loses half a dB on one with as much as what does not (docs/quality.md).
+BOLD, BOLD_BEHIND = (1.25, 1.25, 1.3), (1.1, 1.1, 1.15)
+_BASE = TRIED.index((1.0, 1.0, 1.0))
+_LATER = 5  # frames, after which rain is other rain
+_RUN = 24  # frames that are simulated together, at most
+_LEAST_STEPS = 2  # one to choose by, one to judge by
+_EVERY = 2  # frames from one that is judged to the next
+_SPECKLE = 0.02  # of luma in [0, 1]; what a gate takes is rain where it exceeds this, noise elsewhere
+_LEAST_RAIN = 1e-3  # of the pixels; with less there is nothing to be fitted to
 _LONGEST_S = 1e6
-_LEAST = 1e-6  # gain that is more than rounding
-_LEAST_PASTED = 1e-3  # of the held-out pixels; with less there is nothing to learn from
+_FOLLOWED = DecomposeOptions(meter=MeterOptions(dry=None))  # what a gate does where no rain is seen counts as well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,34 +58,18 @@ class AdaptOptions:
     steps: int | None = None
     seed: int = 0
     threads: int | None = None
-    batch: int = 8
-    patch: int = 128
-    rate: float = 1e-4
-    warm_up: int = 10
-    largest_gradient: float = 1.0
-    average: float = 0.95
-    softness: float = 0.02
-    dry: float = 1.0
-    readings: int = 8
-    refresh: int = 4
-    held_out: int = 2
-    check_every: int = 5
-    patience: int = 12
-    least_gain: float = 0.01
-    weights: LossWeights = field(default_factory=LossWeights)
-    recycle: RecycleOptions = field(default_factory=RecycleOptions)
+    least_gain: float = 0.005
 
     def __post_init__(self) -> None:
         if self.seconds is not None and self.steps is not None:
             raise UsageError(f"seconds={self.seconds:g} steps={self.steps}: allowed: one of them; steps has no clock")
         if self.seconds is not None and not 0 < self.seconds <= _LONGEST_S:
             raise UsageError(f"adapting for {self.seconds:g} seconds: allowed: above 0, up to {_LONGEST_S:g}")
-        for key in ("steps", "warm_up", "readings", "refresh", "held_out", "check_every", "patience"):
+        for key in ("steps", "threads"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise UsageError(f"adapting with {key}={value}: allowed: at least 1")
-        if not 0 <= self.least_gain < 1:
-            raise UsageError(f"adapting with least_gain={self.least_gain}: allowed: from 0, below 1")
-        _training(self, self.patch)
+        if not 0 < self.least_gain < 1:
+            raise UsageError(f"adapting with least_gain={self.least_gain}: allowed: above 0, below 1")
 
     @property
     def is_wanted(self) -> bool:
@@ -89,196 +77,183 @@ class AdaptOptions:
         return self.seconds is not None or self.steps is not None
 
 
-class Judged(NamedTuple):
-    """A network on held-out windows. pasted: share of the pixels onto which rain was pasted; for the rest see above."""
-
-    error: float
-    benefit: float
-    pasted: float
-
-
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What adapting came to.
 
-    steps: taken; kept_steps: after how many the weights were kept, 0 for the base weights; reason: why those were.
-    before, after: the base weights and those kept, as judged; None where nothing could be measured.
+    steps: places in the footage that were simulated. factors: on the shares g, h and k. gain: by how much they lower
+    the error on stretches held out, as a share of it. reason: why the base weights were kept; then factors are 1.
     """
 
     steps: int = 0
-    kept_steps: int = 0
-    before: Judged | None = None
-    after: Judged | None = None
+    factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    gain: float = 0.0
     reason: str | None = None
 
-    @property
-    def gain(self) -> float:
-        """By how much the error on held-out frames is lower, as a share of it; 0 for the base weights."""
-        return gain_of(self.before, self.after) if self.before and self.after else 0.0
+
+class Simulated(NamedTuple):
+    """Sums over simulated frames. errors: [F] float64, by each of `TRIED`; rainy: shares of the pixels with rain."""
+
+    errors: Tensor
+    rainy: float
+    frames: int
 
 
-def gain_of(before: Judged, after: Judged) -> float:
-    """By how much the error of `after` is lower than that of `before`, as a share of it."""
-    return 1 - after.error / before.error if before.error > 0 else 0.0
-
-
-class _Pair(NamedTuple):
-    """Held-out windows, a pair made of them, and the same windows of the negative of the footage."""
-
-    batch: Batch
-    pair: Recycled
-    negative: Batch
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What stays the same from step to step."""
-
-    base: Gate
-    options: AdaptOptions
-    config: TrainConfig
-    device: torch.device
-    on_event: OnEvent
-    began: float
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the run began."""
-        return monotonic() - self.began
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the time is up."""
-        return self.options.seconds is not None and self.seconds >= self.options.seconds
-
-    def windows(self, stretches: Sequence[Stretch], refresh: int) -> Windows:
-        """Windows of these stretches."""
-        data = DataOptions(readings=self.options.readings, crops_per_reading=4, refresh=refresh)
-        cut = cut_of(self.config, self.base.config)
-        return Windows(data, cut, seed=self.options.seed, tell=self.on_event, rainy=stretches)
-
-    def tell(self, steps: int, gain: float) -> None:
-        """Say how far it is."""
-        total, limit = self.options.steps, self.options.seconds
-        self.on_event(AdaptationStep(steps=steps, total=total, seconds=self.seconds, limit_s=limit, gain=gain))
+_NOTHING = Simulated(torch.zeros(len(TRIED), dtype=torch.float64), 0.0, 0)
 
 
 def adapt(
-    base: Gate, clips: Sequence[Clip], options: AdaptOptions, *, device: torch.device, on_event: OnEvent = ignore
+    base: GateDecomposer, clips: Sequence[Clip], options: AdaptOptions, *, device: str, on_event: OnEvent = ignore
 ) -> tuple[Gate, Outcome]:
-    """Fit a copy of `base` to `clips`; returns it, or `base` itself with a reason, and what was measured.
+    """Fit a copy of the network of `base` to `clips`; returns it, or that of `base` with a reason.
 
-    Ends at the limit of steps or seconds (within a step, a check or a reading of the footage), or when `patience`
-    checks in a row brought nothing. Memory does not grow with the length of the clips. Raises VidrainError.
+    A step simulates one run of frames. Ends at the limit of steps or seconds, within a step, or when all is seen that
+    is looked at: 24 stretches of 48 frames of a clip at most. Memory does not grow with the length of the clips.
+    Raises VidrainError.
     """
-    began = monotonic()
-    base = base.to(device)
-    needed = 2 * base.config.radius + 1
+    began, needed = monotonic(), 2 * base.radius + 1
     learned, held = split(clips, needed)
     if not held:
-        found = max(len(clip.kept) for clip in clips)
-        return base, Outcome(reason=f"it has {found} frames, {2 * needed} are needed")
-    sides = (side for clip in clips for side in (clip.video.info.width, clip.video.info.height))
-    run = _Run(base, options, _training(options, min(options.patch, *sides)), device, on_event, began)
-    run.tell(0, 0.0)
-    try:
-        with _threads(options.threads):
-            return _fitted(run, run.windows(learned, options.refresh), list(_held_out(run, held)))
-    except NoWindow:
-        return base, Outcome(reason=f"no {needed} different frames in a row were found in it")
+        most = max(len(clip.kept) for clip in clips)
+        return base.net, Outcome(reason=f"it has {most} frames, {2 * needed} are needed")
 
+    def tell(steps: int, gain: float) -> float:
+        seconds, limit = monotonic() - began, options.seconds
+        on_event(AdaptationStep(steps=steps, total=options.steps, seconds=seconds, limit_s=limit, gain=gain))
+        return seconds
 
-def _fitted(run: _Run, windows: Windows, held: Sequence[_Pair]) -> tuple[Gate, Outcome]:
-    """The best network of a run, or the base with a reason."""
-    options = run.options
-    before = judged(run.base, held, run.config)
-    if before.pasted < _LEAST_PASTED:
-        return run.base, Outcome(before=before, after=before, reason="hardly any rain was found in it")
-    with torch.random.fork_rng(devices=[]):  # what learns along with the network begins alike
-        torch.manual_seed(options.seed)
-        net = deepcopy(run.base).requires_grad_(True).train()
-        learner = learner_for(net, run.config)
-    best, kept, kept_steps, checked = before, run.base, 0, 0
-    lowest = before.error
-    steps = range(options.steps or _ENDLESS)
-    with closing(prefetch(windows.batches(steps), _AHEAD, "windows")) as batches:
-        for step, batch in zip(steps, batches, strict=True):
-            if run.is_over:
+    chosen_by, judged_by = _NOTHING, _NOTHING
+    steps, seconds = 0, tell(0, 0.0)
+    with _threads(options.threads):
+        for is_held, stretch, frames in _runs(learned, held, options.seed):
+            if steps == options.steps or (options.seconds is not None and seconds >= options.seconds):
                 break
-            rate = options.rate * min(1, (step + 1) / options.warm_up)
-            learn(learner, batch.to(run.device), step, run.config, teacher=run.base, rate=rate)
-            done = step + 1
-            if done % options.check_every == 0 or done == options.steps:
-                checked, found = done, judged(learner.average, held, run.config)
-                lowest = min(lowest, found.error)
-                if gain_of(before, found) >= max(options.least_gain, _LEAST) and found.benefit > best.benefit:
-                    best, kept, kept_steps = found, deepcopy(learner.average), done
-            run.tell(done, gain_of(before, best))
-            if checked - kept_steps >= options.patience * options.check_every:
-                break
-    reason = None if kept_steps else _reason(options, before, lowest, checked)
-    return kept.eval().requires_grad_(False), Outcome(
-        steps=checked, kept_steps=kept_steps, before=before, after=best, reason=reason
-    )
+            found = simulated(stretch.read(frames), base, device)
+            if is_held:
+                judged_by = _sum(judged_by, found)
+            else:
+                chosen_by = _sum(chosen_by, found)
+            steps += 1
+            seconds = tell(steps, _best(chosen_by)[1])
+    return _fitted(base, chosen_by, judged_by, steps, options.least_gain)
 
 
-@torch.no_grad()
-def judged(net: Gate, held: Sequence[_Pair], config: TrainConfig) -> Judged:
-    """What a network makes of held-out windows: the gate is clamped, as where a video is cleaned."""
-    found: list[Judged] = []
-    for batch, pair, negative in held:
-        rain = teacher_rain(batch._replace(observed=pair.observed, witnesses=pair.witnesses), net)
-        weight = trust(pair, batch.is_clean, config.dry)
-        error = charbonnier(pair.observed - rain, pair.target, weight, config.softness)
-        taken = teacher_rain(batch, net).square().mean()
-        false = teacher_rain(negative, net).square().mean()
-        pasted = (pair.observed > pair.target).float().mean()
-        found.append(Judged(error.item(), (taken - 2 * false).item(), pasted.item()))
-    return Judged(*(fmean(values) for values in zip(*found, strict=True)))
+@torch.inference_mode()
+def simulated(lumas: Sequence[Tensor], base: GateDecomposer, device: str) -> Simulated:
+    """How `base` does in the simulation of consecutive frames [1, H, W], by each of `TRIED`.
 
-
-def _held_out(run: _Run, stretches: Sequence[Stretch]) -> Iterator[_Pair]:
-    """Windows to judge by, the same for every network; fewer where the time is up.
-
-    Negatives are read as such, not made of the windows: their neighbours must be dried as negatives, too.
+    Of frames that have not all of their witnesses nothing is known.
     """
-    windows = run.windows(stretches, _ENDLESS)
-    negatives = run.windows([stretch.negative for stretch in stretches], _ENDLESS)
-    for number, batch in enumerate(windows.batches(range(run.options.held_out))):
-        if number and run.is_over:
-            return
-        here = batch.to(run.device)
-        generator = torch.Generator().manual_seed(_HELD_SEED + run.options.seed * run.options.held_out + number)
-        rain = teacher_rain(here, run.base)
-        options, is_dried = run.options.recycle, run.base.config.first is not None
-        pair = recycle(here.observed, here.witnesses, rain, generator, options=options, is_dried=is_dried)
-        yield _Pair(here, pair, negatives.batch(number).to(run.device))
+    bold = multiplied(base, BOLD if base.first is None else BOLD_BEHIND)
+    seen = [at_size(luma) for luma in lumas]
+    rains = [taken_from(window, bold, device).rain for _, window in _windows(seen, bold)]
+    truths = [luma - rain for luma, rain in zip(seen, rains, strict=True)]
+    later = [rains[(place + _LATER) % len(rains)] for place in range(len(rains))]
+    rainy = [(truth + rain).clamp(max=1).maximum(truth) for truth, rain in zip(truths, later, strict=True)]
+    found = _NOTHING
+    for place, window in _windows(rainy, base, range(base.radius, len(seen) - base.radius, _EVERY)):
+        if len(window.witnesses) == 2 * base.radius:
+            shares, parts = base.shares_of(on(torch.device(device), window))
+            rain = (rainy[place] - truths[place])[0]
+            errors = errors_by_factors(shares[0].cpu(), torch.cat(parts[:3], 1)[0].cpu(), rain)
+            found = _sum(found, Simulated(errors, float((rain > _SPECKLE).float().mean()), 1))
+    return found
 
 
-def _reason(options: AdaptOptions, before: Judged, lowest: float, checked: int) -> str:
-    """Why no check was better than the base weights."""
-    if not checked:
-        return f"the time was up before the first check, after {options.check_every} steps; give it more"
-    gain = gain_of(before, before._replace(error=lowest))
-    if gain >= options.least_gain:
-        return "what lowered the error on held-out frames took more of what is no rain"
-    return f"the error on held-out frames fell by {gain:.1%} at most, wanted are {options.least_gain:.1%}"
+def multiplied(base: GateDecomposer, factors: Sequence[float]) -> GateDecomposer:
+    """The same gate with its shares multiplied."""
+    net = deepcopy(base.net)
+    net.strength *= torch.tensor(factors).to(net.strength)
+    return GateDecomposer(net, first=base.first, options=base.options)
 
 
-def _training(options: AdaptOptions, patch: int) -> TrainConfig:
-    """The settings of a step, as training has them; the rate does not follow them."""
-    return TrainConfig(
-        seed=options.seed,
-        batch=options.batch,
-        patch=patch,
-        rate=options.rate,
-        largest_gradient=options.largest_gradient,
-        average=options.average,
-        softness=options.softness,
-        dry=options.dry,
-        weights=options.weights,
-        recycle=options.recycle,
-    )
+def errors_by_factors(shares: Tensor, parts: Tensor, rain: Tensor) -> Tensor:
+    """Mean squared error by each of `TRIED` where `rain` [H, W] is known. [F] float64
+
+    shares: [3, H, W], linear, with their strength; parts: [3, H, W], of which they are shares. What is left of the rain
+    is a sum of planes, one by each factor, so its square is one of their products.
+    """
+    planes = [rain]
+    for factors, share, part in zip(FACTORS, shares, parts, strict=True):
+        planes += [-(share * factor).clamp(0, 1) * part for factor in factors]
+    flat = torch.stack(planes).flatten(1).double()
+    return torch.einsum("fi,ij,fj->f", _SUMMED, flat @ flat.T / flat.shape[1], _SUMMED)
+
+
+def _summed() -> Tensor:
+    """Which planes of `errors_by_factors` each of `TRIED` sums up. [F, 1 + planes] float64, 1 or 0"""
+    rows = []
+    for chosen in TRIED:
+        picks = [float(own == factor) for own, factors in zip(chosen, FACTORS, strict=True) for factor in factors]
+        rows.append([1.0, *picks])
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+_SUMMED = _summed()
+
+
+def _windows(
+    lumas: Sequence[Tensor], base: GateDecomposer, wanted: range | None = None
+) -> Iterator[tuple[int, Aligned]]:
+    """The places of frames, or of those wanted, with their windows, as where a video is cleaned."""
+    pictures = [(place, picture_of_luma(place, luma, _FOLLOWED.align)) for place, luma in enumerate(lumas)]
+    seen = judged(pictures, _FOLLOWED.shots)
+    ready = seen if base.first is None else dried(seen, base.first, _FOLLOWED)
+    for item, window in warped(followed(ready, base, _FOLLOWED, wanted)):
+        assert window is not None  # nothing counts as dry
+        yield item.center.source, window
+
+
+def _runs(learned: Sequence[Stretch], held: Sequence[Stretch], seed: int) -> Iterator[tuple[bool, Stretch, list[int]]]:
+    """Whether it is held out, of a stretch, and consecutive frames of it: both kinds in turn, each in a drawn order."""
+    random = torch.Generator().manual_seed(seed)
+    drawn = []
+    for is_held, stretches in enumerate((learned, held)):
+        runs = [(bool(is_held), stretch, run) for stretch in stretches for run in _parts(len(stretch))]
+        drawn.append([runs[place] for place in torch.randperm(len(runs), generator=random).tolist()])
+    return (run for pair in zip_longest(*drawn) for run in pair if run is not None)
+
+
+def _parts(length: int) -> Iterator[list[int]]:
+    """Numbers of frames in even parts of `_RUN` at most."""
+    count = -(-length // _RUN)
+    return (list(range(length * part // count, length * (part + 1) // count)) for part in range(count))
+
+
+def _sum(first: Simulated, second: Simulated) -> Simulated:
+    return Simulated(first.errors + second.errors, first.rainy + second.rainy, first.frames + second.frames)
+
+
+def _gains(found: Simulated) -> Tensor:
+    """By how much each of `TRIED` lowers the error, as a share of it. [F]"""
+    base = found.errors[_BASE]
+    return torch.where(base > 0, 1 - found.errors / base, 0.0)
+
+
+def _best(found: Simulated) -> tuple[int, float]:
+    """The number of the factors that gain most, 1 for all if none gain, and their gain."""
+    gain, number = _gains(found).max(0)
+    return (int(number), float(gain)) if gain > 0 else (_BASE, 0.0)
+
+
+def _fitted(
+    base: GateDecomposer, chosen_by: Simulated, judged_by: Simulated, steps: int, least_gain: float
+) -> tuple[Gate, Outcome]:
+    """The network with its factors, or that of `base` with a reason."""
+    if steps < _LEAST_STEPS:
+        reason = f"the time was up after {steps} places, {_LEAST_STEPS} are needed; give it more"
+        return base.net, Outcome(steps=steps, reason=reason)
+    if not (chosen_by.frames and judged_by.frames):
+        reason = f"no {2 * base.radius + 1} different frames in a row were found in it, or only in one place"
+        return base.net, Outcome(steps=steps, reason=reason)
+    if chosen_by.rainy < _LEAST_RAIN * chosen_by.frames:
+        return base.net, Outcome(steps=steps, reason="hardly any rain was found in it")
+    number, promised = _best(chosen_by)
+    gain = float(_gains(judged_by)[number])
+    if min(promised, gain) < least_gain:
+        said = f"the error fell by {promised:.1%}, and on what was held out by {gain:.1%}; wanted are {least_gain:.1%}"
+        return base.net, Outcome(steps=steps, reason=said)
+    return multiplied(base, TRIED[number]).net, Outcome(steps=steps, factors=TRIED[number], gain=gain)
 
 
 @contextmanager

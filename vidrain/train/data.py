@@ -153,18 +153,12 @@ class NoWindow(InputError):
 
 
 class Windows:
-    """Batches by the number of the step. Not for use by two threads at a time.
+    """Batches by the number of the step. Not for use by two threads at a time."""
 
-    rainy: clips that are open already, in place of those that `options` name.
-    """
-
-    def __init__(
-        self, options: DataOptions, cut: Cut, *, seed: int, tell: Tell, rainy: Sequence[Footage] | None = None
-    ) -> None:
+    def __init__(self, options: DataOptions, cut: Cut, *, seed: int, tell: Tell) -> None:
         self._options, self._cut, self._seed = options, cut, seed
         self._first = pass_before(cut.first)
-        named = rainy if rainy is not None else [open_footage(path, tell) for path in clips_at(options.rainy)]
-        self._rainy = list(named)
+        self._rainy = [open_footage(path, tell) for path in clips_at(options.rainy)]
         self._clean = [open_footage(path, tell) for path in clips_at(options.clean)]
         pairs = pairs_at(options.rendered)
         self._rendered = [open_footage(path, tell) for path, _ in pairs]

@@ -39,19 +39,13 @@ class Clip:
 class Stretch:
     """Consecutive frames of a clip, as `footage.Footage`: through the decoder that writes videos, in its colours."""
 
-    def __init__(self, clip: Clip, frames: range, *, is_negative: bool = False) -> None:
-        self._clip, self._is_negative = clip, is_negative
+    def __init__(self, clip: Clip, frames: range) -> None:
         # what is read here says nothing of what the job has decoded
         self._video = replace(clip.video, decoded=Decoded(np.zeros(len(clip.video.index.pts), np.bool_)))
         self._frames, self._watchdog = frames, clip.watchdog
         self._conversion = conversion_for(clip.video.info)
         self.path: Path = clip.video.info.path
         self.rate = float(clip.video.info.rate or _RATE)
-
-    @property
-    def negative(self) -> "Stretch":
-        """The same frames with dark and bright exchanged."""
-        return Stretch(self._clip, self._frames, is_negative=True)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -74,8 +68,7 @@ class Stretch:
 
     def _picture(self, frame: Frame) -> Tensor:
         luma = to_luma(frame.planes, self._conversion)
-        shown = 1 - luma if self._is_negative else luma
-        return upright(shown, self._video.info.display_matrix)
+        return upright(luma, self._video.info.display_matrix)
 
 
 def split(clips: Sequence[Clip], shortest: int) -> tuple[list[Stretch], list[Stretch]]:
