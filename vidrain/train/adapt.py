@@ -36,8 +36,8 @@ from vidrain.types import Aligned
 
 FACTORS = ((0.6, 0.8, 1.0, 1.25, 1.5), (0.3, 0.65, 1.0, 1.5, 2.2), (0.3, 1.0, 1.6, 2.4))  # of g, h and k
 TRIED = tuple(product(*FACTORS))
-# With 1 everywhere gate-m gains a third of it, with 1.5 it loses on two clips of six; what works behind a pass leaves less
-# rain, and loses half a dB on one with as much as what does not (docs/quality.md).
+# With 1 everywhere gate-m gains a third of it, with 1.5 it loses on two clips of six; gates behind a pass leave less
+# rain, and lose half a dB on one clip by as much as those without (docs/quality.md).
 BOLD, BOLD_BEHIND = (1.25, 1.25, 1.3), (1.1, 1.1, 1.15)
 _BASE = TRIED.index((1.0, 1.0, 1.0))
 _LATER = 5  # frames, after which rain is other rain
