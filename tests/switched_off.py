@@ -84,7 +84,7 @@ def run_tests(copy: Path, *nodes: str) -> Ended:
 
 def _options(folder: Path) -> tuple[str, ...]:
     """Of pytest. Tests get folders in `folder`: where pytest keeps those of all runs, one run clears away another's."""
-    return (*OPTIONS, f"--basetemp={folder / 'tests'}")
+    return (*OPTIONS, f"--basetemp={folder / 'folders'}")
 
 
 def _in_child(copy: Path, arguments: tuple[str, ...], printed: Path, environment: dict[str, str]) -> None:

@@ -33,7 +33,7 @@ from vidrain.train.adapt import Outcome, adapt
 from vidrain.train.stretches import Clip
 from vidrain.video.decode import Video, open_video
 from vidrain.watchdog import Watchdog
-from vidrain.weights import PRESETS, hash_of, load_model, packed_gate, read_header
+from vidrain.weights import PRESETS, hash_of, load_decomposer, packed_gate, read_header
 
 SECONDS = 30.0  # where nothing is said
 _FIRST = PRESETS["balanced"]  # the model that is meant, where neither it nor weights are named: as `clean` means it
@@ -99,10 +99,11 @@ def adapted_for(
     began = monotonic()
     clips = [Clip(job.video, job.kept, job.watchdog) for job in jobs]
     model = jobs[0].model
-    base = _base(model, options.weights)
+    base = _base(model, options.weights, options)
     places = [(job.video.info.track, job.kept.start, job.kept.stop) for job in jobs]
-    key = _hash_of_json([__version__, model, hash_of(base.net.state_dict()), source, places, asdict(options.adapt)])
-    found = _taken_up(journal, model, key)
+    settings = asdict(options.adapt), asdict(options.gate)
+    key = _hash_of_json([__version__, model, hash_of(base.net.state_dict()), source, places, settings])
+    found = _taken_up(journal, model, key, options)
     if found is None:
         found = _adapted(model, base, clips, options, on_event)
         with claimed(journal, force=True) as claim:
@@ -115,8 +116,8 @@ def adapted_for(
 def adapt_clips(paths: Sequence[Path], output: Path, options: CleanOptions, *, on_event: OnEvent = ignore) -> Adapted:
     """Fit the weights of `options` to clips and write them to `output`; the base weights, where that does not help.
 
-    Of the options, weights, device, range, video, force, stall_s and `adapt` count: 30 seconds, where it sets no limit.
-    Raises VidrainError.
+    Of the options, weights, device, range, video, force, stall_s, `gate` and `adapt` count: 30 seconds, where it sets
+    no limit. Raises VidrainError.
     """
     began = monotonic()
     if not options.adapt.is_wanted:
@@ -127,7 +128,7 @@ def adapt_clips(paths: Sequence[Path], output: Path, options: CleanOptions, *, o
         refuse_clashes(origin, [output])
     if options.weights is not None:
         refuse_clashes(options.weights, [output], "the base weights")
-    base = _base(model, options.weights)
+    base = _base(model, options.weights, options)
     clips = [clip for path in paths for clip in _clips(path, options)]
     with claimed(output, force=options.force) as claim:
         found = _adapted(model, base, clips, options, on_event)
@@ -151,8 +152,8 @@ def _opened(path: Path, track: int, pulse: Pulse) -> Video:
     return open_video(path, track=track, beat=pulse.beat)
 
 
-def _base(model: str, weights: Path | None) -> GateDecomposer:
-    found = load_model(model, weights)
+def _base(model: str, weights: Path | None, options: CleanOptions) -> GateDecomposer:
+    found = load_decomposer(model, weights, options.of_models)
     if not isinstance(found, GateDecomposer):
         raise TypeError(f"found {type(found).__name__}; want a gate, the only kind that `refuse_to_adapt` lets pass")
     return found
@@ -165,7 +166,7 @@ def _adapted(
     device = device_of(options.device)
     with short_of(device, "fitting"):
         net, outcome = adapt(base, clips, options.adapt, device=device, on_event=on_event)
-    settings = {key: value for key, value in asdict(options.adapt).items() if key not in _LIMITS}
+    settings = {key: value for key, value in asdict(options.adapt).items() if key not in _LIMITS} | asdict(options.gate)
     said = {
         "vidrain": __version__,
         "torch": torch.__version__,
@@ -178,7 +179,7 @@ def _adapted(
     return Adapted(model=model, net=net, outcome=outcome, said=json.dumps(said, sort_keys=True))
 
 
-def _taken_up(journal: Path, model: str, key: str) -> Adapted | None:
+def _taken_up(journal: Path, model: str, key: str, options: CleanOptions) -> Adapted | None:
     """What a run of the same jobs left in the journal when it was killed; None where it left nothing of use."""
     try:
         head = read_header(journal)
@@ -186,7 +187,7 @@ def _taken_up(journal: Path, model: str, key: str) -> Adapted | None:
             return None
         told = json.loads(head["adapted"])["outcome"]
         outcome = Outcome(**{**told, "factors": tuple(told["factors"])})
-        net = _base(model, journal).net
+        net = _base(model, journal, options).net
     except (ModelError, LookupError, TypeError, ValueError):  # not there, cut off, or of another version
         return None
     return Adapted(model=model, net=net, outcome=outcome, said=head["adapted"], is_reused=True)

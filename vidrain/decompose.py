@@ -165,12 +165,13 @@ def followed(
     """The wanted ones with their witnesses, how these have moved, and whether it rains; those known to be dry alone."""
     aligner, told = aligner_for(decomposer, options.align), Told(options.meter, options.marks)
     is_first = decomposer.first is None
+    looks_back = is_first and (options.meter.dry is not None or options.marks.moved is not None)
     for window in sliding_windows(seen, reach_of(decomposer.radius)):
         center = window.center
         if is_first:
             for item in window.items[window.position : window.position + AHEAD + 1]:
                 told.see(item.picture, item.shot)
-        later = range(RECENT + 1 if is_first else 1)
+        later = range(RECENT + 1 if looks_back else 1)
         if wanted is not None and not any(center.picture.index + step in wanted for step in later):
             continue
         found = Followed(center, [], [], is_dry=True)
@@ -329,7 +330,7 @@ def aligned_of(seen: Followed[Source]) -> Aligned:
 def taken_from(aligned: Aligned, decomposer: Decomposer, device: str, marks: Guide | None = None) -> Taken:
     """What `decomposer` takes from a picture, seen among its witnesses, but where `marks` are (`Followed`)."""
     with _enough_memory(aligned.observed.shape, device):
-        rain = decomposer(on(torch.device(device), aligned)).cpu()
+        rain = decomposer(aligned.to(torch.device(device))).cpu()
     return Taken(spared(_checked(rain, aligned), marks), aligned)
 
 
@@ -388,13 +389,3 @@ def _enough_memory(size: Sequence[int], device: str = "cpu") -> AbstractContextM
     """Around work on a picture of (..., rows, columns): DeviceError of one line where it is short of memory."""
     height, width = size[-2:]
     return short_of(device, f"a picture of {width}x{height}")
-
-
-def on(device: torch.device, aligned: Aligned) -> Aligned:
-    """A window on another device."""
-    return replace(
-        aligned,
-        observed=aligned.observed.to(device),
-        witnesses=aligned.witnesses.to(device),
-        error=aligned.error.to(device),
-    )

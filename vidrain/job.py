@@ -182,7 +182,9 @@ def refuse_to_adapt(model: str, options: CleanOptions) -> None:
     """UsageError for a model whose weights cannot be fitted, and for what asks to keep them without fitting any."""
     if options.adapt.is_wanted and model not in CONFIGS:
         names = ", ".join(CONFIGS)
-        raise UsageError(f"--adapt: {model} does not learn; allowed: {names}, chosen by --model and --weights")
+        raise UsageError(
+            f"--adapt: {model} has no shares that could be fitted; allowed: {names}, chosen by --model and --weights"
+        )
     if options.keep_adapted is not None and not options.adapt.is_wanted:
         raise UsageError(f"--keep-adapted {options.keep_adapted}: no weights are adapted; add --adapt, or leave it out")
     if options.keep_adapted is not None and options.weights is not None:

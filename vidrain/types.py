@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 Plane = npt.NDArray[np.unsignedinteger]
@@ -204,6 +205,11 @@ class Aligned:
     witnesses: Tensor
     error: Tensor
     shot: int = 0
+
+    def to(self, device: torch.device) -> "Aligned":
+        """The same on another device."""
+        observed, witnesses, error = (part.to(device) for part in (self.observed, self.witnesses, self.error))
+        return Aligned(observed, witnesses, error, self.shot)
 
 
 class Decomposer(Protocol):

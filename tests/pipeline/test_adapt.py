@@ -41,7 +41,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def street(samples: Path, tmp_path: Path) -> Path:
     """Enough of a rainy street to adapt to, and little to clean."""
     (tmp_path / "in").mkdir()
-    return ffmpeg_says.remux(samples / "street.mp4", tmp_path / "in" / "street.mp4", "-map", "0", "-t", "0.5")
+    return ffmpeg_says.remux(samples / "street.mp4", tmp_path / "in" / "street.mp4", "-map", "0", "-t", "0.8")
 
 
 def said(weights: Path) -> dict[str, object]:
@@ -65,7 +65,7 @@ def same(first: Path, second: Path) -> bool:
 @pytest.mark.proves("adapt", "adapt CLIP KEY=VALUE", "adapt --output", "adapt --weights", "adapt --steps")
 def test_weights_are_fitted_to_clips(base: Path, samples: Path, out: Path, vidrain: Vidrain) -> None:
     first, second = out.with_name("a.safetensors"), out.with_name("b.safetensors")
-    common = ("adapt", samples / "street.mp4", samples / "vfr.mp4", "--weights", base, "--steps", "6", "adapt.seed=3")
+    common = ("adapt", samples / "street.mp4", samples / "vfr.mp4", "--weights", base, "--steps", "3", "adapt.seed=3")
     assert vidrain(*common, "-o", first).code == 0
     assert vidrain(*common, "-o", second).code == 0
     assert first.read_bytes() == second.read_bytes()
@@ -74,7 +74,7 @@ def test_weights_are_fitted_to_clips(base: Path, samples: Path, out: Path, vidra
     found = said(first)
     assert found["base"] == hash_of(load_model("gate-s", base).net.state_dict())  # type: ignore[union-attr]
     assert found["frames"] == [44, 36]
-    assert found["outcome"]["steps"] == 6  # type: ignore[index]
+    assert found["outcome"]["steps"] == 3  # type: ignore[index]
     assert found["settings"]["seed"] == 3  # type: ignore[index]
     clean = out.with_name("clean.mp4")
     assert vidrain("clean", samples / "odd.mp4", "-o", clean, *GATE, first).code == 0
@@ -91,9 +91,9 @@ def test_the_clock_and_the_events(base: Path, samples: Path, out: Path, vidrain:
     assert kinds == ["adaptation_step"] * (len(kinds) - 1) + ["adaptation_done"]
     assert {event["limit_s"] for event in ran.events[:-1]} == {100.0}
     done = ran.events[-1]
-    assert done["steps"] == 4  # all that there is
+    assert done["steps"] == 2  # all that there is
     assert done["factors"] == said(weights)["outcome"]["factors"] != [1, 1, 1]  # type: ignore[index]
-    assert done["gain"] > 0.02
+    assert done["gain"] > 0.005
     assert (done["fell_back"], done["reason"], done["is_reused"]) == (False, None, False)
     assert done["weights"] == hash_of_content(weights.read_bytes())
     assert said(weights)["settings"]["least_gain"] == 0.004  # type: ignore[index]
@@ -162,7 +162,7 @@ def test_what_does_not_help_is_said_and_not_tagged(base: Path, street: Path, out
     assert ran.code == 0, ran.err
     warned = event_of(ran, "warning")
     assert warned["code"] == "adapt"
-    assert "it has 6 frames, 10 are needed; the base weights are used" in warned["message"]
+    assert "it has 6 frames, 20 are needed; the base weights are used" in warned["message"]
     done, plan = done_of(ran), event_of(ran, "plan")
     assert "adapted=" not in plan["made_by"]
     assert (done["fell_back"], done["steps"], done["factors"]) == (True, 0, [1, 1, 1])
@@ -173,15 +173,15 @@ def test_a_range_adapts_to_the_range_alone(
 ) -> None:
     """Frames outside of it do not count: wiped out, they change nothing."""
     coded = tmp_path / "coded.mov"
-    ffmpeg_says.quietly("-i", samples / "street.mp4", "-an", "-t", "0.8", "-c:v", "mjpeg", "-q:v", "2", coded)
-    broken = wiped(coded, coded.with_name("broken.mov"), range(15, 19))
+    ffmpeg_says.quietly("-i", samples / "street.mp4", "-an", "-c:v", "mjpeg", "-q:v", "2", coded)
+    broken = wiped(coded, coded.with_name("broken.mov"), range(26, 30))
     files = []
     for source in (coded, broken):
         files.append(out.with_name(f"{source.stem}.safetensors"))
-        options = ("--adapt-steps", "5", "--end", "11", "--keep-adapted", files[-1])
+        options = ("--adapt-steps", "5", "--end", "22", "--keep-adapted", files[-1])
         assert vidrain("clean", source, "-o", out, "--force", *GATE, base, *options).code == 0
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert said(files[0])["frames"] == [11]
+    assert said(files[0])["frames"] == [22]
 
 
 def test_lost_frames_are_no_end_of_it(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
@@ -234,13 +234,20 @@ def test_a_killed_run_need_not_adapt_again(base: Path, street: Path, out: Path, 
 @pytest.mark.fault(26)
 def test_stopped_while_it_adapts(base: Path, street: Path, out: Path) -> None:
     def attempt() -> float:
+        kinds: list[str] = []
+
+        def is_error(event: dict[str, Any]) -> bool:
+            kinds.append(event["event"])
+            return kinds[-1] == "error"
+
         with started("clean", street, "-o", out, *GATE, base, "--adapt=300", "--json") as process:
             events_until(process, lambda event: event["event"] == "adaptation_step" and event["steps"] > 0)
             sent = time.monotonic()
             process.send_signal(signal.SIGINT)
-            events_until(process, lambda event: event["event"] == "error")
+            events_until(process, is_error)
             took = time.monotonic() - sent
             process.communicate(timeout=60)
+        assert "adaptation_done" not in kinds
         assert process.returncode == 130
         assert list(out.parent.iterdir()) == []
         return took
@@ -277,8 +284,12 @@ def test_what_is_refused(base: Path, street: Path, out: Path, vidrain: Vidrain) 
     steps = ("--adapt-steps", "5")
     kept = out.with_name("kept.safetensors")
     for code, text, arguments in (
-        (2, "--adapt: baseline does not learn; allowed: gate-s, gate-m, gate-l, gate-b", ("--preset", "fast", *steps)),
-        (2, "--adapt: nlcl does not learn", ("--model", "nlcl", *steps)),
+        (
+            2,
+            "--adapt: baseline has no shares that could be fitted; allowed: gate-s, gate-m, gate-l, gate-b",
+            ("--preset", "fast", *steps),
+        ),
+        (2, "--adapt: nlcl has no shares that could be fitted", ("--model", "nlcl", *steps)),
         (2, "seconds=5 steps=5: allowed: one of them", (*GATE, base, "--adapt=5", *steps)),
         (2, "steps=0: allowed: at least 1", (*GATE, base, "--adapt-steps", "0")),
         (2, "--keep-adapted", ("--keep-adapted", kept)),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,7 +171,9 @@ def test_folder_of_gray_pictures(vidrain: Vidrain, data: Path, tmp_path: Path) -
     assert row["frames"] == 2
 
 
-def test_a_gate_fitted_to_each_clip(vidrain: Vidrain, data: Path, tmp_path: Path) -> None:
+def test_a_gate_fitted_to_each_clip(vidrain: Vidrain, data: Path, samples: Path, tmp_path: Path) -> None:
+    for kind, name in (("rainy", "street"), ("clean", "street_clean")):  # long enough to be fitted to
+        shutil.copy(samples / f"{name}.mp4", data / "paired" / f"road_{kind}.mp4")
     torch.manual_seed(0)
     weights = tmp_path / "gate.safetensors"
     net = Gate(CONFIGS["gate-s"])

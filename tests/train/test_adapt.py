@@ -84,9 +84,9 @@ def helped(samples: Path) -> tuple[Gate, Outcome]:
 def test_what_takes_too_little_takes_more(helped: tuple[Gate, Outcome], samples: Path) -> None:
     net, outcome = helped
     assert outcome.reason is None
-    assert outcome.steps == 4
+    assert outcome.steps == 2
     assert outcome.factors[0] > 1
-    assert outcome.gain > 0.02
+    assert outcome.gain > 0.005
     assert torch.allclose(net.strength, 0.5 * torch.tensor(outcome.factors))
     truth, rainy = samples / "street_clean.mp4", samples / "street.mp4"
     assert error_against(truth, rainy, net) < 0.95 * error_against(truth, rainy, untrained(strength=0.5).net)
@@ -124,7 +124,7 @@ def test_all_factors_are_tried() -> None:
 
 def test_the_simulation_knows_its_truth(samples: Path) -> None:
     """Who takes nothing leaves nothing wrong: it finds no rain, so none is laid on the frames."""
-    _, (held,) = split([clip(samples / "street.mp4")], 5)
+    _, (held,) = split([clip(samples / "street.mp4")], 10)
     seen = held.read(range(len(held)))
     nothing = simulated(seen, biased(-9.0), "cpu")
     assert nothing.rainy == 0
@@ -135,10 +135,51 @@ def test_the_simulation_knows_its_truth(samples: Path) -> None:
     assert (some.errors > 0).all()
 
 
-def test_frames_without_their_witnesses_tell_nothing(tmp_path: Path) -> None:
-    """Every frame twice."""
-    whole = clip(write_repeats(tmp_path / "repeats.mkv"))
-    assert simulated(Stretch(whole, range(4, 9)).read(range(5)), untrained(), "cpu").frames == 0
+def test_the_errors_are_those_of_gates_whose_shares_are_multiplied(
+    samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what a bold gate leaves, with what it takes five frames later on it."""
+    _, (held,) = split([clip(samples / "street.mp4")], 10)
+    seen, base = held.read(range(len(held)))[:10], untrained(strength=0.8)
+    bold = module.multiplied(base, module.BOLD)
+    rains = [bold(window) for _, window in module._windows(seen, bold, "cpu")]
+    truths = [luma - rain for luma, rain in zip(seen, rains, strict=True)]
+    rainy = [(truth + rains[(place + 5) % 10]).clamp(max=1) for place, truth in enumerate(truths)]
+    number = TRIED.index((1.25, 0.65, 1.6))
+    gate = module.multiplied(base, TRIED[number])
+    windows = {item.center.source: window for item, window in module._windows(rainy, base, "cpu")}
+    due = sum(float((rainy[at] - gate(windows[at]) - truths[at]).double().square().mean()) for at in (2, 4, 6))
+    assert float(simulated(seen, base, "cpu").errors[number]) == pytest.approx(due, rel=1e-4)
+    monkeypatch.setattr(module, "BOLD", (1.0, 1.0, 1.0))
+    assert float(simulated(seen, base, "cpu").errors[number]) != pytest.approx(due, rel=1e-2)
+
+
+def test_gates_behind_a_pass_are_less_bold(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, (held,) = split([clip(samples / "street.mp4")], 10)
+    seen, base = held.read(range(len(held)))[:10], untrained("gate-l")
+    errors = simulated(seen, base, "cpu").errors
+    monkeypatch.setattr(module, "BOLD", (9.0, 9.0, 9.0))
+    assert torch.equal(simulated(seen, base, "cpu").errors, errors)
+    monkeypatch.setattr(module, "BOLD_BEHIND", (9.0, 9.0, 9.0))
+    assert not torch.equal(simulated(seen, base, "cpu").errors, errors)
+
+
+def test_repeats_are_left_out(samples: Path, tmp_path: Path) -> None:
+    """With other rain on each they would be different frames of the very same scene."""
+    _, (held,) = split([clip(samples / "street.mp4")], 10)
+    once = held.read(range(len(held)))[:12]
+    twice = [frame for frame in once for _ in range(2)]
+    assert simulated(twice, untrained(), "cpu").frames == simulated(once, untrained(), "cpu").frames == 4
+    assert simulated(once[:9], untrained(), "cpu").frames == 0
+
+
+def test_footage_that_stands_still(tmp_path: Path) -> None:
+    """Every frame twice, so that ten frames hold five different ones."""
+    base = untrained()
+    repeats = write_repeats(tmp_path / "repeats.mkv")
+    net, outcome = adapt(base, [clip(repeats, range(4, 24))], SOME, device="cpu")
+    assert net is base.net
+    assert outcome.reason == "no 10 different frames in a row were found in it, or only in one place"
 
 
 @pytest.mark.proves("adapt")
@@ -151,8 +192,8 @@ def test_frames_without_their_witnesses_tell_nothing(tmp_path: Path) -> None:
         (found(0.004, 7), found(0.2, 7), "the error fell by 0.4%"),
         (found(-0.1, 7), found(0.2, 7), "the error fell by 0.0%"),
         (found(0.2, 7, rainy=0.0009), found(0.2, 7), "hardly any rain was found in it"),
-        (module._NOTHING, found(0.2, 7), "no 5 different frames in a row"),
-        (found(0.2, 7), module._NOTHING, "no 5 different frames in a row"),
+        (module._NOTHING, found(0.2, 7), "no 10 different frames in a row"),
+        (found(0.2, 7), module._NOTHING, "no 10 different frames in a row"),
     ],
 )
 def test_the_base_weights_are_kept_unless_both_gain(learned: Simulated, held: Simulated, said: str | None) -> None:
@@ -177,13 +218,13 @@ def test_steps_repeat_a_run_by_the_clock(samples: Path, monkeypatch: pytest.Monk
     heard: list[Event] = []
     monkeypatch.setattr(module, "monotonic", count().__next__)
     base = untrained(strength=0.5)
-    options = AdaptOptions(seconds=3.5)
-    net, outcome = adapt(base, [clip(samples / "street.mp4")], options, device="cpu", on_event=heard.append)
+    options, both = AdaptOptions(seconds=5.5), [clip(samples / "street.mp4"), clip(samples / "vfr.mp4")]
+    net, outcome = adapt(base, both, options, device="cpu", on_event=heard.append)
     told = [event for event in heard if isinstance(event, AdaptationStep)]
     assert [event.steps for event in told] == list(range(len(told)))
-    assert told[-2].seconds < 3.5 <= told[-1].seconds
-    assert outcome.steps == 3
-    again, repeated = fitted(samples / "street.mp4", base, steps=3)
+    assert told[-2].seconds < 5.5 <= told[-1].seconds + 1
+    assert outcome.steps == 2
+    again, repeated = adapt(base, both, AdaptOptions(steps=2), device="cpu")
     assert repeated == outcome
     assert same(again, net)
 
@@ -192,37 +233,39 @@ def test_a_clock_that_is_too_short(samples: Path) -> None:
     base = untrained()
     net, outcome = fitted(samples / "street.mp4", base, steps=None, seconds=1e-9)
     assert net is base.net
-    assert outcome.reason == "the time was up after 0 places, 2 are needed; give it more"
+    assert outcome.reason == "only 0 of 2 places that are needed were looked at; give it more time or steps"
 
 
-def test_dry_footage_falls_back(samples: Path) -> None:
-    """A gate that takes nothing finds no rain anywhere."""
-    base = biased(-3.0)
-    net, outcome = fitted(samples / "street_clean.mp4", base)
+def test_where_no_rain_is_found_there_is_nothing_to_fit_to(samples: Path) -> None:
+    """By a gate that takes nothing."""
+    base = biased(-9.0)
+    net, outcome = fitted(samples / "street.mp4", base)
     assert net is base.net
     assert outcome.reason == "hardly any rain was found in it"
 
 
-@pytest.mark.parametrize(("frames", "is_enough"), [(1, False), (9, False), (10, True)])
+@pytest.mark.parametrize(("frames", "is_enough"), [(1, False), (19, False), (20, True)])
 def test_short_clips(frames: int, is_enough: bool, samples: Path) -> None:
     base = untrained()
-    net, outcome = adapt(base, [clip(samples / "street.mp4", range(20, 20 + frames))], SOME, device="cpu")
+    net, outcome = adapt(base, [clip(samples / "street.mp4", range(10, 10 + frames))], SOME, device="cpu")
     assert outcome.steps == (2 if is_enough else 0)
     if not is_enough:
         assert net is base.net
-        assert outcome.reason == f"it has {frames} frames, 10 are needed"
+        assert outcome.reason == f"it has {frames} frames, 20 are needed"
 
 
 @pytest.mark.parametrize("name", ["gate-m", "gate-l"])
 def test_larger_gates(name: str, samples: Path) -> None:
     _, outcome = fitted(samples / "street.mp4", untrained(name, strength=0.5), steps=2)
-    assert (outcome.steps, outcome.reason) == (2, None)
+    assert outcome.steps == 2
 
 
 @pytest.mark.gpu
-def test_it_runs_on_a_gpu(samples: Path) -> None:
-    _, outcome = adapt(untrained(strength=0.5), [clip(samples / "street.mp4")], SOME, device="cuda")
+@pytest.mark.parametrize("name", ["gate-s", "gate-l"])
+def test_it_runs_on_a_gpu(name: str, samples: Path) -> None:
+    net, outcome = adapt(untrained(name, strength=0.5), [clip(samples / "street.mp4")], SOME, device="cuda")
     assert outcome.reason is None
+    assert next(net.parameters()).device.type == "cuda"
 
 
 @given(st.lists(st.integers(5, 48), min_size=1, max_size=5), st.lists(st.integers(5, 48), min_size=1, max_size=5))
@@ -298,6 +341,9 @@ def test_frames_that_do_not_decode_are_stood_in_for(samples: Path, tmp_path: Pat
         ({"seconds": float("nan")}, "for nan seconds"),
         ({"steps": 0}, "steps=0: allowed: at least 1"),
         ({"threads": 0}, "threads=0: allowed: at least 1"),
+        ({"seed": -1}, "seed=-1: allowed: from 0, below 2147483648"),
+        ({"seed": 10**30}, "allowed: from 0, below 2147483648"),
+        ({"least_gain": 0.0}, "least_gain=0.0: allowed: above 0, below 1"),
         ({"least_gain": 1.0}, "least_gain=1.0: allowed: above 0, below 1"),
     ],
 )

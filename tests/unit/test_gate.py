@@ -279,6 +279,16 @@ def test_strength_multiplies_every_share(size: tuple[int, int]) -> None:
     assert (half <= once).all()
     assert (half >= 0.5 * once - 1e-6).all(), "a share beyond 1 is cut there"
     assert half.mean() < 0.9 * once.mean()
+    parts = []
+    for share in range(3):  # each by itself
+        net.strength.zero_()
+        net.strength[share] = 1
+        parts.append(GateDecomposer(net, first=None)(aligned))
+    assert torch.allclose(sum(parts[1:], parts[0]), once, atol=1e-6)
+    excess = (aligned.observed - ranked(list(aligned.witnesses)).middle).clamp(min=0)
+    assert (parts[0] <= excess + 1e-6).all()
+    assert parts[0].any()
+    assert not (parts[1] <= excess + 1e-6).all()
 
 
 @pytest.mark.parametrize("name", CONFIGS)

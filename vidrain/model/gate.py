@@ -219,7 +219,6 @@ class GateDecomposer:
         observed = aligned.observed
         if not len(aligned.witnesses):
             return torch.zeros(observed.shape)
-        net = self.net.to(observed.device)  # costs nothing where it is there already
         shrink = shrink_of(observed.shape)
         if shrink == 1:
             shares, seen = self.shares_of(aligned)
@@ -228,14 +227,14 @@ class GateDecomposer:
         small = _smaller(aligned, shrink)
         share = shrunk(found.share, (shrink, shrink))[None, None]
         change = self._correction(look(small.observed[None], small.witnesses[None], small.error[None], share).planes)
-        return taken_large(change[0], found, shrink, net.strength.tolist())[None]
+        return taken_large(change[0], found, shrink, self.net.strength.tolist())[None]
 
     def shares_of(self, aligned: Aligned) -> tuple[Tensor, Seen]:
         """The shares of a window that has witnesses, linear, and what they are shares of. [1, 3, H, W]"""
-        observed, net = aligned.observed, self.net.to(aligned.observed.device)
+        observed = aligned.observed
         seen = look(observed[None], aligned.witnesses[None], error_at(aligned, observed.shape)[None])
         shares = with_looks(self._correction(seen.planes), seen.planes[:, -1:])
-        return shares * net.strength[:, None, None], seen
+        return shares * self.net.strength.to(shares)[:, None, None], seen
 
     def _correction(self, planes: Tensor) -> Tensor:
         """That of the net, in the precision that is asked for. float32"""

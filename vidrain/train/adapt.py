@@ -5,8 +5,8 @@ that was found five frames later. It rains as densely there as in the footage, o
 measured anew. It is made by the gate with all of its shares a little larger (`BOLD`): rain that is left counts as
 background there, so one that leaves much of it would ask for still less. Three factors, on g, h and k (`model.gate`),
 are chosen among `TRIED`: those that lower the error most. They are kept where they lower it on stretches of the footage
-that are held out as well; the base weights are kept otherwise. docs/quality.md tells what they gain, and what was lost
-where more was learned.
+that are held out as well; the base weights are kept otherwise. docs/quality.md tells what they gain on the clips by
+which all of this was chosen, and what was lost where more was learned.
 
 Without a clock everything follows from base weights, footage, options and the number of threads: the same number of
 steps gives the same weights, bit for bit on a CPU.
@@ -17,7 +17,7 @@ steps gives the same weights, bit for bit on a CPU.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product, zip_longest
 from time import monotonic
 from typing import NamedTuple
@@ -25,24 +25,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vidrain.decompose import DecomposeOptions, dried, followed, judged, on, taken_from, warped
+from vidrain.decompose import DecomposeOptions, Followed, dried, followed, judged, taken_from, warped
 from vidrain.errors import UsageError
 from vidrain.events import AdaptationStep, OnEvent, ignore
 from vidrain.meter import MeterOptions
 from vidrain.model.gate import Gate, GateDecomposer
-from vidrain.train.data import at_size, picture_of_luma
+from vidrain.shots import Step
+from vidrain.train.data import picture_of_luma
 from vidrain.train.stretches import Clip, Stretch, split
 from vidrain.types import Aligned
 
 FACTORS = ((0.6, 0.8, 1.0, 1.25, 1.5), (0.3, 0.65, 1.0, 1.5, 2.2), (0.3, 1.0, 1.6, 2.4))  # of g, h and k
 TRIED = tuple(product(*FACTORS))
-# With 1 everywhere gate-m gains a third of it, with 1.5 it loses on two clips of six; gates behind a pass leave less
-# rain, and lose half a dB on one clip by as much as those without (docs/quality.md).
+# With 1 everywhere gate-m gains a third of it, with 1.5 it loses 0.15 dB on one clip of six. Gates behind a pass leave
+# less rain: with the boldness of the others they lose half a dB on one (docs/quality.md).
 BOLD, BOLD_BEHIND = (1.25, 1.25, 1.3), (1.1, 1.1, 1.15)
 _BASE = TRIED.index((1.0, 1.0, 1.0))
-_LATER = 5  # frames, after which rain is other rain
+_LATER = 5  # frames, after which rain is other rain: 14 % of a streak are left after four
+_SHORTEST = 2 * _LATER  # of a run; in one that is shorter rain would be laid where it was, or next to it
 _RUN = 24  # frames that are simulated together, at most
 _LEAST_STEPS = 2  # one to choose by, one to judge by
+_MOST_SEED = 2**31  # PyTorch takes larger ones, and not any
 _EVERY = 2  # frames from one that is judged to the next
 _SPECKLE = 0.02  # of luma in [0, 1]; what a gate takes is rain where it exceeds this, noise elsewhere
 _LEAST_RAIN = 1e-3  # of the pixels; with less there is nothing to be fitted to
@@ -65,6 +68,8 @@ class AdaptOptions:
             raise UsageError(f"seconds={self.seconds:g} steps={self.steps}: allowed: one of them; steps has no clock")
         if self.seconds is not None and not 0 < self.seconds <= _LONGEST_S:
             raise UsageError(f"adapting for {self.seconds:g} seconds: allowed: above 0, up to {_LONGEST_S:g}")
+        if not 0 <= self.seed < _MOST_SEED:
+            raise UsageError(f"adapting with seed={self.seed}: allowed: from 0, below {_MOST_SEED}")
         for key in ("steps", "threads"):
             if (value := getattr(self, key)) is not None and value < 1:
                 raise UsageError(f"adapting with {key}={value}: allowed: at least 1")
@@ -111,22 +116,22 @@ def adapt(
     is looked at: 24 stretches of 48 frames of a clip at most. Memory does not grow with the length of the clips.
     Raises VidrainError.
     """
-    began, needed = monotonic(), 2 * base.radius + 1
+    began, needed = monotonic(), _needed(base)
     learned, held = split(clips, needed)
     if not held:
         most = max(len(clip.kept) for clip in clips)
         return base.net, Outcome(reason=f"it has {most} frames, {2 * needed} are needed")
 
-    def tell(steps: int, gain: float) -> float:
+    def tell(steps: int, gain: float) -> None:
         seconds, limit = monotonic() - began, options.seconds
         on_event(AdaptationStep(steps=steps, total=options.steps, seconds=seconds, limit_s=limit, gain=gain))
-        return seconds
 
-    chosen_by, judged_by = _NOTHING, _NOTHING
-    steps, seconds = 0, tell(0, 0.0)
+    chosen_by, judged_by, steps = _NOTHING, _NOTHING, 0
+    tell(0, 0.0)
     with _threads(options.threads):
         for is_held, stretch, frames in _runs(learned, held, options.seed):
-            if steps == options.steps or (options.seconds is not None and seconds >= options.seconds):
+            is_late = options.seconds is not None and monotonic() - began >= options.seconds
+            if is_late or steps == options.steps:
                 break
             found = simulated(stretch.read(frames), base, device)
             if is_held:
@@ -134,27 +139,33 @@ def adapt(
             else:
                 chosen_by = _sum(chosen_by, found)
             steps += 1
-            seconds = tell(steps, _best(chosen_by)[1])
+            tell(steps, _best(chosen_by)[1])
     return _fitted(base, chosen_by, judged_by, steps, options.least_gain)
 
 
 @torch.inference_mode()
 def simulated(lumas: Sequence[Tensor], base: GateDecomposer, device: str) -> Simulated:
-    """How `base` does in the simulation of consecutive frames [1, H, W], by each of `TRIED`.
+    """How `base` does in the simulation of consecutive frames, by each of `TRIED`; of too few nothing is known.
 
-    Of frames that have not all of their witnesses nothing is known.
+    lumas: [1, H, W] float32 each, nominally in [0, 1], at the size that is trained on. Repeats are left out: with other
+    rain on each they would be different frames of the very same scene.
     """
     bold = multiplied(base, BOLD if base.first is None else BOLD_BEHIND)
-    seen = [at_size(luma) for luma in lumas]
-    rains = [taken_from(window, bold, device).rain for _, window in _windows(seen, bold)]
-    truths = [luma - rain for luma, rain in zip(seen, rains, strict=True)]
+    apart = [
+        (lumas[item.center.source], taken_from(window, bold, device).rain)
+        for item, window in _windows(lumas, bold, device)
+        if item.center.step is not Step.REPEAT
+    ]
+    if len(apart) < _SHORTEST:
+        return _NOTHING
+    truths, rains = [luma - rain for luma, rain in apart], [rain for _, rain in apart]
     later = [rains[(place + _LATER) % len(rains)] for place in range(len(rains))]
     rainy = [(truth + rain).clamp(max=1).maximum(truth) for truth, rain in zip(truths, later, strict=True)]
     found = _NOTHING
-    for place, window in _windows(rainy, base, range(base.radius, len(seen) - base.radius, _EVERY)):
+    for item, window in _windows(rainy, base, device, range(base.radius, len(rainy) - base.radius, _EVERY)):
         if len(window.witnesses) == 2 * base.radius:
-            shares, parts = base.shares_of(on(torch.device(device), window))
-            rain = (rainy[place] - truths[place])[0]
+            shares, parts = base.shares_of(window.to(torch.device(device)))
+            rain = (rainy[item.center.source] - truths[item.center.source])[0]
             errors = errors_by_factors(shares[0].cpu(), torch.cat(parts[:3], 1)[0].cpu(), rain)
             found = _sum(found, Simulated(errors, float((rain > _SPECKLE).float().mean()), 1))
     return found
@@ -193,15 +204,16 @@ _SUMMED = _summed()
 
 
 def _windows(
-    lumas: Sequence[Tensor], base: GateDecomposer, wanted: range | None = None
-) -> Iterator[tuple[int, Aligned]]:
-    """The places of frames, or of those wanted, with their windows, as where a video is cleaned."""
-    pictures = [(place, picture_of_luma(place, luma, _FOLLOWED.align)) for place, luma in enumerate(lumas)]
-    seen = judged(pictures, _FOLLOWED.shots)
-    ready = seen if base.first is None else dried(seen, base.first, _FOLLOWED)
-    for item, window in warped(followed(ready, base, _FOLLOWED, wanted)):
+    lumas: Sequence[Tensor], base: GateDecomposer, device: str, wanted: range | None = None
+) -> Iterator[tuple[Followed[int], Aligned]]:
+    """Frames, or those wanted, by their places, with their windows, as where a video is cleaned."""
+    options = replace(_FOLLOWED, device=device)
+    pictures = [(place, picture_of_luma(place, luma, options.align)) for place, luma in enumerate(lumas)]
+    seen = judged(pictures, options.shots)
+    ready = seen if base.first is None else dried(seen, base.first, options)
+    for item, window in warped(followed(ready, base, options, wanted)):
         assert window is not None  # nothing counts as dry
-        yield item.center.source, window
+        yield item, window
 
 
 def _runs(learned: Sequence[Stretch], held: Sequence[Stretch], seed: int) -> Iterator[tuple[bool, Stretch, list[int]]]:
@@ -218,6 +230,11 @@ def _parts(length: int) -> Iterator[list[int]]:
     """Numbers of frames in even parts of `_RUN` at most."""
     count = -(-length // _RUN)
     return (list(range(length * part // count, length * (part + 1) // count)) for part in range(count))
+
+
+def _needed(base: GateDecomposer) -> int:
+    """Frames of the shortest run that can be simulated."""
+    return max(2 * base.radius + 1, _SHORTEST)
 
 
 def _sum(first: Simulated, second: Simulated) -> Simulated:
@@ -241,10 +258,10 @@ def _fitted(
 ) -> tuple[Gate, Outcome]:
     """The network with its factors, or that of `base` with a reason."""
     if steps < _LEAST_STEPS:
-        reason = f"the time was up after {steps} places, {_LEAST_STEPS} are needed; give it more"
+        reason = f"only {steps} of {_LEAST_STEPS} places that are needed were looked at; give it more time or steps"
         return base.net, Outcome(steps=steps, reason=reason)
     if not (chosen_by.frames and judged_by.frames):
-        reason = f"no {2 * base.radius + 1} different frames in a row were found in it, or only in one place"
+        reason = f"no {_needed(base)} different frames in a row were found in it, or only in one place"
         return base.net, Outcome(steps=steps, reason=reason)
     if chosen_by.rainy < _LEAST_RAIN * chosen_by.frames:
         return base.net, Outcome(steps=steps, reason="hardly any rain was found in it")

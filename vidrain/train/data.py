@@ -148,10 +148,6 @@ class _Reading(NamedTuple):
     crops: list[Pictures]
 
 
-class NoWindow(InputError):
-    """Clips in which no place was found that has all its witnesses: too short, cut too often, or at a standstill."""
-
-
 class Windows:
     """Batches by the number of the step. Not for use by two threads at a time."""
 
@@ -239,7 +235,9 @@ class Windows:
         else:
             names = ", ".join(dict.fromkeys(clip.path.name for clip in clips))
             needed = 2 * self._cut.radius + 1
-            raise NoWindow(f"{names}: no {needed} different frames in a row found in {_TRIES} places; use other clips")
+            raise InputError(
+                f"{names}: no {needed} different frames in a row found in {_TRIES} places; use other clips"
+            )
         crops = [_cropped(whole, self._options.crop, random) for _ in range(self._options.crops_per_reading)]
         return _Reading(generation, neighbour, crops)
 

@@ -9,21 +9,20 @@ where a clip is long, and are short: to read a window costs the same at any plac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vidrain.train.data import at_size
 from vidrain.types import Frame
 from vidrain.video.color import conversion_for, to_luma, upright
 from vidrain.video.decode import Decoded, Video
 from vidrain.watchdog import Watchdog
 
 _MOST = 24  # stretches of a clip
-_LONGEST = 48  # frames; a window at the largest stride of training spans 33
+_LONGEST = 48  # frames
 _HELD = 4  # every fourth is held out
-_RATE = 30.0  # frames a second, where a file states none
 _AHEAD = 4  # frames decoded ahead
 
 
@@ -37,28 +36,27 @@ class Clip:
 
 
 class Stretch:
-    """Consecutive frames of a clip, as `footage.Footage`: through the decoder that writes videos, in its colours."""
+    """Consecutive frames of a clip, through the decoder that writes videos, in its colours."""
 
     def __init__(self, clip: Clip, frames: range) -> None:
         # what is read here says nothing of what the job has decoded
         self._video = replace(clip.video, decoded=Decoded(np.zeros(len(clip.video.index.pts), np.bool_)))
         self._frames, self._watchdog = frames, clip.watchdog
         self._conversion = conversion_for(clip.video.info)
-        self.path: Path = clip.video.info.path
-        self.rate = float(clip.video.info.rate or _RATE)
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def read(self, indices: Sequence[int]) -> list[Tensor]:
-        """Frames in rising order, [1, H, W] float32 luma, upright; for one that does not decode the one before it.
+        """Frames in rising order, [1, H, W] float32 luma, upright, as small as a gate looks at them.
 
-        Repeats never bear witness, so no window is taken where frames are lost. InputError where the source stalls.
+        For one that does not decode the one before it, as a repeat. InputError where the source stalls.
         """
         wanted = [self._frames[index] for index in indices]
         found = {frame.index: self._picture(frame) for frame in self._decoded(wanted[0], wanted[-1], set(wanted))}
         info = self._video.info
-        picture = found[min(found)] if found else upright(torch.zeros(1, info.height, info.width), info.display_matrix)
+        blank = torch.zeros(1, info.height, info.width)
+        picture = found[min(found)] if found else at_size(upright(blank, info.display_matrix))
         return [picture := found.get(index, picture) for index in wanted]
 
     def _decoded(self, first: int, last: int, wanted: set[int]) -> Iterator[Frame]:
@@ -68,7 +66,7 @@ class Stretch:
 
     def _picture(self, frame: Frame) -> Tensor:
         luma = to_luma(frame.planes, self._conversion)
-        return upright(luma, self._video.info.display_matrix)
+        return at_size(upright(luma, self._video.info.display_matrix))
 
 
 def split(clips: Sequence[Clip], shortest: int) -> tuple[list[Stretch], list[Stretch]]:
