@@ -3,7 +3,7 @@
 Data only: no decoding and no arithmetic beyond invariants. Arrays are read-only by convention.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
@@ -209,7 +209,7 @@ class Aligned:
     def to(self, device: torch.device) -> "Aligned":
         """The same on another device."""
         observed, witnesses, error = (part.to(device) for part in (self.observed, self.witnesses, self.error))
-        return Aligned(observed, witnesses, error, self.shot)
+        return replace(self, observed=observed, witnesses=witnesses, error=error)
 
 
 class Decomposer(Protocol):

@@ -65,7 +65,17 @@ def same(first: Path, second: Path) -> bool:
 @pytest.mark.proves("adapt", "adapt CLIP KEY=VALUE", "adapt --output", "adapt --weights", "adapt --steps")
 def test_weights_are_fitted_to_clips(base: Path, samples: Path, out: Path, vidrain: Vidrain) -> None:
     first, second = out.with_name("a.safetensors"), out.with_name("b.safetensors")
-    common = ("adapt", samples / "street.mp4", samples / "vfr.mp4", "--weights", base, "--steps", "3", "adapt.seed=3")
+    common = (
+        "adapt",
+        samples / "street.mp4",
+        samples / "vfr.mp4",
+        "--weights",
+        base,
+        "--steps",
+        "3",
+        "adapt.seed=3",
+        "gate.precision=float32",
+    )
     assert vidrain(*common, "-o", first).code == 0
     assert vidrain(*common, "-o", second).code == 0
     assert first.read_bytes() == second.read_bytes()
@@ -76,6 +86,7 @@ def test_weights_are_fitted_to_clips(base: Path, samples: Path, out: Path, vidra
     assert found["frames"] == [44, 36]
     assert found["outcome"]["steps"] == 3  # type: ignore[index]
     assert found["settings"]["seed"] == 3  # type: ignore[index]
+    assert found["settings"]["precision"] == "float32"  # type: ignore[index]
     clean = out.with_name("clean.mp4")
     assert vidrain("clean", samples / "odd.mp4", "-o", clean, *GATE, first).code == 0
 
@@ -184,9 +195,9 @@ def test_a_range_adapts_to_the_range_alone(
     assert said(files[0])["frames"] == [22]
 
 
-def test_lost_frames_are_no_end_of_it(base: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
+def test_lost_frames_are_no_end_of_it(base: Path, samples: Path, street: Path, out: Path, vidrain: Vidrain) -> None:
     coded = street.with_name("coded.mov")
-    ffmpeg_says.quietly("-i", street, "-an", "-c:v", "mjpeg", "-q:v", "2", coded)
+    ffmpeg_says.quietly("-i", samples / "street.mp4", "-an", "-c:v", "mjpeg", "-q:v", "2", coded)
     broken = wiped(coded, street.with_name("broken.mov"), range(1, 4))
     ran = vidrain("clean", broken, "-o", out, *GATE, base, "--adapt-steps", "5", "--json")
     assert (ran.code, ran.events[-1]["frames_repeated"]) == (4, 3)
@@ -233,6 +244,9 @@ def test_a_killed_run_need_not_adapt_again(base: Path, street: Path, out: Path, 
 
 @pytest.mark.fault(26)
 def test_stopped_while_it_adapts(base: Path, street: Path, out: Path) -> None:
+    long = street.with_name("long.mp4")
+    ffmpeg_says.quietly("-stream_loop", "20", "-i", street, "-map", "0:v", "-c", "copy", long)
+
     def attempt() -> float:
         kinds: list[str] = []
 
@@ -240,7 +254,7 @@ def test_stopped_while_it_adapts(base: Path, street: Path, out: Path) -> None:
             kinds.append(event["event"])
             return kinds[-1] == "error"
 
-        with started("clean", street, "-o", out, *GATE, base, "--adapt=300", "--json") as process:
+        with started("clean", long, "-o", out, *GATE, base, "--adapt=300", "--json") as process:
             events_until(process, lambda event: event["event"] == "adaptation_step" and event["steps"] > 0)
             sent = time.monotonic()
             process.send_signal(signal.SIGINT)

@@ -27,12 +27,16 @@ from vidrain.decompose import (
     aligner_for,
     context_of,
     decompose,
+    follow,
     memory_of,
     reach_of,
 )
 from vidrain.fixed import fixed, floats
 from vidrain.flow import FlowPreset
+from vidrain.marks import MarkOptions
+from vidrain.meter import MeterOptions
 from vidrain.separate import separated
+from vidrain.sparing import RECENT
 from vidrain.types import Aligned, Decomposer, Frame, Layers, Planes, Sight, VideoInfo
 from vidrain.video.color import conversion_for, to_fixed
 from vidrain.watchdog import Watchdog
@@ -356,3 +360,27 @@ def test_layers_do_not_depend_on_what_memory_held_before() -> None:
     assert [process.returncode for process in running] == [0, 0]
     assert len(set(said)) == 1
     assert len(set(said[0].split())) == 3
+
+
+@pytest.mark.parametrize(
+    ("meter", "marks", "followed"),
+    [
+        (MeterOptions(dry=None), MarkOptions(), 1),
+        (MeterOptions(), MarkOptions(), 1 + RECENT),
+        (MeterOptions(dry=None), MarkOptions(moved=10), 1 + RECENT),
+    ],
+)
+def test_frames_before_are_followed_for_what_asks_for_them(
+    meter: MeterOptions, marks: MarkOptions, followed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centers: list[int] = []
+
+    def counted(window: Any, decomposer: Decomposer, aligner: Aligner) -> Any:
+        centers.append(window.center.picture.index)
+        return follow(window, decomposer, aligner)
+
+    monkeypatch.setattr("vidrain.decompose.follow", counted)
+    info, frames = small("street.mp4")
+    options = DecomposeOptions(meter=meter, marks=marks)
+    list(decompose(frames, info, Baseline(BaselineOptions()), options=options, wanted=range(20, 21)))
+    assert centers == list(range(21 - followed, 21))

@@ -9,7 +9,7 @@ that are held out as well; the base weights are kept otherwise. docs/quality.md 
 which all of this was chosen, and what was lost where more was learned.
 
 Without a clock everything follows from base weights, footage, options and the number of threads: the same number of
-steps gives the same weights, bit for bit on a CPU.
+steps gives the same weights, bit for bit on one kind of CPU.
 
     net, outcome = adapt(base, clips, AdaptOptions(seconds=30), device="cpu")
 """
@@ -37,13 +37,12 @@ from vidrain.types import Aligned
 
 FACTORS = ((0.6, 0.8, 1.0, 1.25, 1.5), (0.3, 0.65, 1.0, 1.5, 2.2), (0.3, 1.0, 1.6, 2.4))  # of g, h and k
 TRIED = tuple(product(*FACTORS))
-# With 1 everywhere gate-m gains a third of it, with 1.5 it loses 0.15 dB on one clip of six. Gates behind a pass leave
-# less rain: with the boldness of the others they lose half a dB on one (docs/quality.md).
+# In a first version gate-m gained a third of it with 1 everywhere, and with 1.5 it lost 0.15 dB on one clip of six.
+# Gates behind a pass leave less rain: as bold as the others they lost half a dB on one (docs/quality.md).
 BOLD, BOLD_BEHIND = (1.25, 1.25, 1.3), (1.1, 1.1, 1.15)
 _BASE = TRIED.index((1.0, 1.0, 1.0))
-_LATER = 5  # frames, after which rain is other rain: 14 % of a streak are left after four
-_SHORTEST = 2 * _LATER  # of a run; in one that is shorter rain would be laid where it was, or next to it
-_RUN = 24  # frames that are simulated together, at most
+_LATER = 5  # frames, after which rain is other rain: 14 % of a streak are left after four (train/recycling.py)
+_SHORTEST = 2 * _LATER  # of a stretch; in one that is shorter rain would be laid where it was, or next to it
 _LEAST_STEPS = 2  # one to choose by, one to judge by
 _MOST_SEED = 2**31  # PyTorch takes larger ones, and not any
 _EVERY = 2  # frames from one that is judged to the next
@@ -86,7 +85,7 @@ class AdaptOptions:
 class Outcome:
     """What adapting came to.
 
-    steps: places in the footage that were simulated. factors: on the shares g, h and k. gain: by how much they lower
+    steps: stretches of the footage that were simulated. factors: on the shares g, h and k. gain: by how much they lower
     the error on stretches held out, as a share of it. reason: why the base weights were kept; then factors are 1.
     """
 
@@ -112,9 +111,9 @@ def adapt(
 ) -> tuple[Gate, Outcome]:
     """Fit a copy of the network of `base` to `clips`; returns it, or that of `base` with a reason.
 
-    A step simulates one run of frames. Ends at the limit of steps or seconds, within a step, or when all is seen that
-    is looked at: 24 stretches of 48 frames of a clip at most. Memory does not grow with the length of the clips.
-    Raises VidrainError.
+    A step simulates one stretch. Ends at the limit of steps or seconds, within a step, or when all is seen that is
+    looked at: 24 stretches of 36 frames of a clip at most. Memory does not grow with the length of the clips. Raises
+    VidrainError.
     """
     began, needed = monotonic(), _needed(base)
     learned, held = split(clips, needed)
@@ -129,11 +128,11 @@ def adapt(
     chosen_by, judged_by, steps = _NOTHING, _NOTHING, 0
     tell(0, 0.0)
     with _threads(options.threads):
-        for is_held, stretch, frames in _runs(learned, held, options.seed):
+        for is_held, stretch in _in_turn(learned, held, options.seed):
             is_late = options.seconds is not None and monotonic() - began >= options.seconds
             if is_late or steps == options.steps:
                 break
-            found = simulated(stretch.read(frames), base, device)
+            found = simulated(stretch.read(range(len(stretch))), base, device)
             if is_held:
                 judged_by = _sum(judged_by, found)
             else:
@@ -153,7 +152,7 @@ def simulated(lumas: Sequence[Tensor], base: GateDecomposer, device: str) -> Sim
     bold = multiplied(base, BOLD if base.first is None else BOLD_BEHIND)
     apart = [
         (lumas[item.center.source], taken_from(window, bold, device).rain)
-        for item, window in _windows(lumas, bold, device)
+        for item, window in _windows(lumas, bold, device=device)
         if item.center.step is not Step.REPEAT
     ]
     if len(apart) < _SHORTEST:
@@ -162,7 +161,8 @@ def simulated(lumas: Sequence[Tensor], base: GateDecomposer, device: str) -> Sim
     later = [rains[(place + _LATER) % len(rains)] for place in range(len(rains))]
     rainy = [(truth + rain).clamp(max=1).maximum(truth) for truth, rain in zip(truths, later, strict=True)]
     found = _NOTHING
-    for item, window in _windows(rainy, base, device, range(base.radius, len(rainy) - base.radius, _EVERY)):
+    wanted = range(base.radius, len(rainy) - base.radius, _EVERY)
+    for item, window in _windows(rainy, base, device=device, wanted=wanted):
         if len(window.witnesses) == 2 * base.radius:
             shares, parts = base.shares_of(window.to(torch.device(device)))
             rain = (rainy[item.center.source] - truths[item.center.source])[0]
@@ -204,7 +204,7 @@ _SUMMED = _summed()
 
 
 def _windows(
-    lumas: Sequence[Tensor], base: GateDecomposer, device: str, wanted: range | None = None
+    lumas: Sequence[Tensor], base: GateDecomposer, *, device: str, wanted: range | None = None
 ) -> Iterator[tuple[Followed[int], Aligned]]:
     """Frames, or those wanted, by their places, with their windows, as where a video is cleaned."""
     options = replace(_FOLLOWED, device=device)
@@ -216,24 +216,18 @@ def _windows(
         yield item, window
 
 
-def _runs(learned: Sequence[Stretch], held: Sequence[Stretch], seed: int) -> Iterator[tuple[bool, Stretch, list[int]]]:
-    """Whether it is held out, of a stretch, and consecutive frames of it: both kinds in turn, each in a drawn order."""
+def _in_turn(learned: Sequence[Stretch], held: Sequence[Stretch], seed: int) -> Iterator[tuple[bool, Stretch]]:
+    """Stretches, and whether they are held out: both kinds in turn, each in a drawn order."""
     random = torch.Generator().manual_seed(seed)
     drawn = []
-    for is_held, stretches in enumerate((learned, held)):
-        runs = [(bool(is_held), stretch, run) for stretch in stretches for run in _parts(len(stretch))]
-        drawn.append([runs[place] for place in torch.randperm(len(runs), generator=random).tolist()])
-    return (run for pair in zip_longest(*drawn) for run in pair if run is not None)
-
-
-def _parts(length: int) -> Iterator[list[int]]:
-    """Numbers of frames in even parts of `_RUN` at most."""
-    count = -(-length // _RUN)
-    return (list(range(length * part // count, length * (part + 1) // count)) for part in range(count))
+    for is_held, stretches in ((False, learned), (True, held)):
+        order = torch.randperm(len(stretches), generator=random).tolist()
+        drawn.append([(is_held, stretches[place]) for place in order])
+    return (found for pair in zip_longest(*drawn) for found in pair if found is not None)
 
 
 def _needed(base: GateDecomposer) -> int:
-    """Frames of the shortest run that can be simulated."""
+    """Frames of the shortest stretch that can be simulated."""
     return max(2 * base.radius + 1, _SHORTEST)
 
 
@@ -258,10 +252,10 @@ def _fitted(
 ) -> tuple[Gate, Outcome]:
     """The network with its factors, or that of `base` with a reason."""
     if steps < _LEAST_STEPS:
-        reason = f"only {steps} of {_LEAST_STEPS} places that are needed were looked at; give it more time or steps"
+        reason = f"only {steps} of {_LEAST_STEPS} stretches that are needed were looked at; give it more time or steps"
         return base.net, Outcome(steps=steps, reason=reason)
     if not (chosen_by.frames and judged_by.frames):
-        reason = f"no {_needed(base)} different frames in a row were found in it, or only in one place"
+        reason = f"no stretch, or only one, has {_needed(base)} frames that differ"
         return base.net, Outcome(steps=steps, reason=reason)
     if chosen_by.rainy < _LEAST_RAIN * chosen_by.frames:
         return base.net, Outcome(steps=steps, reason="hardly any rain was found in it")

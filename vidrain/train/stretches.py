@@ -21,7 +21,7 @@ from vidrain.video.decode import Decoded, Video
 from vidrain.watchdog import Watchdog
 
 _MOST = 24  # stretches of a clip
-_LONGEST = 48  # frames
+_LONGEST = 36  # frames; 24 a second shown as 60 are 14 that differ
 _HELD = 4  # every fourth is held out
 _AHEAD = 4  # frames decoded ahead
 
@@ -54,10 +54,12 @@ class Stretch:
         """
         wanted = [self._frames[index] for index in indices]
         found = {frame.index: self._picture(frame) for frame in self._decoded(wanted[0], wanted[-1], set(wanted))}
-        info = self._video.info
-        blank = torch.zeros(1, info.height, info.width)
-        picture = found[min(found)] if found else at_size(upright(blank, info.display_matrix))
+        picture = found[min(found)] if found else self._blank()
         return [picture := found.get(index, picture) for index in wanted]
+
+    def _blank(self) -> Tensor:
+        info = self._video.info
+        return at_size(upright(torch.zeros(1, info.height, info.width), info.display_matrix))
 
     def _decoded(self, first: int, last: int, wanted: set[int]) -> Iterator[Frame]:
         frames = takewhile(lambda frame: frame.index <= last, self._video.frames(first))
@@ -82,7 +84,7 @@ def split(clips: Sequence[Clip], shortest: int) -> tuple[list[Stretch], list[Str
 
 
 def parts_of(kept: range, shortest: int, keys: Sequence[int]) -> list[range]:
-    """`kept` in even parts, at most 24, of twice `shortest` frames where there are as many, and of 48 at most.
+    """`kept` in even parts, at most 24, of twice `shortest` frames where there are as many, and of 36 at most.
 
     keys: key frames; a part that is cut short begins at its first one, if enough of it is left there.
     """
