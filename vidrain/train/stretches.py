@@ -1,6 +1,6 @@
-"""Footage to adapt to: a clip, or a part of it, cut into stretches, some to learn from and some to be judged on.
+"""Footage to adapt to: a clip, or a part of it, cut into stretches, some to choose by and some to be judged on.
 
-No frame is in two stretches, so what is measured on those held out was never learned from. They begin at key frames
+No frame is in two stretches, so nothing was chosen by those that are held out. They begin at key frames
 where a clip is long, and are short: to read a window costs the same at any place of any clip.
 
     learned, held = split([Clip(video, range(120), watchdog)], shortest=5)
